@@ -1,0 +1,51 @@
+# make run   sets up .venv and runs the demo from atoms to report
+# make test  sets up .venv and runs every test
+# make help  lists the rest
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CONFIG ?= config/demo.yaml
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+PROFILE ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYNX := $(VENV)/.pynx
+
+.PHONY: help setup run test lint format pins schema bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) $(PYNX) ## build .venv from the pinned requirements, and add PyNX where it can be had
+
+$(READY): envs/requirements.txt pyproject.toml envs/venv.sh
+	@bash envs/venv.sh "$(PYTHON)" $(VENV)
+
+$(PYNX): envs/pynx.sh $(READY)
+	@bash envs/pynx.sh $(VENV)
+
+run: setup ## run the demo (or CONFIG=…) and print its results
+	@CORES=$(CORES) PROFILE=$(PROFILE) bash envs/run.sh $(CONFIG)
+
+test: setup ## run every test, the tiny DAG included
+	@$(BIN)/python -m pytest
+
+lint: setup ## what the pre-commit hooks check
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow/rules && $(BIN)/codespell
+	@$(BIN)/snakemake --lint --configfile config/demo.yaml
+
+format: setup ## format the code
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow/rules
+
+schema: setup ## write config/default.yaml, its JSON schema and the configuration page from the settings
+	@$(BIN)/python -m braggfill.settings.document config
+
+bench: setup ## measure speed and memory, as ratios in one run
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pins: ## resolve the pinned requirements anew
+	@bash envs/pins.sh "$(PYTHON)"
+
+clean: ## remove what the runs made, not the environment
+	rm -rf results .snakemake .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs the workflow on a configuration file and prints what came out.  Usage: envs/run.sh CONFIG
+# One run at a time in a folder; what a killed run left behind (locks, half-made files) is cleared first.
+set -euo pipefail
+config=$1
+[ -f "$config" ] || { echo "no configuration file '$config'; those at hand: $(ls config/*.yaml | tr '\n' ' ')" >&2; exit 2; }
+bin=.venv/bin
+mkdir -p .snakemake
+exec 9> .snakemake/run.lock
+if ! flock -n 9; then
+  echo "another run is at work in this folder; wait for it, or stop it first" >&2
+  exit 2
+fi
+options=(--configfile "$config" --rerun-incomplete)
+if [ -n "${PROFILE:-}" ]; then
+  options+=(--profile "$PROFILE")
+else
+  options+=(--cores "${CORES:-2}")
+fi
+if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
+  echo "an earlier run was killed: its lock is cleared and its unfinished files are made again"
+  "$bin/snakemake" "${options[@]}" --unlock --quiet all
+fi
+"$bin/snakemake" "${options[@]}"
+run=$("$bin/python" -c 'import sys, yaml; print((yaml.safe_load(open(sys.argv[1])) or {}).get("run", "default"))' "$config")
+echo
+cat "results/$run/summary.txt"
+echo
+echo "report: results/$run/report.html"

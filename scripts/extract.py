@@ -1,0 +1,17 @@
+"""Cut the portions of one chunk of simulated patterns, or of one measured scan."""
+
+from pathlib import Path
+
+from braggfill.job import job
+
+with job(snakemake):
+    from braggfill import extract
+    from braggfill.settings.extract import ExtractSettings
+
+    params = snakemake.params
+    settings = ExtractSettings(**params.settings)
+    source, out = Path(snakemake.input[0]), Path(snakemake.output[0])
+    if snakemake.rule == "extract_scan":
+        extract.extract_scan(settings, params.seed, source, snakemake.wildcards.name, out, code=params.code)
+    else:
+        extract.extract_chunk(settings, params.seed, source, out, code=params.code)

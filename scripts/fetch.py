@@ -1,0 +1,12 @@
+"""Fetch one data set: found here, or at its public source."""
+
+from pathlib import Path
+
+from braggfill.job import job
+
+with job(snakemake):
+    from braggfill import fetch
+    from braggfill.settings.fetch import FetchSettings
+
+    settings = FetchSettings(**snakemake.params.settings)
+    fetch.fetch(settings, snakemake.wildcards.name, Path(snakemake.output[0]), code=snakemake.params.code)

@@ -1,0 +1,13 @@
+"""Fill a measured scan with artificial gaps and with a real detector's mask."""
+
+from pathlib import Path
+
+from braggfill.job import job
+
+with job(snakemake):
+    from braggfill.inpaint import fill_cases
+    from braggfill.settings.inpaint import InpaintSettings
+
+    files = {name: Path(file) for name, file in snakemake.input.items()}
+    settings = InpaintSettings(**snakemake.params.settings)
+    fill_cases(settings, snakemake.params.seed, **files, out=Path(snakemake.output[0]), code=snakemake.params.code)

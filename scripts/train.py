@@ -1,0 +1,20 @@
+"""Train a network on the portions."""
+
+from pathlib import Path
+
+from braggfill.job import job
+
+with job(snakemake):
+    from braggfill.settings.train import TrainSettings
+    from braggfill.train import train
+
+    params, output = snakemake.params, snakemake.output
+    train(
+        TrainSettings(**params.settings),
+        params.seed,
+        [Path(file) for file in snakemake.input],
+        model=Path(output.model),
+        history=Path(output.history),
+        work=Path(params.work),
+        code=params.code,
+    )

@@ -1,0 +1,51 @@
+# Patterns with gap, filled and whole to real-space objects, strain and errors.
+rule reconstruct_true_phase:
+    input:
+        obj=f"{RUN}/fetch/id01_s11.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        objects=f"{RUN}/reconstruct/true_phase.h5",
+        table=f"{RUN}/reconstruct/true_phase.csv",
+    params:
+        settings=block("reconstruct"),
+        code=code("reconstruct"),
+        seed=SEED,
+    log:
+        f"{RUN}/logs/reconstruct/true_phase.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_true_phase.tsv"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    conda:
+        "../../envs/retrieve.yaml"
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_retrieval:
+    input:
+        patterns=f"{RUN}/perturb/chunk-{CHUNKS[0]}.h5",
+        obj=f"{RUN}/fetch/id01_s11.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        objects=f"{RUN}/reconstruct/retrieval.h5",
+        table=f"{RUN}/reconstruct/retrieval.csv",
+    params:
+        settings=block("reconstruct"),
+        code=code("reconstruct"),
+        seed=SEED,
+        pynx=PYNX,
+    log:
+        f"{RUN}/logs/reconstruct/retrieval.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_retrieval.tsv"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    conda:
+        "../../envs/retrieve.yaml"
+    script:
+        "../../scripts/reconstruct.py"

@@ -1,0 +1,23 @@
+# Energy minimisation of the atoms by LAMMPS.
+rule relax:
+    input:
+        f"{RUN}/particle/chunk-{{chunk}}.h5",
+    output:
+        f"{RUN}/relax/chunk-{{chunk}}.h5",
+    params:
+        settings=block("relax"),
+        code=code("relax"),
+        seed=SEED,
+    log:
+        f"{RUN}/logs/relax/{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/relax-{{chunk}}.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    group:
+        "simulate"
+    conda:
+        "../../envs/simulate.yaml"
+    script:
+        "../../scripts/relax.py"

@@ -1,0 +1,46 @@
+# Atoms to the complex amplitude around a Bragg peak, and a check of one peak by other means.
+rule scatter:
+    input:
+        f"{RUN}/relax/chunk-{{chunk}}.h5",
+    output:
+        kept(f"{RUN}/scatter/chunk-{{chunk}}.h5"),
+    params:
+        settings=block("scatter"),
+        code=code("scatter"),
+        seed=SEED,
+    log:
+        f"{RUN}/logs/scatter/{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/scatter-{{chunk}}.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    group:
+        "simulate"
+    conda:
+        "../../envs/simulate.yaml"
+    script:
+        "../../scripts/scatter.py"
+
+
+rule scatter_check:
+    input:
+        f"{RUN}/relax/chunk-{CHUNKS[0]}.h5",
+    output:
+        f"{RUN}/scatter/check.csv",
+    params:
+        settings=block("scatter"),
+        code=code("scatter"),
+        seed=SEED,
+        pynx=PYNX,
+    log:
+        f"{RUN}/logs/scatter/check.log",
+    benchmark:
+        f"{RUN}/benchmarks/scatter_check.tsv"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    conda:
+        "../../envs/simulate.yaml"
+    script:
+        "../../scripts/scatter.py"

@@ -1,0 +1,25 @@
+# Portions to a network. The checkpoints in train/work outlive a killed job: it goes on from the last one.
+rule train:
+    input:
+        simulated=chunks("extract"),
+        measured=expand(f"{RUN}/extract/scan-{{name}}.h5", name=SCANS),
+    output:
+        model=f"{RUN}/train/model.safetensors",
+        history=f"{RUN}/train/history.csv",
+    params:
+        settings=block("train"),
+        code=code("train"),
+        seed=SEED,
+        work=f"{RUN}/train/work",
+    log:
+        f"{RUN}/logs/train.log",
+    benchmark:
+        f"{RUN}/benchmarks/train.tsv"
+    threads: settings.train.threads
+    resources:
+        mem_mb=8000,
+        runtime=720,
+    conda:
+        "../../envs/train.yaml"
+    script:
+        "../../scripts/train.py"
