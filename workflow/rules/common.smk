@@ -1,5 +1,12 @@
 # What every rule file uses: the checked settings, the run's folder, the code fingerprints.
+import os
+import sys
 from pathlib import Path
+
+# The package beside the rules is the one that runs, here and in every job, installed or not.
+PACKAGES = str(Path(workflow.basedir) / "workflow")
+sys.path.insert(0, PACKAGES)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")]))
 
 from braggfill import fetch as _fetch
 from braggfill.errors import BraggfillError

@@ -1,0 +1,30 @@
+"""Shared by every test: one thread, and where the measured data lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def top() -> Path:
+    """The project's root."""
+    return TOP
+
+
+@pytest.fixture(scope="session")
+def measured() -> Path:
+    """The folder of the measured data; tests that need it are skipped where it is not at hand."""
+    named = os.environ.get("BRAGGFILL_DATA")
+    for place in filter(None, [named, TOP / "data", TOP.parent / "shared" / "data"]):
+        if (Path(place) / "aps34idc_Staff20-1a_S0054.npz").is_file():
+            return Path(place)
+    pytest.skip("the measured data are not at hand (set BRAGGFILL_DATA)")

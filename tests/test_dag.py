@@ -1,0 +1,138 @@
+"""The tiny DAG, run for real: it ends, it reruns only what changed, it survives a kill, it is reproducible."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from workflow_helpers import Project, arrays, descendants, same
+
+pytestmark = pytest.mark.dag
+
+# A setting of each stage that a user might change, and a value that differs from config/test.yaml.
+CHANGES = {}
+
+
+@pytest.fixture(scope="module")
+def project(top, tmp_path_factory) -> Project:
+    """The project, its tiny DAG run from particles to report."""
+    project = Project.copy(top, tmp_path_factory.mktemp("dag") / "project")
+    project.snakemake()
+    return project
+
+
+@pytest.fixture(scope="module")
+def graph(project) -> str:
+    return project.snakemake("--rulegraph", "--forceall")
+
+
+def rules_of(project: Project, stage: str) -> set[str]:
+    text = (project.folder / f"workflow/rules/{stage}.smk").read_text()
+    return set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+
+
+STAGES = ["fetch", "particle", "relax", "scatter", "perturb", "extract", "train", "inpaint", "evaluate", "reconstruct"]
+STAGES += ["figures"]
+
+
+def test_it_runs_from_particles_to_report(project):
+    results = project.folder / "results/test"
+    assert (results / "report.html").stat().st_size > 50_000
+    assert (results / "summary.txt").read_text().strip()
+    for stage in STAGES:
+        assert any((results / stage).iterdir()), f"{stage} left nothing"
+
+
+def test_a_second_run_has_nothing_to_do(project):
+    assert "Nothing to be done" in project.snakemake("-n")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_changed_line_reruns_the_stage_and_what_follows(project, graph, stage):
+    module = project.folder / f"workflow/braggfill/{stage}.py"
+    if not module.exists():
+        module = project.folder / f"workflow/braggfill/{stage}/__init__.py"
+    text = module.read_text()
+    try:
+        module.write_text(text + "\n# A comment reruns nothing.\n")
+        assert "Nothing to be done" in project.snakemake("-n")
+        module.write_text(text + "\n_changed = True\n")
+        assert set(project.planned()) == descendants(graph, rules_of(project, stage))
+    finally:
+        module.write_text(text)
+
+
+@pytest.mark.parametrize("stage", sorted(CHANGES))
+def test_a_changed_setting_reruns_the_stage_and_what_follows(project, graph, stage):
+    change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
+    assert set(project.planned(configs=(change,))) == descendants(graph, rules_of(project, stage))
+
+
+def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):
+    for file in [*(project.folder / "workflow").rglob("*.py"), *(project.folder / "config").glob("*.yaml")]:
+        file.touch()
+    assert "Nothing to be done" in project.snakemake("-n")
+    moved = tmp_path / "moved"
+    shutil.copytree(project.folder, moved, symlinks=True)
+    assert "Nothing to be done" in Project(moved, project.environment).snakemake("-n")
+
+
+def test_an_unknown_setting_is_one_clear_line(project):
+    wrong = project.write("wrong.yaml", "particle:\n  shaeps: [wulff]\n")
+    output = project.snakemake("-n", configs=(wrong,), check=False)
+    assert "particle.shaeps" in output
+    assert "shapes" in output, "the nearest right name is offered"
+    assert "Traceback" not in output
+
+
+def test_chunk_size_and_jobs_change_no_bit(project, top, tmp_path):
+    other = Project.copy(top, tmp_path / "other")
+    change = other.write("change.yaml", "size:\n  particles_per_chunk: 1\n")
+    other.snakemake("--until", "extract", configs=(change,), jobs=1)
+    assert portions(project) == portions(other)
+
+
+def portions(project: Project) -> list[tuple]:
+    """Every simulated portion of a run in the order of particle, view and place, with its bytes."""
+    import h5py
+
+    found = []
+    for path in (project.folder / "results/test/extract").glob("chunk-*.h5"):
+        with h5py.File(path) as file:
+            columns = [file[name][()] for name in ("particle", "view", "origin", "split", "counts", "expectation")]
+            for particle, view, origin, split, counts, expectation in zip(*columns, strict=True):
+                key = (int(particle), int(view), *map(int, origin), int(split))
+                found.append((*key, counts.tobytes(), expectation.tobytes()))
+    assert found, "no portions"
+    return sorted(found)
+
+
+def test_killed_in_every_stage_it_ends_with_the_same_arrays(project, top, tmp_path):
+    """kill -9 once in each stage; the run that goes on ends with the arrays of the one that was left alone."""
+    killed = Project.copy(top, tmp_path / "killed")
+    logs = {
+        "particle": "particle/0000.log",
+        "relax": "relax/0000.log",
+        "scatter": "scatter/0000.log",
+        "perturb": "perturb/0000.log",
+        "extract": "extract/0000.log",
+        "train": "train.log",
+        "inpaint": "inpaint.log",
+        "reconstruct": "reconstruct/true_phase.log",
+    }
+    hit = [stage for stage, log in logs.items() if kill_and_unlock(killed, f"results/test/logs/{log}")]
+    assert set(hit) >= {"scatter", "perturb", "train", "inpaint"}, f"killed only in {hit}"
+    killed.snakemake()
+    assert not [p for p in killed.folder.rglob("*.part*") if "results" in p.parts and p.suffix == ".csv"]
+    for stage in ("particle", "relax", "scatter", "perturb", "extract", "inpaint", "reconstruct"):
+        one, two = (arrays(p.folder / "results/test", f"{stage}/*.h5") for p in (project, killed))
+        assert not same(one, two), f"{stage}: {same(one, two)[:3]}"
+    one, two = ((p.folder / "results/test/train/model.safetensors").read_bytes() for p in (project, killed))
+    assert one == two, "the network that was trained after the kill differs"
+
+
+def kill_and_unlock(project: Project, log: str) -> bool:
+    hit = project.kill_during(log)
+    project.snakemake("--unlock")
+    return hit
