@@ -1,0 +1,152 @@
+"""Settings of the train stage: portions to a network."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import model_validator
+
+from braggfill.settings.base import Field, StageSettings
+
+Width = Annotated[int, Field(ge=1, le=24)]
+Channels = Annotated[int, Field(ge=4, le=512)]
+
+
+class GapSettings(StageSettings):
+    """The gaps that are put into training portions, drawn afresh each time a portion is seen."""
+
+    style: Literal["any", "paper"] = "any"
+    """`any`: planes anywhere, touching the border too, across any axis. `paper`: a vertical gap in the middle of the
+    portion, and sometimes a horizontal one of the same width at a random height."""
+
+    width_px: tuple[Width, Width] = (1, 16)
+    """Narrowest and widest gap in voxels, drawn uniformly. The published networks have one width each: give it twice,
+    e.g. [6, 6]."""
+
+    cross_fraction: float = Field(default=0.2, ge=0, le=1)
+    """Share of portions with a second gap across the first; the paper has 1 in 5. With style `any` its width is drawn
+    on its own."""
+
+    dead_fraction: float = Field(default=0.1, ge=0, le=1)
+    """Share of portions that also have a few dead pixels (style `any` only)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GapSettings:
+        if self.width_px[0] > self.width_px[1]:
+            raise ValueError("width_px: the narrowest gap comes first, e.g. [1, 16]")
+        return self
+
+
+class LossSettings(StageSettings):
+    """Weights of the terms of the loss; 0 leaves a term out."""
+
+    mse: float = Field(default=1.0, ge=0)
+    """Squared error of the log intensity inside the gap: asks for the conditional mean."""
+
+    mae: float = Field(default=0.0, ge=0)
+    """Absolute error inside the gap (the paper's first term, weight 1 there)."""
+
+    amplitude: float = Field(default=1.0, ge=0)
+    """Squared error of the square root of the intensity inside the gap, relative to the intensity there: what strain
+    depends on, ruled by the brightest voxels."""
+
+    nll: float = Field(default=0.1, ge=0)
+    """Gaussian likelihood of the counts, which trains the uncertainty alone. 0: the uncertainty is not trained and
+    not reported."""
+
+    ssim: float = Field(default=0.0, ge=0)
+    """1 - SSIM of the filled portion, summed over its slices (the paper's second term, weight 1 there). On noisy
+    targets it asks for the noise."""
+
+    gradient: float = Field(default=0.0, ge=0)
+    """Absolute error of the finite differences of the filled portion (the paper's third term, weight 1 there)."""
+
+    @model_validator(mode="after")
+    def _something(self) -> LossSettings:
+        if not (self.mse or self.mae or self.amplitude or self.ssim or self.gradient):
+            raise ValueError("every term that trains the prediction has weight 0; give mse, mae or another a weight")
+        return self
+
+
+class TrainSettings(StageSettings):
+    """Which network is trained, on what, and for how long."""
+
+    network: Literal["braggfill", "paper"] = "braggfill"
+    """`braggfill`: one network for every gap, with an uncertainty. `paper`: the published network, one gap width."""
+
+    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 128)
+    """Channels at each level of the `braggfill` network (`paper` has its own). Halve them for a quick try: time goes
+    about with their square."""
+
+    gap: GapSettings | None = None
+    """Gaps in training and validation. None: the network's own (`braggfill`: any gap of 1 to 16 voxels; `paper`: its
+    6 voxel gap in the middle, 1 in 5 crossed)."""
+
+    loss: LossSettings | None = None
+    """Weights of the loss. None: the network's own (`braggfill`: squared log error, amplitude and uncertainty;
+    `paper`: the published sum of absolute error, SSIM and gradients)."""
+
+    target: Literal["expectation", "counts"] = "expectation"
+    """What the network is to predict: the noise-free expectation where a portion has one (simulation), else its
+    counts; or always the counts, as the paper does."""
+
+    epochs: int = Field(default=100, ge=1, le=10_000)
+    """How many times every portion is seen."""
+
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    """Portions a step."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
+    """Adam's largest step size. 3e-3 has been seen to diverge."""
+
+    schedule: Literal["plateau", "cosine"] | None = None
+    """`plateau`: multiplied by 0.15 after 4 epochs with no better validation loss, down to 1e-6 (the paper).
+    `cosine`: a short warm-up, then down along a cosine to zero at the last epoch. None: the network's own (`paper`:
+    plateau, `braggfill`: cosine)."""
+
+    clip_norm: float = Field(default=1.0, ge=0)
+    """Largest norm of the gradient of a step; 0: no limit."""
+
+    symmetries: bool = True
+    """Turn and mirror each portion by one of the 48 symmetries of the cube, drawn afresh each time."""
+
+    portions_max: int | None = Field(default=None, ge=1)
+    """Use at most this many training portions, the first ones. None: all."""
+
+    validation_max: int = Field(default=1200, ge=1)
+    """Use at most this many validation portions after each epoch, spread evenly (the paper: 4 % of 30,000)."""
+
+    photons_min: float = Field(default=0.0, ge=0)
+    """Leave out training portions with fewer photons a voxel on average: there is nothing to learn in an empty one."""
+
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Arithmetic. `auto`: bfloat16 mixed with single precision on a GPU that has it, single precision elsewhere."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """`auto`: the GPUs that there are, else the processor."""
+
+    threads: int = Field(default=2, ge=1, le=256)
+    """Processor threads. The last bits of a result depend on it, so it is a setting and not what the machine has."""
+
+    tensorboard: bool = False
+    """Also write TensorBoard logs beside the checkpoint."""
+
+    def gaps(self) -> GapSettings:
+        """The gap settings in force."""
+        if self.gap is not None:
+            return self.gap
+        if self.network == "paper":
+            return GapSettings(style="paper", width_px=(6, 6), dead_fraction=0.0)
+        return GapSettings()
+
+    def weights(self) -> LossSettings:
+        """The loss weights in force."""
+        if self.loss is not None:
+            return self.loss
+        if self.network == "paper":
+            return LossSettings(mse=0, mae=1, amplitude=0, nll=0, ssim=1, gradient=1)
+        return LossSettings()
+
+    def schedule_name(self) -> str:
+        """The schedule in force."""
+        return self.schedule or ("plateau" if self.network == "paper" else "cosine")
