@@ -74,6 +74,8 @@ echo "$sha256  $deb" | sha256sum --check --status 2> /dev/null || leave_out "$de
 dpkg -x "$deb" "$folder/unpacked"
 site=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 rm -rf "$site/pynx" "$site"/PyNX-*.dist-info
+# pip would keep asking for what only PyNX's other parts (tomography, ptychography) need.
+sed -i '/^Requires-Dist:/d' "$folder"/unpacked/usr/lib/python3/dist-packages/PyNX-*.dist-info/METADATA
 cp -R "$folder"/unpacked/usr/lib/python3/dist-packages/. "$site/"
 if ! works; then
   reason=$(cd / && PYNX_PU=cpu "$python" -c 'import pynx.cdi, pynx.scattering' 2>&1 | tail -n 1 || true)
