@@ -6,14 +6,15 @@ from braggfill.settings.base import Field, StageSettings
 
 
 class FetchSettings(StageSettings):
-    """Where measured data are looked for, in this order: `BRAGGFILL_DATA`, `folders`, `download_folder`, the public source."""
+    """Where measured data are looked for: `BRAGGFILL_DATA`, then `folders`, `download_folder`, the public source."""
 
     folders: tuple[str, ...] = ("data", "../shared/data")
     """Folders that may hold the data as `.npz` files, relative to the current folder, else to the project's root. The
     environment variable `BRAGGFILL_DATA`, if set, is looked at first."""
 
     download: bool = True
-    """Whether data that are in no folder are downloaded from their public source. If not, what needs them is left out."""
+    """Whether data that are in no folder are downloaded from their public source. If not, what needs them is left
+    out."""
 
     download_folder: str = Field("data/downloaded", min_length=1)
     """Folder that keeps what was downloaded, so that it is downloaded once."""

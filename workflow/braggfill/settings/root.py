@@ -32,7 +32,8 @@ class Settings(StageSettings):
     """Name of the run: its results lie in `results/<run>/`. Small letters, digits, `-` and `_`."""
 
     seed: int = Field(1, ge=0, le=2**63 - 1)
-    """Where every random number of the run comes from. The same seed gives the same arrays, whatever the number of jobs."""
+    """Where every random number of the run comes from. The same seed gives the same arrays, however many
+    jobs make them."""
 
     size: SizeSettings = SizeSettings()
     fetch: FetchSettings = FetchSettings()
@@ -61,6 +62,7 @@ def load(*paths: str | Path) -> Settings:
     import yaml
 
     merged: dict[str, Any] = {}
+    contents: list[tuple[str, Mapping[str, Any]]] = []
     for path in paths:
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -76,13 +78,15 @@ def load(*paths: str | Path) -> Settings:
         if content is None:
             continue
         if not isinstance(content, Mapping):
-            raise BraggfillError(
-                f"{path}: must hold `setting: value` lines, not a {type(content).__name__}; correct it"
-            )
-        if len(paths) > 1:  # A mistake is told with the file it is in, not with the last one.
-            parse(content, str(path))
+            raise BraggfillError(f"{path}: must hold `setting: value` lines, not a {type(content).__name__}")
+        contents.append((str(path), content))
         merged = merge(merged, content)
-    return parse(merged, " + ".join(map(str, paths)) or "defaults")
+    try:
+        return parse(merged, " + ".join(map(str, paths)) or "defaults")
+    except BraggfillError:
+        for path, content in contents:  # Tell the mistake with the file that it is in, where it is in one alone.
+            parse(content, path)
+        raise
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
