@@ -33,8 +33,8 @@ class ScatterSettings(StageSettings):
     """Highest oversampling drawn. Larger values show fewer and wider fringes in the same array."""
 
     equal_steps: bool = True
-    """Whether the reciprocal-space step is the same along the three axes. If false, each axis draws its own oversampling,
-    as where the rocking step and the pixel size have nothing to do with each other."""
+    """Whether the reciprocal-space step is the same along the three axes. If false, each axis draws its own
+    oversampling, as where the rocking step and the pixel size have nothing to do with each other."""
 
     reach: float = Field(0.75, gt=0.0, le=1.0)
     """Largest half width of the array, as a share of the distance to the next Bragg peak. For a particle so small that
