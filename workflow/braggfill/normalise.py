@@ -1,0 +1,83 @@
+r"""The scale on which networks see intensity, from voxels that are not missing only.
+
+.. math:: x = \frac{\log(1 + I) - a}{b - a}, \qquad I = e^{a + (b - a) x} - 1
+
+with the smallest and greatest :math:`\log(1 + I)` of the *measured* voxels as :math:`a` and :math:`b` (paper, section
+2.2).  Nothing leaks out of the gap, in training as in use.  The same formulas serve NumPy arrays and torch tensors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from braggfill.errors import BraggfillError
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Limits of log(1 + photons): numbers for one array, or arrays that broadcast over a batch."""
+
+    low: Any
+    span: Any
+
+    def apply(self, intensity: Any) -> Any:
+        """Photons to the normalised logarithm; 0 to 1 for what :func:`fit` saw, beyond it elsewhere."""
+        return self.apply_log(_library(intensity).log1p(intensity))
+
+    def invert(self, normalised: Any) -> Any:
+        """The normalised logarithm to photons, never negative; the inverse of :meth:`apply`."""
+        return _library(normalised).expm1(self.invert_log(normalised)).clip(0)
+
+    def apply_log(self, log_intensity: Any) -> Any:
+        """log(1 + photons) to the normalised logarithm."""
+        return (log_intensity - self.low) / self.span
+
+    def invert_log(self, normalised: Any) -> Any:
+        """The normalised logarithm to log(1 + photons)."""
+        return normalised * self.span + self.low
+
+
+def fit(intensity: Any, mask: Any) -> Scale:
+    """The scale of one array or of a batch.
+
+    Parameters
+    ----------
+    intensity : photons, an array or tensor whose last three axes are one pattern.
+    mask : boolean, same shape, True where missing; what lies there is not looked at.
+
+    Returns
+    -------
+    Scale with ``low`` and ``span`` of shape ``(*batch, 1, 1, 1)``; numbers for a single NumPy pattern.  Where all the
+    measured voxels are equal (an empty portion) the span is 1, so that they become 0 and come back as they were.
+
+    Raises
+    ------
+    BraggfillError : a pattern has no measured voxel.
+    """
+    library = _library(intensity)
+    if bool((mask.reshape(*mask.shape[:-3], -1)).all(-1).any()):
+        raise BraggfillError("mask: everything is missing, there is nothing to normalise by; check the mask")
+    # Comparisons first, logarithm after: it is monotonous, and this way it is taken of two numbers a pattern only.
+    axes = (-3, -2, -1)
+    if library is np:
+        dtype = intensity.dtype if np.issubdtype(intensity.dtype, np.floating) else np.float64
+        values = np.asarray(intensity, dtype=dtype)
+        low = np.log1p(np.where(mask, np.inf, values).min(axes, keepdims=True))
+        high = np.log1p(np.where(mask, -np.inf, values).max(axes, keepdims=True))
+        span = np.where(high > low, high - low, np.ones_like(low))
+        return Scale(low.item(), span.item()) if intensity.ndim == 3 else Scale(low, span)
+    low = library.log1p(intensity.masked_fill(mask, np.inf).amin(axes, keepdim=True))
+    high = library.log1p(intensity.masked_fill(mask, -np.inf).amax(axes, keepdim=True))
+    return Scale(low, library.where(high > low, high - low, library.ones_like(low)))
+
+
+def _library(array: Any) -> Any:
+    """NumPy for arrays and numbers, torch for tensors."""
+    if isinstance(array, np.ndarray | np.generic | float | int):
+        return np
+    import torch
+
+    return torch
