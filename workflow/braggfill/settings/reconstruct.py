@@ -16,17 +16,17 @@ class TruePhaseSettings(StageSettings):
     """An object of known phase, its pattern with gap, filled and whole (paper section 2.6.1, supplement S7)."""
 
     zoom: float = Field(default=0.4, gt=0, le=2)
-    """Factor by which the reconstructed object is resampled. Smaller objects give a higher oversampling in the same box."""
+    """Factor by which the reconstructed object is resampled. Smaller objects give a higher oversampling in a box."""
 
     box_px: int = Field(default=192, ge=32, le=512)
-    """Edge of the cube into which the resampled object is padded; 192 with a zoom of 0.4 gives an oversampling of about 4
-    along each axis."""
+    """Edge of the cube into which the resampled object is padded; 192 with a zoom of 0.4 gives an oversampling of about
+    4 along each axis."""
 
     support_threshold: float = Field(default=0.3, gt=0, lt=1)
     """Voxels above this fraction of the largest modulus are the object; the rest is set to zero."""
 
     edge_voxels: int = Field(default=0, ge=0, le=8)
-    """Layers of surface voxels that the figures of merit leave out. 0 counts every voxel that has a neighbour inside."""
+    """Layers of surface voxels that the figures of merit leave out; 0 counts every voxel with a neighbour inside."""
 
     photons_at_peak: float = Field(default=1e7, ge=1, le=1e12)
     """Intensity of the brightest voxel, in photons: where log(1 + I) bends. There is no counting noise here."""
@@ -55,7 +55,7 @@ class RetrievalSettings(StageSettings):
     from a measurement, with its own phase and counting noise, compared with that object."""
 
     treatments: Annotated[tuple[Treatment, ...], Field(min_length=1)] = ("free", "zeros", "linear", "network")
-    """What is done about the gap; the whole pattern is always phased too. `free`: masked, PyNX lets these voxels float."""
+    """What is done about the gap; the whole pattern is always phased too. `free`: masked, its voxels float."""
 
     gap_width_px: Width = 9
     """Width of the cross gap."""
@@ -67,8 +67,8 @@ class RetrievalSettings(StageSettings):
     """Expected photons in the brightest voxel of the known object's pattern, before Poisson noise is drawn."""
 
     min_oversampling: float = Field(default=3.0, ge=2, le=20)
-    """The simulated pattern is the first one whose oversampling is at least this along each axis, else the one that comes
-    nearest to it."""
+    """The simulated pattern is the first one whose oversampling is at least this along each axis, else the one that
+    comes nearest to it."""
 
     starts: int = Field(default=3, ge=1, le=100)
     """Random starts for each treatment; the one with the best free log-likelihood counts. The starts are the same for
@@ -114,7 +114,7 @@ class ReconstructSettings(StageSettings):
     """Lattice spacing of the reflection of the reconstructed object, Pt 111 by default."""
 
     voxel_nm: float = Field(default=3.17, gt=0, le=1000)
-    """Length of one voxel of that object along the strain axis, before resampling. ID01, 9 keV, 55 um pixels, 420 of them,
+    """Length of one voxel of that object along the strain axis, before resampling. ID01, 9 keV, 420 pixels of 55 um,
     0.507 m from the sample: wavelength x distance / (420 x 55 um x cos theta)."""
 
     strain_axis: Literal[0, 1, 2] = 1
