@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from braggfill.errors import BraggfillError
 
@@ -104,6 +105,8 @@ def read(path: str | Path) -> Iterator[h5py.File]:
     path = Path(path)
     if not path.exists():
         raise BraggfillError(f"{path}: no such file; check the path")
+    import hdf5plugin  # noqa: F401  registers the compression filters of packing.py
+
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -112,6 +115,17 @@ def read(path: str | Path) -> Iterator[h5py.File]:
         ) from error
     with file:
         yield file
+
+
+def array(group: h5py.Group, name: str) -> np.ndarray:
+    """A whole dataset of an open file, with one clear line where it is missing or its bytes are damaged."""
+    try:
+        return group[name][...]
+    except (KeyError, OSError, RuntimeError) as error:
+        where = f"{group.name}/{name}".replace("//", "/")
+        raise BraggfillError(
+            f"{group.file.filename}: {where} is missing or damaged; delete the file and make it again"
+        ) from error
 
 
 def left_out(path: str | Path) -> str | None:
