@@ -111,7 +111,8 @@ def tiff_folder(repository: str, path: str, count: int) -> Source:
     def download(settings: FetchSettings) -> Arrays:
         import tifffile
 
-        listing = _get(f"{settings.github_api_url.rstrip('/')}/repos/{repository}/contents/{path}", settings)
+        address = f"{settings.github_api_url.rstrip('/')}/repos/{repository}/contents/{urllib.parse.quote(path)}"
+        listing = _get(address, settings)
         try:
             files = [item for item in json.loads(listing) if item["type"] == "file"]
             sizes = {item["name"]: int(item["size"]) for item in files if item["name"].endswith((".tif", ".tiff"))}
