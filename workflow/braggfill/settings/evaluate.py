@@ -1,0 +1,54 @@
+"""Settings of the stage ``evaluate``: sweeps to tables."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from braggfill.settings.base import Field, StageSettings
+
+Method = Literal["network", "linear", "cubic", "nearest"]
+GapWidth = Annotated[int, Field(ge=1, le=16)]
+
+
+class EvaluateSettings(StageSettings):
+    """How the predictions are compared with what was measured."""
+
+    scan: str = Field("aps_staff20_s0054", min_length=1)
+    """Measured scan without gaps, one of those that `fetch` knows; its portions were never trained on."""
+
+    portions: int = Field(1000, ge=20, le=100_000)
+    """Random portions of 32³ voxels cut from the measured scan, the published 1000 by default; fewer are faster and
+    widen the bootstrap intervals as one over the square root."""
+
+    simulated_portions: int = Field(1000, ge=1, le=100_000)
+    """The most test portions of simulated patterns to evaluate; where there are more, the same ones are drawn every
+    time."""
+
+    crop_px: int = Field(128, ge=32, le=512)
+    """Edge of the cube around the peak of the measured scan from which portions are cut; the paper's 128 by default,
+    cut down where the scan is smaller."""
+
+    gap_widths_px: tuple[GapWidth, ...] = Field((3, 6, 9, 12), min_length=1)
+    """Widths of the gap in the middle of each portion; the paper's four by default."""
+
+    gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
+    """Axes that the gap interrupts, one sweep each: 2 is the vertical gap of the paper and the thesis. In the APS scan
+    a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is easier there."""
+
+    methods: tuple[Method, ...] = Field(("network", "linear", "cubic", "nearest"), min_length=1)
+    """What fills the gap; `network` is the one that the run trained, the others interpolate the log intensity."""
+
+    bright_counts_per_voxel: float = Field(1.0, ge=0.0, le=1e9)
+    """Portions with at least this mean count a voxel are reported apart, because in darker ones the truth is noise."""
+
+    bins: int = Field(20, ge=2, le=200)
+    """Equal bins of the logarithm of a portion's mean count, over which the published figures were averaged."""
+
+    bootstrap_draws: int = Field(1000, ge=100, le=100_000)
+    """Resamplings of the portions behind each 95 % interval."""
+
+    ceiling_draws: int = Field(4, ge=1, le=100)
+    """Binomial thinnings of each portion behind the noise ceiling; more only steady it."""
+
+    batch_portions: int = Field(64, ge=1, le=4096)
+    """Portions filled at once: a matter of memory and speed, never of the result's meaning."""
