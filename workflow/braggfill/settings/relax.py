@@ -1,0 +1,43 @@
+"""Settings of the stage ``relax``: how far the atoms of a particle are moved to their places of least energy."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from braggfill.settings.base import Field, StageSettings
+
+
+class RelaxSettings(StageSettings):
+    """Minimisation of the energy by LAMMPS with an embedded-atom potential (supplement S2.1, thesis 3.4.1)."""
+
+    energy_tolerance: float = Field(1e-8, ge=0, lt=1)
+    """Stop when one step changes the energy by less than this share of it; 0 leaves it to the force tolerance alone."""
+
+    force_tolerance_ev_per_angstrom: float = Field(1e-6, ge=0)
+    """Stop when the largest force on any free atom is below this."""
+
+    max_steps: int = Field(2_000, ge=1)
+    """Most steps of conjugate gradients; a particle that needs more counts as not converged."""
+
+    on_unconverged: Literal["error", "skip"] = "error"
+    """What to do with a particle that did not converge: `error` stops and names it, `skip` warns and leaves it out."""
+
+    substrate: bool = True
+    """Hold the interface layer of Winterbottom particles at a misfit, as a substrate would, so that strain appears."""
+
+    min_misfit: float = Field(-0.01, ge=-0.2, le=0.2)
+    """Smallest strain of the interface layer in its plane (negative: compressed). Drawn uniformly for each particle."""
+
+    max_misfit: float = Field(0.01, ge=-0.2, le=0.2)
+    """Largest strain of the interface layer. A hundredth is what cooling from dewetting leaves; above about 0.03,
+    dislocations may form."""
+
+    @model_validator(mode="after")
+    def _ranges(self) -> RelaxSettings:
+        if self.min_misfit > self.max_misfit:
+            raise ValueError(f"min_misfit ({self.min_misfit}) is larger than max_misfit ({self.max_misfit})")
+        if self.energy_tolerance == 0 and self.force_tolerance_ev_per_angstrom == 0:
+            raise ValueError("energy_tolerance and force_tolerance_ev_per_angstrom cannot both be 0")
+        return self
