@@ -11,12 +11,15 @@ import h5py
 import hdf5plugin
 import numpy as np
 
+FILTERS = dict(hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=hdf5plugin.Blosc2.SHUFFLE))
+"""Keyword arguments of ``h5py``'s ``create_dataset``: Zstandard level 1 after a byte shuffle, lossless."""
+
 AMPLITUDE_BITS = 24
 EXPECTATION_BITS = 12
 
 
 def write(group: h5py.Group, name: str, data: np.ndarray, chunks: tuple[int, ...] | None = None) -> h5py.Dataset:
-    """Store an array losslessly with Blosc2 (Zstandard level 1 after a byte shuffle), about 0.2 GB/s on one core.
+    """Store an array losslessly (:data:`FILTERS`), about 0.2 GB/s on one core.
 
     Parameters
     ----------
@@ -25,8 +28,7 @@ def write(group: h5py.Group, name: str, data: np.ndarray, chunks: tuple[int, ...
     if chunks is None:
         frames = max(1, 2_000_000 // max(1, data[0].nbytes)) if data.ndim and len(data) else 1
         chunks = (min(frames, len(data)), *data.shape[1:])
-    filters = hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=hdf5plugin.Blosc2.SHUFFLE)
-    return group.create_dataset(name, data=data, chunks=chunks, **filters)
+    return group.create_dataset(name, data=data, chunks=chunks, **FILTERS)
 
 
 def round_to_peak(amplitude: np.ndarray, bits: int = AMPLITUDE_BITS) -> np.ndarray:
