@@ -176,9 +176,7 @@ def extract_scan(
             raise BraggfillError(f"extract.scans.{name}.peak: {entry.peak} lies outside the scan, {counts.shape}")
         peak = entry.peak or np.unravel_index(np.argmax(counts), counts.shape)
         try:
-            chances = probabilities(
-                settings, counts.shape, entry.peak or brightest, free_places(missing, settings.shape)
-            )
+            chances = probabilities(settings, counts.shape, peak, free_places(missing, settings.shape))
         except BraggfillError as error:
             raise BraggfillError(f"{scan}: {error}") from error
         rng = seeds.generator(seed, f"extract/{name}")
