@@ -1,0 +1,97 @@
+"""A scan and its mask in words: size, counts, and the geometry of what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+AXES = ("rocking", "vertical", "horizontal")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a mask is made of."""
+
+    missing: int
+    """Missing voxels."""
+    gaps: tuple[tuple[int, int, int], ...]
+    """(axis, first, width) of every run of planes that are missing as a whole."""
+    spots: int
+    """Connected groups of missing pixels outside those planes, the same in all frames, edges and corners counted."""
+    largest_spot: int
+    """Pixels of the largest of them."""
+    changing: int
+    """Missing voxels outside the planes that are not missing in every frame."""
+
+
+def geometry(mask: np.ndarray) -> Geometry:
+    """Take a 3D mask (True = missing) apart: whole planes, spots of the detector, what changes from frame to frame."""
+    from scipy import ndimage
+
+    gaps = []
+    rest = mask.copy()
+    for axis in range(mask.ndim):
+        whole = mask.all(axis=tuple(other for other in range(mask.ndim) if other != axis))
+        gaps += [(axis, start, width) for start, width in runs(whole)]
+        np.moveaxis(rest, axis, 0)[whole] = False
+    # In frames that are not missing as a whole, what is missing in all of them belongs to the detector.
+    frames = rest[~mask.all(axis=(1, 2))]
+    always = frames.all(axis=0) if len(frames) else np.zeros(mask.shape[1:], bool)
+    labels, spots = ndimage.label(always, structure=np.ones((3, 3)))
+    largest = int(np.bincount(labels.ravel())[1:].max()) if spots else 0
+    changing = int(np.count_nonzero(rest)) - int(np.count_nonzero(always)) * len(frames)
+    return Geometry(int(np.count_nonzero(mask)), tuple(gaps), int(spots), largest, changing)
+
+
+def runs(line: np.ndarray) -> list[tuple[int, int]]:
+    """(first, length) of every run of True in a line."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], line, [False]]).astype(np.int8)))
+    return [(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tuple[str, str]]:
+    """(what, value) lines about a scan and, with a mask, about what is missing and how far it lies from the peak."""
+    lines = [("size", f"{_times(intensity.shape)} ({', '.join(AXES)}), {intensity.dtype}")]
+    measured = np.ones(intensity.shape, bool) if mask is None else ~mask
+    usable = measured & np.isfinite(intensity) if intensity.dtype.kind == "f" else measured
+    odd = int(np.count_nonzero(measured)) - int(np.count_nonzero(usable))
+    peak = None
+    if usable.any():
+        shown = np.where(usable, intensity, 0)
+        peak = tuple(int(i) for i in np.unravel_index(int(np.argmax(shown)), shown.shape))
+        zeros = np.count_nonzero(usable & (intensity == 0)) / np.count_nonzero(usable)
+        total = float(shown.sum(dtype=np.float64))
+        counts = f"{total:.4g} in all, {shown[peak]:.6g} at the peak {peak}, {zeros:.1%} of the voxels zero"
+        lines.append(("counts", counts))
+        negative = int(np.count_nonzero(usable & (intensity < 0))) if intensity.dtype.kind in "if" else 0
+        if negative:
+            lines.append(("warning", f"{negative} voxels outside the mask are negative; add them to the mask"))
+    if odd:
+        lines.append(("warning", f"{odd} voxels outside the mask are NaN or infinite; add them to the mask"))
+    if mask is None:
+        return lines
+    found = geometry(mask)
+    lines.append(("missing", f"{found.missing} voxels, {found.missing / mask.size:.2%}"))
+    for axis, first, width in found.gaps:
+        away = "" if peak is None else f", {_distance(peak[axis], first, width)}"
+        planes = f"{first} to {first + width - 1}" if width > 1 else f"{first}"
+        lines.append(("gap", f"{width} px across axis {axis} ({AXES[axis]}), at {planes}{away}"))
+    if found.spots:
+        lines.append(("spots", f"{found.spots}, missing in every frame, the largest of {found.largest_spot} px"))
+    if found.changing:
+        lines.append(("changing", f"{found.changing} voxels are missing in some frames only"))
+    if found.missing > mask.size / 2:
+        lines.append(("warning", "more than half is missing; is the mask inverted? (--invert-mask)"))
+    return lines
+
+
+def _distance(peak: int, first: int, width: int) -> str:
+    if peak < first:
+        return f"{first - peak} px from the peak"
+    return f"{peak - first - width + 1} px from the peak" if peak >= first + width else "through the peak"
+
+
+def _times(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape))

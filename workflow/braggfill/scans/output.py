@@ -1,0 +1,167 @@
+"""Writing what was filled: NPZ, NPY, and HDF5 that opens in PyNX."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from braggfill import storage
+from braggfill.errors import BraggfillError
+
+HDF5 = (".cxi", ".h5", ".hdf5", ".nxs")
+FORMATS = (".npz", ".npy", *HDF5)
+DETECTOR = "entry_1/instrument_1/detector_1"
+CARRIED = (
+    "entry_1/instrument_1/source_1/energy",
+    "entry_1/instrument_1/beam_1/incident_energy",
+    "entry_1/instrument_1/beam_1/incident_wavelength",
+    f"{DETECTOR}/distance",
+    f"{DETECTOR}/x_pixel_size",
+    f"{DETECTOR}/y_pixel_size",
+    "entry_1/instrument_1/name",
+    "entry_1/sample_1/name",
+    "entry_1/experiment_id",
+)
+"""What phase retrieval wants to know, carried over from a scan that is CXI itself."""
+
+
+def check_output(path: str | Path, *, force: bool = False, inputs: tuple[str, ...] = ()) -> None:
+    """Find out before the work whether ``path`` can be written.
+
+    Raises
+    ------
+    BraggfillError : an unknown suffix; the file exists and ``force`` is not given, or it is one of the ``inputs``; the
+        folder cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise BraggfillError(f"{path}: unknown output format {path.suffix or '(no suffix)'}; use {', '.join(FORMATS)}")
+    if path.exists():
+        for given in inputs:
+            file = Path(given if Path(given).exists() else given.rpartition("::")[0] or given)
+            if file.exists() and file.samefile(path):
+                raise BraggfillError(f"{path}: is an input, which is never overwritten; name another output")
+    check_place(path, force=force)
+
+
+def check_place(path: str | Path, *, force: bool = False) -> None:
+    """Find out whether a file can be written at ``path``, without writing; see :func:`check_output`."""
+    path = Path(path)
+    if path.is_dir():
+        raise BraggfillError(f"{path}: is a folder; name a file")
+    if path.exists() and not force:
+        raise BraggfillError(f"{path}: exists already; name another output, or overwrite it with --force")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise BraggfillError(f"{path}: {folder} is no folder that can be written; choose another one")
+
+
+def write(
+    path: str | Path,
+    data: np.ndarray,
+    mask: np.ndarray,
+    sigma: np.ndarray | None = None,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    force: bool = False,
+    like: str | Path | None = None,
+) -> None:
+    """Write a filled scan, whole or not at all.
+
+    =============================  ====================================================================================
+    suffix                         what is in the file
+    =============================  ====================================================================================
+    ``.npz``                       ``data``, ``mask`` (True where filled), ``sigma`` (standard deviation of what was
+                                   filled in photons, NaN where there is none), ``provenance`` (JSON text)
+    ``.npy``                       the filled data alone
+    ``.cxi .h5 .hdf5 .nxs``        CXI and NeXus: ``/entry_1/data_1/data``, ``filled`` (1 where filled) and ``sigma``;
+                                   ``/entry_1/instrument_1/detector_1/mask``, the voxels that phase retrieval should
+                                   leave free: none.  PyNX opens it as it is.
+    =============================  ====================================================================================
+
+    Parameters
+    ----------
+    data, mask, sigma : arrays of one shape; without ``sigma`` it is written as NaN.
+    provenance : what was done (scan, method, network …), plain values.
+    force : overwrite ``path`` if it exists.
+    like : the scan's file; if it is CXI, energy, distance and pixel size are carried over.
+
+    Raises
+    ------
+    BraggfillError : see :func:`check_output`; or the disk is full.
+    """
+    path = Path(path)
+    check_output(path, force=force)
+    if data.shape != mask.shape or (sigma is not None and sigma.shape != data.shape):
+        raise ValueError("data, mask and sigma must have the same shape")
+    mask = np.ascontiguousarray(mask, dtype=bool)
+    if sigma is None:
+        sigma = np.full(data.shape, np.nan, np.float32)
+    told = {"program": "braggfill", "version": importlib.metadata.version("braggfill")}
+    told |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(provenance or {})}
+    with storage.replacing(path) as temporary:
+        if path.suffix.lower() == ".npz":
+            text = np.array(json.dumps(told))
+            np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, provenance=text)
+        elif path.suffix.lower() == ".npy":
+            np.save(temporary, data)
+        else:
+            with h5py.File(temporary, "w") as file:
+                _cxi(file, data, mask, sigma, told)
+                _carry(file, like)
+
+
+def _cxi(file: h5py.File, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray, told: Mapping[str, Any]) -> None:
+    def group(place: str, kind: str) -> h5py.Group:
+        made = file.require_group(place)
+        made.attrs["NX_class"] = kind
+        return made
+
+    def dataset(place: str, array: np.ndarray, meaning: str, **attributes: str) -> None:
+        made = file.create_dataset(place, data=array, chunks=True, compression="gzip", compression_opts=1, shuffle=True)
+        made.attrs["long_name"] = meaning
+        made.attrs.update(attributes)
+
+    file.attrs["default"] = "entry_1"
+    file.attrs["creator"] = "braggfill"
+    file["cxi_version"] = 150
+    group("entry_1", "NXentry").attrs["default"] = "data_1"
+    file["entry_1/program_name"] = f"braggfill {told['version']}"
+    file["entry_1/start_time"] = told["date"]
+    group("entry_1/instrument_1", "NXinstrument")
+    group(DETECTOR, "NXdetector")
+    dataset(f"{DETECTOR}/data", data, "intensity in photons, filled where data_1/filled is 1")
+    dataset(f"{DETECTOR}/mask", np.zeros(data.shape, np.int8), "what phase retrieval leaves free, 1 = masked: nothing")
+    shown = group("entry_1/data_1", "NXdata")
+    shown.attrs["signal"] = "data"
+    shown["data"] = h5py.SoftLink(f"/{DETECTOR}/data")
+    dataset("entry_1/data_1/filled", mask.astype(np.int8), "1 where the detector saw nothing and braggfill filled")
+    dataset("entry_1/data_1/sigma", sigma, "standard deviation of what was filled, NaN elsewhere", units="photons")
+    process = group("entry_1/process_1", "NXprocess")
+    for name in ("program", "version", "date"):
+        process[name] = told[name]
+    configuration = group("entry_1/process_1/configuration", "NXcollection")
+    for name, value in told.items():
+        if name not in process:
+            configuration[name] = value if isinstance(value, str | int | float | bool) else json.dumps(value)
+
+
+def _carry(file: h5py.File, like: str | Path | None) -> None:
+    like = None if like is None else Path(str(like).partition("::")[0])
+    if like is None or like.suffix.lower() != ".cxi" or not like.is_file():
+        return
+    with storage.read(like) as scan:
+        for place in CARRIED:
+            if isinstance(scan.get(place), h5py.Dataset) and place not in file:
+                file.require_group(place.rpartition("/")[0])
+                scan.copy(place, file, name=place)

@@ -1,0 +1,292 @@
+"""Reading: a spec to an array, with one clear line for everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import glob
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from braggfill.errors import BraggfillError
+
+HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".cxi")
+TIFF = (".tif", ".tiff")
+KNOWN = (".npz", ".npy", *HDF5, *TIFF)
+CXI_HAS_SIGNAL = 0x1000
+"""The one bit of a CXI mask that says something good of a pixel."""
+MASK_VALUES = 64
+"""A mask of numbers holds a few flags; counts hold more values than this."""
+SAMPLE = 1_000_000
+
+Role = Literal["scan", "mask"]
+
+
+class Loaded(NamedTuple):
+    """An array and where exactly it came from, e.g. ``scan.h5::/entry/data``."""
+
+    array: np.ndarray
+    where: str
+
+
+def read(spec: str | Path, dataset: str | None = None) -> np.ndarray:
+    """The scan that ``spec`` names: a 3D array of real numbers in its own type, native byte order.
+
+    Parameters
+    ----------
+    spec : see :mod:`braggfill.scans`; ``dataset`` is another way to name the array inside the file.
+
+    Raises
+    ------
+    BraggfillError : one line; the file is missing, damaged, of another format or shape, or does not say which array.
+    """
+    return load(spec, dataset).array
+
+
+def load(spec: str | Path, dataset: str | None = None) -> Loaded:
+    """As :func:`read`, with where it came from.  Axes of length one in front of three others are dropped."""
+    array, where = _load(spec, dataset, "scan")
+    if array.dtype.kind == "b":
+        raise BraggfillError(f"{where}: holds true and false, not counts; name the scan, and pass this as the mask")
+    _numbers(array, where)
+    array = _three_axes(array)
+    if array.ndim != 3:
+        raise BraggfillError(
+            f"{where}: is {array.ndim}D, shape {_shape(array.shape)}; a scan has 3 axes: rocking, vertical, horizontal"
+        )
+    if not array.size:
+        raise BraggfillError(f"{where}: is empty, shape {_shape(array.shape)}; name an array with frames in it")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return Loaded(array.astype(array.dtype.newbyteorder("="), copy=False), where)
+
+
+def load_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None, *, invert: bool = False) -> Loaded:
+    """A mask of the scan's shape, boolean, True = missing.
+
+    ==========================  =======================================================================================
+    what the file holds         what is missing
+    ==========================  =======================================================================================
+    true and false              true
+    whole numbers               what is not zero (so do PyNX, NeXus ``pixel_mask``, pyFAI, silx)
+    a CXI mask                  any bit but 0x1000, ``CXI_PIXEL_HAS_SIGNAL``; PyNX writes 1 and reads > 0 as masked
+    numbers with fractions      what is not zero, and NaN
+    ==========================  =======================================================================================
+
+    ``invert`` is for a file that says it the other way round.  A mask of one frame is taken for all frames.
+
+    Raises
+    ------
+    BraggfillError : as :func:`read`, or the mask does not fit ``shape``.
+    """
+    loaded = _load(spec, dataset, "mask")
+    return Loaded(_fit(_boolean(loaded, invert), tuple(shape), loaded.where), loaded.where)
+
+
+def own_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None) -> Loaded | None:
+    """The mask that the scan's own file holds, or None: CXI's, NeXus' ``pixel_mask``, ``mask`` of a ``.npz``."""
+    path, name = _split(spec, dataset)
+    loaded = None
+    if path.suffix.lower() == ".npz" and path.is_file():
+        with _npz(path) as file:
+            if "mask" in file.files and name != "mask":
+                loaded = _load(path, "mask", "mask")
+    elif path.suffix.lower() in HDF5 and path.is_file():
+        from braggfill.scans import hdf5
+
+        inner = hdf5.own_mask(path, name)
+        if inner is not None:
+            loaded = _load(path, inner, "mask")
+    if loaded is None:
+        return None
+    return Loaded(_fit(_boolean(loaded, False), tuple(shape), loaded.where), loaded.where)
+
+
+def _split(spec: str | Path, dataset: str | None) -> tuple[Path, str | None]:
+    text = str(spec)
+    if not text:
+        raise BraggfillError("the name of a file is empty; name one")
+    if "::" in text and not Path(text).exists():
+        text, _, name = text.rpartition("::")
+        if not text or not name:
+            raise BraggfillError(f"{spec}: name the file before '::' and the array after it, e.g. scan.h5::/entry/data")
+        dataset = dataset or name
+    return Path(text).expanduser(), dataset
+
+
+def _load(spec: str | Path, dataset: str | None, role: Role) -> Loaded:
+    path, name = _split(spec, dataset)
+    try:
+        if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
+            return _tiff_frames(path, name)
+        if not path.exists():
+            raise BraggfillError(f"{path}: no such file; check the path")
+        suffix = path.suffix.lower()
+        if suffix not in KNOWN:
+            raise BraggfillError(f"{path}: unknown format {suffix or '(no suffix)'}; known are {', '.join(KNOWN)}")
+        if not path.stat().st_size:
+            raise BraggfillError(f"{path}: is an empty file; copy it again")
+        if suffix == ".npz":
+            return _npz_array(path, name, role)
+        if suffix in HDF5:
+            from braggfill.scans import hdf5
+
+            return Loaded(*hdf5.load(path, name, role))
+        if name:
+            raise BraggfillError(f"{path}: a {suffix} file holds one array without a name; drop '::{name}'")
+        return Loaded(_npy(path) if suffix == ".npy" else _tiff(path), str(path))
+    except OSError as error:
+        raise BraggfillError(
+            f"{path}: cannot be read ({error.strerror or error}); check file and permissions"
+        ) from error
+
+
+def _numbers(array: np.ndarray, where: str) -> None:
+    kind = array.dtype.kind
+    if kind == "c":
+        raise BraggfillError(f"{where}: holds complex numbers; give intensities, the squared modulus of an amplitude")
+    if kind not in "iuf":
+        raise BraggfillError(f"{where}: holds {array.dtype}, not numbers; name an array of counts")
+
+
+def _three_axes(array: np.ndarray) -> np.ndarray:
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    return array
+
+
+def _boolean(loaded: Loaded, invert: bool) -> np.ndarray:
+    array, where = loaded
+    if array.dtype.kind != "b":
+        if array.dtype.kind not in "iuf":
+            raise BraggfillError(f"{where}: holds {array.dtype}; a mask holds true and false, or whole numbers")
+        if len(np.unique(array.ravel()[:: 1 + array.size // SAMPLE])) > MASK_VALUES:
+            raise BraggfillError(f"{where}: holds too many different values for a mask; is it a scan?")
+        if array.dtype.kind in "iu" and where.partition("::")[0].lower().endswith(".cxi"):
+            array = array & ~array.dtype.type(CXI_HAS_SIGNAL) if array.dtype.itemsize > 1 else array
+        array = array != 0  # of NaN, too, this is true
+    return ~array if invert else array
+
+
+def _fit(mask: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
+    mask = _three_axes(mask)
+    if mask.shape == shape:
+        return mask
+    if mask.shape in (shape[1:], (1, *shape[1:])):
+        return np.broadcast_to(mask, shape)
+    raise BraggfillError(
+        f"{where}: the mask's shape {_shape(mask.shape)} does not fit the scan's {_shape(shape)}; "
+        f"give a mask of that shape, or of one frame, {_shape(shape[1:])}"
+    )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "()"
+
+
+# NumPy --------------------------------------------------------------------------------------------------------------
+
+DAMAGED = (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def _not_numpy(path: Path, error: Exception) -> BraggfillError:
+    if "allow_pickle" in str(error):
+        return BraggfillError(f"{path}: holds pickled objects, which are never opened; save plain numbers instead")
+    return BraggfillError(f"{path}: not a readable {path.suffix} file (truncated, or another format); copy it again")
+
+
+def _npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except DAMAGED as error:
+        raise _not_numpy(path, error) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise BraggfillError(f"{path}: is an archive of arrays; give it the suffix .npz")
+    return array
+
+
+def _npz(path: Path) -> np.lib.npyio.NpzFile:
+    try:
+        file = np.load(path, allow_pickle=False)
+    except DAMAGED as error:
+        raise _not_numpy(path, error) from error
+    if isinstance(file, np.ndarray):
+        raise BraggfillError(f"{path}: is a single array; give it the suffix .npy")
+    return file
+
+
+def _npz_array(path: Path, name: str | None, role: Role) -> Loaded:
+    with _npz(path) as file:
+        if not file.files:
+            raise BraggfillError(f"{path}: holds no array; name another file")
+        usual = "data" if role == "scan" else "mask"
+        chosen = name or (usual if usual in file.files else file.files[0])
+        if chosen not in file.files:
+            raise BraggfillError(f"{path}: holds no array {chosen!r}; it holds {', '.join(file.files)}")
+        try:
+            return Loaded(file[chosen], f"{path}::{chosen}")
+        except DAMAGED as error:
+            raise _not_numpy(path, error) from error
+
+
+# TIFF ---------------------------------------------------------------------------------------------------------------
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts frame_2 before frame_10."""
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _tiff(path: Path) -> np.ndarray:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            if len(file.series) != 1:
+                raise BraggfillError(
+                    f"{path}: holds {len(file.series)} images of different shapes; name a stack of one"
+                )
+            if "S" in file.series[0].axes:
+                raise BraggfillError(f"{path}: is a colour image; give the counts, one number a pixel")
+            return file.series[0].asarray()
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, zlib.error) as error:
+        line = f"{path}: not a readable TIFF file (truncated, or another format); copy it again"
+        raise BraggfillError(line) from error
+
+
+def _tiff_frames(path: Path, name: str | None) -> Loaded:
+    """Frames of a folder or of a pattern of names, each a 2D TIFF file; a single file may hold the whole stack."""
+    if name:
+        raise BraggfillError(f"{path}: TIFF files hold arrays without names; drop '::{name}'")
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.suffix.lower() in TIFF]
+    else:
+        files = [Path(file) for file in glob.glob(str(path))]  # noqa: PTH207 (absolute patterns, too)
+        other = [file for file in files if file.suffix.lower() not in TIFF]
+        if other:
+            raise BraggfillError(f"{path}: {other[0].name} is no TIFF file; write a pattern of .tif files")
+    if not files:
+        raise BraggfillError(f"{path}: no TIFF file there; check the path")
+    files.sort(key=_natural)
+    if len(files) == 1:
+        return Loaded(_tiff(files[0]), str(files[0]))
+    stack = None
+    for index, file in enumerate(files):
+        frame = _tiff(file)
+        if frame.ndim != 2:
+            raise BraggfillError(f"{file}: is {frame.ndim}D; several TIFF files must hold one frame each")
+        if stack is None:
+            stack = np.empty((len(files), *frame.shape), frame.dtype)
+        if frame.shape != stack.shape[1:] or frame.dtype != stack.dtype:
+            raise BraggfillError(
+                f"{file}: {_shape(frame.shape)} {frame.dtype} does not continue {files[0].name}, "
+                f"{_shape(stack.shape[1:])} {stack.dtype}; name the frames of one scan"
+            )
+        stack[index] = frame
+    assert stack is not None
+    return Loaded(stack, f"{path} ({len(files)} frames)")
