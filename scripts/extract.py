@@ -12,6 +12,7 @@ with job(snakemake):
     settings = ExtractSettings(**params.settings)
     source, out = Path(snakemake.input[0]), Path(snakemake.output[0])
     if snakemake.rule == "extract_scan":
-        extract.extract_scan(settings, params.seed, source, snakemake.wildcards.name, out, code=params.code)
+        name, portions = snakemake.wildcards.name, params.portions
+        extract.extract_scan(settings, params.seed, source, name, out, code=params.code, portions=portions)
     else:
         extract.extract_chunk(settings, params.seed, source, out, code=params.code)

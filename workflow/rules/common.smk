@@ -12,17 +12,21 @@ from braggfill import fetch as _fetch
 from braggfill.errors import BraggfillError
 from braggfill.external import pynx_version
 from braggfill.fingerprint import code
-from braggfill.settings.root import parse
+from braggfill.settings import root as _root
 
 try:
-    settings = parse(config, where="configuration")
+    settings = _root.parse(config, where="configuration")
 except BraggfillError as error:
     raise WorkflowError(str(error)) from None
 
 RUN = f"results/{settings.run}"
 SEED = settings.seed
 CHUNKS = [f"{i:04d}" for i in range(-(-settings.size.particles // settings.size.particles_per_chunk))]
-SCANS = list(settings.extract.scans)
+SCAN = "aps_staff20_s0054"  # the measured scan that is filled and judged
+PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
+    settings.size.particles * settings.scatter.views * settings.extract.portions
+)
+SCANS = list(settings.extract.scans) if PORTIONS_PER_SCAN else []
 PYNX = pynx_version() or "none"
 
 
@@ -37,6 +41,12 @@ def indices(wildcards):
     return list(range(first, min(first + settings.size.particles_per_chunk, settings.size.particles)))
 
 
+def scan_file(wildcards):
+    """A measured scan by its name in the settings: a file, or `fetch:NAME` for one that the run fetches."""
+    path = settings.extract.scans[wildcards.name].path
+    return f"{RUN}/fetch/{path.removeprefix('fetch:')}.h5" if path.startswith("fetch:") else path
+
+
 def kept(path):
     """Whole patterns are kept, or removed once their portions are cut (`size.keep_patterns`)."""
     return path if settings.size.keep_patterns else temp(path)
@@ -48,5 +58,5 @@ def chunks(stage):
 
 
 wildcard_constraints:
-    chunk=r"\d{4,}",
+    chunk=r"[0-9]+",
     name=r"[a-z0-9_]+",

@@ -25,13 +25,14 @@ rule extract:
 
 rule extract_scan:
     input:
-        f"{RUN}/fetch/{{name}}.h5",
+        scan_file,
     output:
         f"{RUN}/extract/scan-{{name}}.h5",
     params:
         settings=block("extract"),
         code=code("extract"),
         seed=SEED,
+        portions=PORTIONS_PER_SCAN,
     log:
         f"{RUN}/logs/extract/scan-{{name}}.log",
     benchmark:

@@ -5,7 +5,7 @@ rule fetch:
     params:
         settings=block("fetch"),
         code=code("fetch"),
-        found=lambda wildcards: _fetch.locate(wildcards.name),
+        found=lambda wildcards: _fetch.locate(wildcards.name, settings.fetch),
     log:
         f"{RUN}/logs/fetch/{{name}}.log",
     benchmark:
