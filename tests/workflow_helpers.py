@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,7 +16,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-IGNORED = shutil.ignore_patterns(".git", ".venv", "results", ".snakemake", "*.egg-info", "__pycache__", ".*_cache", "data")
+IGNORED = shutil.ignore_patterns(
+    ".git", ".venv", "results", ".snakemake", "*.egg-info", "__pycache__", ".*_cache", "data"
+)
 
 
 @dataclass
@@ -95,10 +98,8 @@ def planned_jobs(output: str) -> dict[str, int]:
 
 
 def _kill_tree(process: subprocess.Popen) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -82,21 +82,20 @@ def create(
     ------
     BraggfillError : the folder cannot be written or the disk is full.
     """
-    with replacing(path) as temporary:
-        with h5py.File(temporary, "w", libver="v110") as file:
-            file.attrs["versions"] = json.dumps(versions())
-            if settings is not None:
-                plain = settings if isinstance(settings, Mapping) else settings.model_dump(mode="json")
-                file.attrs["settings"] = json.dumps(plain)
-            if seed is not None:
-                file.attrs["seed"] = seed
-            if code is not None:
-                file.attrs["code"] = code
-            if left_out is not None:
-                file.attrs["left_out"] = left_out
-            for name, value in attributes.items():
-                file.attrs[name] = value
-            yield file
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+        file.attrs["versions"] = json.dumps(versions())
+        if settings is not None:
+            plain = settings if isinstance(settings, Mapping) else settings.model_dump(mode="json")
+            file.attrs["settings"] = json.dumps(plain)
+        if seed is not None:
+            file.attrs["seed"] = seed
+        if code is not None:
+            file.attrs["code"] = code
+        if left_out is not None:
+            file.attrs["left_out"] = left_out
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        yield file
 
 
 @contextmanager
