@@ -186,9 +186,7 @@ def detector_centre(detector: np.ndarray) -> tuple[float, float]:
     for axis, name in ((0, "row"), (1, "column")):
         lines = np.flatnonzero(detector.all(axis=1 - axis))
         if len(lines) == 0:
-            raise BraggfillError(
-                f"detector mask: no {name} is wholly missing, it has no cross; choose another detector"
-            )
+            raise BraggfillError(f"detector mask: no {name} is wholly missing, so no cross; choose another detector")
         blocks = np.split(lines, np.flatnonzero(np.diff(lines) > 1) + 1)
         centres = [(block[0] + block[-1]) / 2 for block in blocks]
         middle.append(min(centres, key=lambda c: abs(c - (detector.shape[axis] - 1) / 2)))

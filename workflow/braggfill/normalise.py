@@ -57,21 +57,35 @@ def fit(intensity: Any, mask: Any) -> Scale:
     ------
     BraggfillError : a pattern has no measured voxel.
     """
-    library = _library(intensity)
-    if bool((mask.reshape(*mask.shape[:-3], -1)).all(-1).any()):
+    low, high = _limits(intensity, mask)
+    log1p = _library(intensity).log1p
+    return _scale(log1p(low), log1p(high))
+
+
+def fit_log(log_intensity: Any, mask: Any) -> Scale:
+    """The same scale from log(1 + photons)."""
+    return _scale(*_limits(log_intensity, mask))
+
+
+def _limits(values: Any, mask: Any) -> tuple[Any, Any]:
+    """Smallest and greatest measured value of each pattern."""
+    if bool(mask.reshape(*mask.shape[:-3], -1).all(-1).any()):
         raise BraggfillError("mask: everything is missing, there is nothing to normalise by; check the mask")
-    # Comparisons first, logarithm after: it is monotonous, and this way it is taken of two numbers a pattern only.
     axes = (-3, -2, -1)
-    if library is np:
-        dtype = intensity.dtype if np.issubdtype(intensity.dtype, np.floating) else np.float64
-        values = np.asarray(intensity, dtype=dtype)
-        low = np.log1p(np.where(mask, np.inf, values).min(axes, keepdims=True))
-        high = np.log1p(np.where(mask, -np.inf, values).max(axes, keepdims=True))
-        span = np.where(high > low, high - low, np.ones_like(low))
-        return Scale(low.item(), span.item()) if intensity.ndim == 3 else Scale(low, span)
-    low = library.log1p(intensity.masked_fill(mask, np.inf).amin(axes, keepdim=True))
-    high = library.log1p(intensity.masked_fill(mask, -np.inf).amax(axes, keepdim=True))
-    return Scale(low, library.where(high > low, high - low, library.ones_like(low)))
+    if _library(values) is np:
+        values = values if np.issubdtype(values.dtype, np.floating) else values.astype(np.float64)
+        return np.where(mask, np.inf, values).min(axes, keepdims=True), np.where(mask, -np.inf, values).max(
+            axes, keepdims=True
+        )
+    return values.masked_fill(mask, np.inf).amin(axes, keepdim=True), values.masked_fill(mask, -np.inf).amax(
+        axes, keepdim=True
+    )
+
+
+def _scale(low: Any, high: Any) -> Scale:
+    library = _library(low)
+    span = library.where(high > low, high - low, library.ones_like(low))
+    return Scale(low.item(), span.item()) if library is np and low.ndim == 3 else Scale(low, span)
 
 
 def _library(array: Any) -> Any:

@@ -23,7 +23,7 @@ def random_origins(
 
 
 def line_origins(length: int, size: int, step: int) -> np.ndarray:
-    """Origins along one axis, ``step`` apart from 0, with a last one that ends with the axis: every voxel is covered."""
+    """Origins along one axis, ``step`` apart from 0, and a last one that ends with the axis: all voxels are covered."""
     if step < 1 or size > length:
         raise BraggfillError(f"portions of {size} do not fit an axis of {length} in steps of {step}")
     return np.unique(np.append(np.arange(0, length - size + 1, step), length - size))

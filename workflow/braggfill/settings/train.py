@@ -110,6 +110,10 @@ class TrainSettings(StageSettings):
     symmetries: bool = True
     """Turn and mirror each portion by one of the 48 symmetries of the cube, drawn afresh each time."""
 
+    noise_free_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Share of training portions that are shown without their Poisson noise, where the expectation is known: teaches
+    fringes that the noise would hide."""
+
     portions_max: int | None = Field(default=None, ge=1)
     """Use at most this many training portions, the first ones. None: all."""
 

@@ -1,0 +1,119 @@
+"""The networks: build one by name, save it with what made it, load it again.
+
+A network has ``predict(log_intensity, mask)``, tensors (B, n0, n1, n2) of log(1 + photons) and booleans (True =
+missing), which returns the expected log(1 + photons) and the logarithm of its variance (None where ``uncertain`` is
+False).  Only voxels that are not missing are looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braggfill.errors import BraggfillError
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+NAMES = ("braggfill", "paper")
+FORMAT = 1
+
+
+def build(name: str = "braggfill", **options: Any) -> Module:
+    """A new network with random weights.
+
+    Parameters
+    ----------
+    name : ``"braggfill"`` (option ``channels``, by default 32, 64, 128) or ``"paper"`` (no options).
+
+    Raises
+    ------
+    BraggfillError : an unknown name or option.
+    """
+    try:
+        if name == "braggfill":
+            from braggfill.networks.unet import Braggfill
+
+            return Braggfill(**options)
+        if name == "paper":
+            from braggfill.networks.paper import Paper
+
+            return Paper(**options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BraggfillError(f"network {name}: options {options} do not fit it ({error})") from error
+    raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
+
+
+def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = None, *, half: bool = False) -> None:
+    """Write a network as safetensors, whole or not at all.
+
+    Parameters
+    ----------
+    metadata : anything that JSON holds: settings, seed, code fingerprint, metrics.
+    half : store weights in half precision (they are loaded as single precision).
+    """
+    import torch
+    from safetensors.torch import save as pack
+
+    from braggfill.storage import replacing
+
+    weights = {
+        name: value.detach().cpu().contiguous().to(torch.float16 if half else torch.float32)
+        for name, value in network.state_dict().items()
+    }
+    card = {"format": FORMAT, "network": network.name, "options": network.options, **(metadata or {})}
+    with replacing(path) as temporary:
+        temporary.write_bytes(pack(weights, metadata={"braggfill": json.dumps(card)}))
+
+
+def card(path: str | Path) -> dict[str, Any]:
+    """What a network's file says about it: ``network``, ``options`` and the metadata that it was saved with.
+
+    Raises
+    ------
+    BraggfillError : no such file, or not a network of this package.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BraggfillError(f"{path}: no such file; give a trained network (.safetensors)")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            found = json.loads((file.metadata() or {})["braggfill"])
+        if found["format"] != FORMAT or found["network"] not in NAMES or not isinstance(found["options"], dict):
+            raise ValueError
+    except KeyError as error:
+        raise BraggfillError(
+            f"{path}: not the weights of a braggfill network; choose another file"
+        ) from error
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise BraggfillError(f"{path}: damaged or of another version; train it again or fetch it anew") from error
+    return found
+
+
+def load(path: str | Path, device: str = "cpu") -> Module:
+    """A trained network, ready to predict; its :func:`card` is kept as ``network.card``.
+
+    Raises
+    ------
+    BraggfillError : the file is missing, truncated, or was tampered with (weights that are not there, of the wrong
+        shape or not finite).
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load as unpack
+
+    found = card(path)
+    network = build(found["network"], **found["options"])
+    try:
+        weights = {name: value.float() for name, value in unpack(Path(path).read_bytes()).items()}
+        if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+            raise RuntimeError("weights that are not finite")
+        network.load_state_dict(weights)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise BraggfillError(f"{path}: damaged weights ({reason}); train it again or fetch it anew") from error
+    network.card = found
+    return network.to(device).eval()

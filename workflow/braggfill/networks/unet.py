@@ -1,0 +1,102 @@
+"""The default network: a U-Net that corrects an interpolation, for gaps of any width, place and orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from braggfill.networks.bridge import bridge
+
+UNIT = 8.0
+"""Natural logarithms a unit of the network's input: log(1 + 10^6 photons) is 1.7."""
+DEVIATION = (1e-3, 20.0)
+"""Smallest and greatest standard deviation of log(1 + photons) that it can state."""
+
+
+def _block(before: int, after: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(before, after, 3, padding=1),
+        nn.LeakyReLU(0.1),
+        nn.Conv3d(after, after, 3, padding=1),
+        nn.LeakyReLU(0.1),
+    )
+
+
+class Braggfill(nn.Module):
+    r"""Expected log intensity and its uncertainty from the pattern, the mask and an interpolation.
+
+    With :math:`y = \log(1 + I)` and :math:`\tilde y` its linear interpolation across the gap, the network sees
+    :math:`\tilde y` and the mask, folded into channels (every 2 x 2 x 2 voxels become 8 channels, so that nothing runs
+    at full size), and returns
+
+    .. math:: \mu = \tilde y + f(\tilde y, m), \qquad \sigma^2 = e^{g(\tilde y, m)}
+
+    for every voxel.  Intensity enters on one fixed scale, so that nothing depends on where a portion was cut, and the
+    network can tell how much of what it sees is noise.
+    """
+
+    name = "braggfill"
+    scale = "fixed"
+    uncertain = True
+    size = 32
+
+    def __init__(self, channels: Sequence[int] = (32, 64, 128)):
+        super().__init__()
+        self.channels = tuple(int(c) for c in channels)
+        first, *deeper = self.channels
+        self.enter = _block(16, first)
+        self.down = nn.ModuleList(_block(a, b) for a, b in zip(self.channels, deeper, strict=False))
+        self.up = nn.ModuleList(_block(a + b, a) for a, b in zip(self.channels, deeper, strict=False))
+        self.leave = nn.Conv3d(first, 16, 3, padding=1)
+        with torch.no_grad():  # start from the interpolation itself
+            self.leave.weight.mul_(0.1)
+            self.leave.bias.zero_()
+
+    @property
+    def options(self) -> dict:
+        """What :func:`braggfill.networks.build` needs to make the same network again."""
+        return {"channels": list(self.channels)}
+
+    @property
+    def multiple(self) -> int:
+        """Sizes are padded to a multiple of this."""
+        return 2 ** len(self.channels)
+
+    def forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Interpolated log(1 + photons) and mask, both (B, n0, n1, n2), to its expectation and the logarithm of its
+        variance, same shape."""
+        shape = bridged.shape[1:]
+        x = torch.stack([bridged / UNIT, mask.to(bridged.dtype)], dim=1)
+        pads = [(-n) % self.multiple for n in shape]
+        x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
+        x = self.enter(_fold(x))
+        skips = []
+        for block in self.down:
+            skips.append(x)
+            x = block(functional.max_pool3d(x, 2))
+        for block, skip in zip(reversed(self.up), reversed(skips), strict=True):
+            x = block(torch.cat([functional.interpolate(x, scale_factor=2), skip], dim=1))
+        x = _unfold(self.leave(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
+        low, high = (2 * torch.log(torch.tensor(d)).item() for d in DEVIATION)
+        return bridged + x[:, 0] * UNIT, x[:, 1].clamp(low, high)
+
+    def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Expected log(1 + photons) and the logarithm of its variance, (B, n0, n1, n2), from measured voxels alone."""
+        return self(bridge(log_intensity, mask), mask)
+
+
+def _fold(x: Tensor) -> Tensor:
+    """(B, C, 2n0, 2n1, 2n2) to (B, 8C, n0, n1, n2)."""
+    b, c, n0, n1, n2 = x.shape
+    x = x.view(b, c, n0 // 2, 2, n1 // 2, 2, n2 // 2, 2)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * 8, n0 // 2, n1 // 2, n2 // 2)
+
+
+def _unfold(x: Tensor) -> Tensor:
+    """(B, 8C, n0, n1, n2) to (B, C, 2n0, 2n1, 2n2), the inverse of :func:`_fold`."""
+    b, c, n0, n1, n2 = x.shape
+    x = x.view(b, c // 8, 2, 2, 2, n0, n1, n2)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, n0 * 2, n1 * 2, n2 * 2)
