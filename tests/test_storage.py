@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pandas as pd
@@ -23,19 +22,24 @@ def test_what_is_written_is_read_back_with_its_provenance(tmp_path):
         assert (file.attrs["seed"], file.attrs["code"], file.attrs["extra"]) == (7, "abc", "yes")
         assert json.loads(file.attrs["versions"])["numpy"] == np.__version__
     assert storage.left_out(path) is None
-    assert os.listdir(path.parent) == ["file.h5"]
+    assert [item.name for item in path.parent.iterdir()] == ["file.h5"]
 
 
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file.h5"
     with storage.create(path) as file:
         file["data"] = 1
-    with pytest.raises(RuntimeError, match="half way"), storage.create(path) as file:
-        file["data"] = 2
-        raise RuntimeError("half way")
+
+    def stop_half_way():
+        with storage.create(path) as file:
+            file["data"] = 2
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        stop_half_way()
     with storage.read(path) as file:
         assert file["data"][()] == 1
-    assert os.listdir(tmp_path) == ["file.h5"]
+    assert [item.name for item in tmp_path.iterdir()] == ["file.h5"]
 
 
 def test_left_out_carries_its_reason(tmp_path):

@@ -5,20 +5,20 @@ rule evaluate_measured:
         model=f"{RUN}/train/model.safetensors",
     output:
         f"{RUN}/evaluate/measured.csv",
-    params:
-        settings=block("evaluate"),
-        code=code("evaluate"),
-        seed=SEED,
     log:
         f"{RUN}/logs/evaluate/measured.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate_measured.tsv"
+    conda:
+        "../../envs/fill.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/fill.yaml"
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
     script:
         "../../scripts/evaluate.py"
 
@@ -29,20 +29,20 @@ rule evaluate_simulated:
         model=f"{RUN}/train/model.safetensors",
     output:
         f"{RUN}/evaluate/simulated.csv",
-    params:
-        settings=block("evaluate"),
-        code=code("evaluate"),
-        seed=SEED,
     log:
         f"{RUN}/logs/evaluate/simulated.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate_simulated.tsv"
+    conda:
+        "../../envs/fill.yaml"
     threads: 2
     resources:
         mem_mb=4000,
         runtime=60,
-    conda:
-        "../../envs/fill.yaml"
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
     script:
         "../../scripts/evaluate.py"
 
@@ -53,19 +53,19 @@ rule evaluate_cases:
         cases=f"{RUN}/inpaint/cases.h5",
     output:
         f"{RUN}/evaluate/cases.csv",
-    params:
-        settings=block("evaluate"),
-        code=code("evaluate"),
-        seed=SEED,
     log:
         f"{RUN}/logs/evaluate/cases.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate_cases.tsv"
+    conda:
+        "../../envs/fill.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../envs/fill.yaml"
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
     script:
         "../../scripts/evaluate.py"
 
@@ -76,18 +76,18 @@ rule evaluate_realism:
         scan=f"{RUN}/fetch/{SCAN}.h5",
     output:
         f"{RUN}/evaluate/realism.csv",
-    params:
-        settings=block("evaluate"),
-        code=code("evaluate"),
-        seed=SEED,
     log:
         f"{RUN}/logs/evaluate/realism.log",
     benchmark:
         f"{RUN}/benchmarks/evaluate_realism.tsv"
+    conda:
+        "../../envs/fill.yaml"
     resources:
         mem_mb=4000,
         runtime=30,
-    conda:
-        "../../envs/fill.yaml"
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
     script:
         "../../scripts/evaluate.py"

@@ -4,21 +4,21 @@ rule extract:
         f"{RUN}/perturb/chunk-{{chunk}}.h5",
     output:
         f"{RUN}/extract/chunk-{{chunk}}.h5",
-    params:
-        settings=block("extract"),
-        code=code("extract"),
-        seed=SEED,
     log:
         f"{RUN}/logs/extract/{{chunk}}.log",
     benchmark:
         f"{RUN}/benchmarks/extract-{{chunk}}.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     group:
         "simulate"
     conda:
         "../../envs/simulate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=block("extract"),
+        code=code("extract"),
+        seed=SEED,
     script:
         "../../scripts/extract.py"
 
@@ -28,19 +28,19 @@ rule extract_scan:
         scan_file,
     output:
         f"{RUN}/extract/scan-{{name}}.h5",
+    log:
+        f"{RUN}/logs/extract/scan-{{name}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/extract_scan-{{name}}.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=30,
     params:
         settings=block("extract"),
         code=code("extract"),
         seed=SEED,
         portions=PORTIONS_PER_SCAN,
-    log:
-        f"{RUN}/logs/extract/scan-{{name}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/extract_scan-{{name}}.tsv"
-    resources:
-        mem_mb=3000,
-        runtime=30,
-    conda:
-        "../../envs/simulate.yaml"
     script:
         "../../scripts/extract.py"

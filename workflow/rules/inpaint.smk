@@ -6,19 +6,19 @@ rule inpaint:
         model=f"{RUN}/train/model.safetensors",
     output:
         f"{RUN}/inpaint/cases.h5",
-    params:
-        settings=block("inpaint"),
-        code=code("inpaint"),
-        seed=SEED,
     log:
         f"{RUN}/logs/inpaint.log",
     benchmark:
         f"{RUN}/benchmarks/inpaint.tsv"
+    conda:
+        "../../envs/fill.yaml"
     threads: 2
     resources:
         mem_mb=6000,
         runtime=60,
-    conda:
-        "../../envs/fill.yaml"
+    params:
+        settings=block("inpaint"),
+        code=code("inpaint"),
+        seed=SEED,
     script:
         "../../scripts/inpaint.py"

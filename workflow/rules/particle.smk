@@ -2,21 +2,21 @@
 rule particle:
     output:
         f"{RUN}/particle/chunk-{{chunk}}.h5",
+    log:
+        f"{RUN}/logs/particle/{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/particle-{{chunk}}.tsv"
+    group:
+        "simulate"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         settings=block("particle"),
         code=code("particle"),
         seed=SEED,
         indices=indices,
-    log:
-        f"{RUN}/logs/particle/{{chunk}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/particle-{{chunk}}.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    group:
-        "simulate"
-    conda:
-        "../../envs/simulate.yaml"
     script:
         "../../scripts/particle.py"

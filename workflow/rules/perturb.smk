@@ -4,20 +4,20 @@ rule perturb:
         f"{RUN}/scatter/chunk-{{chunk}}.h5",
     output:
         kept(f"{RUN}/perturb/chunk-{{chunk}}.h5"),
-    params:
-        settings=block("perturb"),
-        code=code("perturb"),
-        seed=SEED,
     log:
         f"{RUN}/logs/perturb/{{chunk}}.log",
     benchmark:
         f"{RUN}/benchmarks/perturb-{{chunk}}.tsv"
-    resources:
-        mem_mb=3000,
-        runtime=60,
     group:
         "simulate"
     conda:
         "../../envs/simulate.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        settings=block("perturb"),
+        code=code("perturb"),
+        seed=SEED,
     script:
         "../../scripts/perturb.py"

@@ -6,20 +6,20 @@ rule reconstruct_true_phase:
     output:
         objects=f"{RUN}/reconstruct/true_phase.h5",
         table=f"{RUN}/reconstruct/true_phase.csv",
-    params:
-        settings=block("reconstruct"),
-        code=code("reconstruct"),
-        seed=SEED,
     log:
         f"{RUN}/logs/reconstruct/true_phase.log",
     benchmark:
         f"{RUN}/benchmarks/reconstruct_true_phase.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
     threads: 2
     resources:
         mem_mb=6000,
         runtime=60,
-    conda:
-        "../../envs/retrieve.yaml"
+    params:
+        settings=block("reconstruct"),
+        code=code("reconstruct"),
+        seed=SEED,
     script:
         "../../scripts/reconstruct.py"
 
@@ -32,20 +32,20 @@ rule reconstruct_retrieval:
     output:
         objects=f"{RUN}/reconstruct/retrieval.h5",
         table=f"{RUN}/reconstruct/retrieval.csv",
+    log:
+        f"{RUN}/logs/reconstruct/retrieval.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_retrieval.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: 2
+    resources:
+        mem_mb=6000,
+        runtime=120,
     params:
         settings=block("reconstruct"),
         code=code("reconstruct"),
         seed=SEED,
         pynx=PYNX,
-    log:
-        f"{RUN}/logs/reconstruct/retrieval.log",
-    benchmark:
-        f"{RUN}/benchmarks/reconstruct_retrieval.tsv"
-    threads: 2
-    resources:
-        mem_mb=6000,
-        runtime=120,
-    conda:
-        "../../envs/retrieve.yaml"
     script:
         "../../scripts/reconstruct.py"

@@ -4,20 +4,20 @@ rule relax:
         f"{RUN}/particle/chunk-{{chunk}}.h5",
     output:
         f"{RUN}/relax/chunk-{{chunk}}.h5",
-    params:
-        settings=block("relax"),
-        code=code("relax"),
-        seed=SEED,
     log:
         f"{RUN}/logs/relax/{{chunk}}.log",
     benchmark:
         f"{RUN}/benchmarks/relax-{{chunk}}.tsv"
-    resources:
-        mem_mb=2000,
-        runtime=60,
     group:
         "simulate"
     conda:
         "../../envs/simulate.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=block("relax"),
+        code=code("relax"),
+        seed=SEED,
     script:
         "../../scripts/relax.py"

@@ -4,21 +4,21 @@ rule scatter:
         f"{RUN}/relax/chunk-{{chunk}}.h5",
     output:
         kept(f"{RUN}/scatter/chunk-{{chunk}}.h5"),
-    params:
-        settings=block("scatter"),
-        code=code("scatter"),
-        seed=SEED,
     log:
         f"{RUN}/logs/scatter/{{chunk}}.log",
     benchmark:
         f"{RUN}/benchmarks/scatter-{{chunk}}.tsv"
-    resources:
-        mem_mb=3000,
-        runtime=60,
     group:
         "simulate"
     conda:
         "../../envs/simulate.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=60,
+    params:
+        settings=block("scatter"),
+        code=code("scatter"),
+        seed=SEED,
     script:
         "../../scripts/scatter.py"
 
@@ -28,19 +28,19 @@ rule scatter_check:
         f"{RUN}/relax/chunk-{CHUNKS[0]}.h5",
     output:
         f"{RUN}/scatter/check.csv",
+    log:
+        f"{RUN}/logs/scatter/check.log",
+    benchmark:
+        f"{RUN}/benchmarks/scatter_check.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=3000,
+        runtime=60,
     params:
         settings=block("scatter"),
         code=code("scatter"),
         seed=SEED,
         pynx=PYNX,
-    log:
-        f"{RUN}/logs/scatter/check.log",
-    benchmark:
-        f"{RUN}/benchmarks/scatter_check.tsv"
-    resources:
-        mem_mb=3000,
-        runtime=60,
-    conda:
-        "../../envs/simulate.yaml"
     script:
         "../../scripts/scatter.py"

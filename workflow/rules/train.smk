@@ -6,20 +6,20 @@ rule train:
     output:
         model=f"{RUN}/train/model.safetensors",
         history=f"{RUN}/train/history.csv",
+    log:
+        f"{RUN}/logs/train.log",
+    benchmark:
+        f"{RUN}/benchmarks/train.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: settings.train.threads
+    resources:
+        mem_mb=8000,
+        runtime=720,
     params:
         settings=block("train"),
         code=code("train"),
         seed=SEED,
         work=f"{RUN}/train/work",
-    log:
-        f"{RUN}/logs/train.log",
-    benchmark:
-        f"{RUN}/benchmarks/train.tsv"
-    threads: settings.train.threads
-    resources:
-        mem_mb=8000,
-        runtime=720,
-    conda:
-        "../../envs/train.yaml"
     script:
         "../../scripts/train.py"
