@@ -221,10 +221,10 @@ def free_places(missing: np.ndarray, size: Sequence[int]) -> np.ndarray:
         if free.shape[axis] < width:
             break
         # A run of `width` free voxels along this axis: differences of the running sum.
-        total = np.cumsum(free, axis=axis, dtype=np.int32)
-        total = np.concatenate([np.zeros_like(np.take(total, [0], axis)), total], axis)
-        length = total.shape[axis]
-        free = np.take(total, range(width, length), axis) - np.take(total, range(length - width), axis) == width
+        total = np.cumsum(np.moveaxis(free, axis, 0), axis=0, dtype=np.int32)
+        run = total[width - 1 :]
+        run[1:] = run[1:] - total[:-width]
+        free = np.moveaxis(run == width, 0, axis)
     return free
 
 
@@ -255,7 +255,10 @@ class _Portions:
         """Append portions; a single value holds for all of them."""
         after = self.number + len(values["origin"])
         for name, value in values.items():
-            self.sets[name][self.number : after] = value
+            data = self.sets[name]
+            data[self.number : after] = np.broadcast_to(
+                np.asarray(value, data.dtype), (after - self.number, *data.shape[1:])
+            )
         self.number = after
 
     def close(self) -> None:
