@@ -85,12 +85,26 @@ def card(path: str | Path) -> dict[str, Any]:
         if found["format"] != FORMAT or found["network"] not in NAMES or not isinstance(found["options"], dict):
             raise ValueError
     except KeyError as error:
-        raise BraggfillError(
-            f"{path}: not the weights of a braggfill network; choose another file"
-        ) from error
+        raise BraggfillError(f"{path}: not the weights of a braggfill network; choose another file") from error
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         raise BraggfillError(f"{path}: damaged or of another version; train it again or fetch it anew") from error
     return found
+
+
+def shipped(name: str = "braggfill") -> Path:
+    """The weights that come with the package.
+
+    Raises
+    ------
+    BraggfillError : none of that name did.
+    """
+    path = Path(__file__).parent.parent / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        raise BraggfillError(
+            f"network: no weights of {name} come with this version; train one (make run) and give its file, "
+            "or use method linear"
+        )
+    return path
 
 
 def load(path: str | Path, device: str = "cpu") -> Module:

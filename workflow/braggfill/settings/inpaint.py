@@ -7,11 +7,14 @@ from typing import Annotated, Literal
 from braggfill.settings.base import Field, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=64)]
-Method = Literal["braggfill", "paper", "linear", "cubic", "nearest"]
+Method = Literal["network", "linear", "cubic", "nearest"]
 
 
 class InpaintSettings(StageSettings):
     """Which gaps are put into the measured scan, and how they are filled."""
+
+    scan: str = Field(default="aps_staff20_s0054", min_length=1)
+    """Measured scan without gaps, one of those that `fetch` knows."""
 
     crop_px: int = Field(default=128, ge=32, le=1024)
     """Edge of the cube that is cut out around the scan's brightest voxel, smaller where the scan is; the paper's
@@ -26,8 +29,8 @@ class InpaintSettings(StageSettings):
     offset_px: tuple[int, int] = (13, 16)
     """Where the middle of the gap lies, in voxels from the peak along axes 1 and 2."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("braggfill", "linear", "cubic", "nearest")
-    """How the gaps are filled. `braggfill` and `paper` take the network that the run trained, whichever it is."""
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "linear", "cubic", "nearest")
+    """How the gaps are filled; `network` is the one that the run trained, the others interpolate the log intensity."""
 
     detector: str = "maxipix"
     """Real detector mask whose gap is also laid over the scan, by its name in the masks file; empty: none."""
