@@ -79,7 +79,7 @@ def fade(shape: Sequence[int], step: np.ndarray, lattice_constant_angstrom: floa
     """
     distance = np.sqrt(sum((s * n) ** 2 for s, n in zip(step, fourier.grid(tuple(shape)), strict=True)))
     place = (distance / next_peak(lattice_constant_angstrom) - FADE[0]) / (FADE[1] - FADE[0])
-    return (np.cos(np.pi / 2 * np.clip(place, 0, 1)) ** 2).astype(np.float32)
+    return (np.sin(np.pi / 2 * (1 - np.clip(place, 0, 1))) ** 2).astype(np.float32)
 
 
 def pattern(
