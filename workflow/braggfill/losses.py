@@ -63,14 +63,17 @@ def nll(prediction: Tensor, log_variance: Tensor, counted: Tensor, mask: Tensor)
 def ssim(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """1 - SSIM of the filled portion, summed over its slices along axis 0 (paper, section 2.3).
 
-    A Gaussian window of 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, range 1; the portions are normalised to 0 to 1.
+    A Gaussian window of 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, range 1, on portions normalised to 0 to 1 and of at
+    least 11 voxels; the mean of a slice is over the voxels whose window lies wholly inside it.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     filled = torch.where(mask, prediction, truth)
     slices = [x.reshape(-1, 1, *x.shape[2:]) for x in (filled, truth)]
-    found = structural_similarity_index_measure(*slices, sigma=1.5, kernel_size=11, data_range=1.0, k1=0.01, k2=0.03)
-    return (1.0 - found) * truth.shape[1]
+    window = {"sigma": 1.5, "kernel_size": 11, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
+    _, image = structural_similarity_index_measure(*slices, **window, return_full_image=True)
+    rim = 11 // 2
+    return (1.0 - image[..., rim:-rim, rim:-rim].mean()) * truth.shape[1]
 
 
 def gradient(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
