@@ -135,7 +135,9 @@ def smooth(ideal: np.ndarray, sigma_voxels: float, threshold: float) -> np.ndarr
     modulus = np.abs(ideal)
     smoothed = gaussian_filter(modulus, sigma_voxels, mode="wrap")
     smoothed[smoothed < threshold * smoothed.max()] = 0
-    return ideal * np.divide(smoothed, modulus, out=np.zeros_like(modulus), where=(modulus > 0) & (smoothed > 0))
+    phase = np.ones_like(ideal)
+    np.divide(ideal, modulus, out=phase, where=modulus > 1e-12 * modulus.max())
+    return smoothed * phase
 
 
 def bounding_box(support: np.ndarray) -> tuple[slice, ...]:
