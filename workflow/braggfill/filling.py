@@ -228,7 +228,7 @@ def _slide(
     # What no portion could predict (a gap as wide as a portion) stays interpolated.
     found = np.where(norm > 0, total / np.where(norm > 0, norm, 1), logs.reshape(-1)[missing])
     photons = np.expm1(found)
-    if not model.uncertain or not model.card.get("uncertainty", True):
+    if not model.uncertain or not getattr(model, "card", {}).get("uncertainty", True):
         return photons, None
     return photons, (1 + photons) * np.sinh(np.sqrt(variance / np.where(norm > 0, norm, np.nan)))
 
