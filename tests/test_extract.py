@@ -44,7 +44,7 @@ def contents(path):
 @given(numbers, st.integers(1, 30), st.integers(0, 30), st.integers(0, 30), st.integers(0, 5))
 @few
 def test_every_round_holds_every_split_and_the_shares_are_exact(seed, train, validation, test, rounds):
-    parts = np.array([train, validation, test])
+    parts = np.array([train + validation + test, validation, test])
     fractions = parts / parts.sum()
     length = int(np.ceil(1 / fractions[fractions > 0].min() - 1e-6))
     found = np.array([split_of(fractions, seed, i) for i in range((rounds + 1) * length)])

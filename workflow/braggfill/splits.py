@@ -23,7 +23,7 @@ def split_of(fractions: Sequence[float], seed: int, particle: int) -> int:
 
     Parameters
     ----------
-    fractions : shares of training, validation and test; they add up to 1, and a share may be 0.
+    fractions : shares of training (at least half), validation and test; they add up to 1, and a share may be 0.
     """
     used = [share for share in fractions if share > 1e-9]
     length = math.ceil(1 / min(used) - 1e-6)

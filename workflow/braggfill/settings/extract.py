@@ -59,10 +59,10 @@ class ExtractSettings(StageSettings):
     min_photons: int = Field(100, ge=0)
     """Fewest photons in a portion; emptier ones are drawn again. A pattern with too few such places gives fewer."""
 
-    split_train: float = Field(0.935, gt=0.0, le=1.0)
-    """Share of the particles whose portions are trained on."""
+    split_train: float = Field(0.935, ge=0.5, le=1.0)
+    """Share of the particles whose portions are trained on, at least half."""
 
-    split_validation: float = Field(0.04, ge=0.0, lt=1.0)
+    split_validation: float = Field(0.04, ge=0.0, le=0.5)
     """Share of the particles that decide when to stop. The rest is for the final test. Whole particles are dealt out in
     rounds of 1 / (smallest share): a run of fewer particles than that needs larger shares here."""
 
