@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import glob
+import logging
 import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -242,21 +245,51 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
+class _Complaints(logging.Handler):
+    """What tifffile logs of a damaged file, of which it may give fewer frames without an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.heard = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard = True
+
+
+@contextmanager
+def _listening() -> Iterator[_Complaints]:
+    logger = logging.getLogger("tifffile")
+    complaints, propagate = _Complaints(), logger.propagate
+    logger.addHandler(complaints)
+    logger.propagate = False
+    try:
+        yield complaints
+    finally:
+        logger.removeHandler(complaints)
+        logger.propagate = propagate
+
+
 def _tiff(path: Path) -> np.ndarray:
+    """The image, or the stack of equal images, of one TIFF file."""
     import tifffile
 
+    damaged = BraggfillError(f"{path}: not a readable TIFF file (truncated, or another format); copy it again")
     try:
-        with tifffile.TiffFile(path) as file:
-            if len(file.series) != 1:
-                raise BraggfillError(
-                    f"{path}: holds {len(file.series)} images of different shapes; name a stack of one"
-                )
-            if "S" in file.series[0].axes:
+        with _listening() as complaints, tifffile.TiffFile(path) as file:
+            images = list(file.series)
+            kinds = {(image.shape, image.dtype) for image in images}
+            if len(kinds) > 1 and not complaints.heard:
+                raise BraggfillError(f"{path}: its {len(images)} parts differ in shape; give frames of one shape")
+            if any("S" in image.axes for image in images) and not complaints.heard:
                 raise BraggfillError(f"{path}: is a colour image; give the counts, one number a pixel")
-            return file.series[0].asarray()
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, zlib.error) as error:
-        line = f"{path}: not a readable TIFF file (truncated, or another format); copy it again"
-        raise BraggfillError(line) from error
+            arrays = [image.asarray() for image in images]
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
+        raise damaged from error
+    except (AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:  # damaged numbers inside the file
+        raise damaged from error
+    if complaints.heard or not arrays:
+        raise damaged
+    return arrays[0] if len(arrays) == 1 else np.stack(arrays)
 
 
 def _tiff_frames(path: Path, name: str | None) -> Loaded:
