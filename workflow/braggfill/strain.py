@@ -56,7 +56,7 @@ def support(obj: np.ndarray, threshold: float = 0.3) -> np.ndarray:
 
 def extent(inside: np.ndarray) -> tuple[int, ...]:
     """Size in voxels of a support's bounding box along each axis."""
-    return tuple(s.stop - s.start for s in _box(inside))
+    return tuple(s.stop - s.start for s in bounding_box(inside))
 
 
 def oversampling(inside: np.ndarray) -> tuple[float, ...]:
@@ -75,7 +75,7 @@ def unwrap(obj: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """
     from skimage.restoration import unwrap_phase
 
-    box = _box(inside)
+    box = bounding_box(inside)
     part, where = obj[box], inside[box]
     # Turned so that the mean phase is zero, most objects have no jump left.
     turned = part * np.exp(-1j * np.angle(part[where].sum()))
@@ -117,7 +117,7 @@ def strain(
     weights = np.eye(phase.ndim)[direction] if isinstance(direction, int | np.integer) else np.asarray(direction, float)
     weights = weights / np.linalg.norm(weights)
     voxels = np.broadcast_to(np.asarray(voxel_angstrom, float), (phase.ndim,))
-    box = _box(inside)
+    box = bounding_box(inside)
     where = inside[box]
     values = np.where(where, phase[box], 0.0)
     slope = np.zeros(where.shape)
@@ -216,12 +216,11 @@ def align(obj: np.ndarray, truth: np.ndarray, inside: np.ndarray | None = None, 
     if obj.shape != truth.shape:
         raise BraggfillError(f"object: shape {obj.shape} against the truth's {truth.shape}; crop or pad one of them")
     inside = support(truth) if inside is None else inside
-    reference = np.where(inside, truth, 0)
-    tried = [_overlay(obj, reference, inside, False, ramp), _overlay(twin(obj), reference, inside, True, ramp)]
+    tried = [_overlay(obj, truth, inside, False, ramp), _overlay(twin(obj), truth, inside, True, ramp)]
     return max(tried, key=lambda aligned: aligned.correlation)
 
 
-def _box(inside: np.ndarray) -> tuple[slice, ...]:
+def bounding_box(inside: np.ndarray) -> tuple[slice, ...]:
     """The smallest box that holds the support."""
     slices = []
     for axis in range(inside.ndim):
@@ -251,36 +250,30 @@ def _derivative(values: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis(mean, 0, axis)
 
 
-def _overlay(obj: np.ndarray, reference: np.ndarray, inside: np.ndarray, flipped: bool, ramp: bool) -> Aligned:
-    """``obj`` moved onto the reference, its ramp and its offset taken out; see :func:`align`."""
-    product = fourier.forward(np.abs(reference)) * fourier.forward(np.abs(obj)).conj()
+def _overlay(obj: np.ndarray, truth: np.ndarray, inside: np.ndarray, flipped: bool, ramp: bool) -> Aligned:
+    """``obj`` moved onto the truth, its ramp and its offset taken out; see :func:`align`."""
+    product = fourier.forward(np.abs(truth)) * fourier.forward(np.abs(obj)).conj()
     peak = np.unravel_index(np.argmax(fourier.inverse(product).real), obj.shape)
     shift = np.array([p - n // 2 for p, n in zip(peak, obj.shape, strict=True)], dtype=float)
     moved = np.roll(obj, shift.astype(int), axis=tuple(range(obj.ndim)))
     slope = np.zeros(obj.ndim)
     for _ in range(3 if ramp else 1):  # A ramp moves the maximum of the correlation a little, and the other way round.
         if ramp:
-            step = _slope(moved, reference)
+            step = _slope(moved, truth, inside)
             moved = moved * np.exp(-1j * sum(s * r for s, r in zip(step, fourier.grid(obj.shape), strict=True)))
             slope += step
-        more = _subpixel(moved, reference)
+        more = _subpixel(moved, truth)
         moved = shifted(moved, more)
         shift += more
-    offset = -float(np.angle(np.vdot(reference, moved)))
+    offset = -float(np.angle(np.vdot(truth[inside], moved[inside])))
     moved = (moved * np.exp(1j * offset)).astype(np.result_type(obj.dtype, np.complex64), copy=False)
-    return Aligned(
-        moved,
-        tuple(map(float, shift)),
-        flipped,
-        offset,
-        tuple(map(float, slope)),
-        _correlation(moved, reference, inside),
-    )
+    fit = _correlation(moved[inside], truth[inside])
+    return Aligned(moved, tuple(map(float, shift)), flipped, offset, tuple(map(float, slope)), fit)
 
 
-def _subpixel(obj: np.ndarray, reference: np.ndarray, reach: float = 1.0) -> np.ndarray:
+def _subpixel(obj: np.ndarray, truth: np.ndarray, reach: float = 1.0) -> np.ndarray:
     """The fraction of a voxel by which ``obj`` still has to move: the correlation on ever finer grids around zero."""
-    product = fourier.forward(reference) * fourier.forward(obj).conj()
+    product = fourier.forward(truth) * fourier.forward(obj).conj()
     best, step = np.zeros(obj.ndim), reach / 2
     while step > 0.02:
         trial = [best[axis] + step * np.arange(-2, 3) for axis in range(obj.ndim)]
@@ -295,9 +288,9 @@ def _subpixel(obj: np.ndarray, reference: np.ndarray, reach: float = 1.0) -> np.
     return best
 
 
-def _slope(obj: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Phase ramp of ``obj`` against the reference, radians a voxel: the mean phase of neighbouring voxels' ratios."""
-    field = obj * reference.conj()
+def _slope(obj: np.ndarray, truth: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Phase ramp of ``obj`` against the truth, radians a voxel: the mean phase of neighbouring voxels' ratios."""
+    field = np.where(inside, obj * truth.conj(), 0)
     steps = []
     for axis in range(field.ndim):
         ahead, behind = (np.moveaxis(field, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
@@ -305,7 +298,6 @@ def _slope(obj: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.array(steps)
 
 
-def _correlation(obj: np.ndarray, reference: np.ndarray, inside: np.ndarray) -> float:
-    a, b = obj[inside], reference[inside]
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     norm = np.linalg.norm(a) * np.linalg.norm(b)
     return float(np.abs(np.vdot(b, a)) / norm) if norm else 0.0

@@ -25,9 +25,6 @@ class TruePhaseSettings(StageSettings):
     support_threshold: float = Field(default=0.3, gt=0, lt=1)
     """Voxels above this fraction of the largest modulus are the object; the rest is set to zero."""
 
-    edge_voxels: int = Field(default=0, ge=0, le=8)
-    """Layers of surface voxels that the figures of merit leave out; 0 counts every voxel with a neighbour inside."""
-
     photons_at_peak: float = Field(default=1e7, ge=1, le=1e12)
     """Intensity of the brightest voxel, in photons: where log(1 + I) bends. There is no counting noise here."""
 
@@ -120,6 +117,10 @@ class ReconstructSettings(StageSettings):
     strain_axis: Literal[0, 1, 2] = 1
     """Array axis that lies along the scattering vector in real space: 1 where the sample rocks about the detector's
     horizontal, 2 where it rocks about the vertical."""
+
+    surface_layers: int = Field(default=1, ge=0, le=8)
+    """Layers of voxels at the surface whose strain does not count in the tables. 1 keeps those voxels whose derivative
+    has a neighbour inside on both sides; 0 keeps all, the one-sided derivatives of the surface too."""
 
     device: str = "auto"
     """Where the network runs: `auto`, `cpu`, `cuda`."""

@@ -1,0 +1,258 @@
+r"""Phase retrieval with PyNX: the object behind an intensity, from several random starts.
+
+Each start begins with random values inside a support taken from the autocorrelation, then runs
+
+1. ``hio_cycles`` of hybrid input-output, the support updated every ``support_period`` cycles,
+2. ``raar_cycles`` of relaxed averaged alternating reflections, likewise,
+3. ``er_cycles`` of error reduction with the support kept,
+
+and is judged by its free log-likelihood: that of voxels which took no part, normalised so that counting noise alone
+gives about 1.  The smoothing before the support updates falls exponentially from the first to the last.
+
+A start whose support grows or shrinks beyond bounds is tried again with a tighter autocorrelation; what still diverges
+is reported as not converged, with its reason.
+
+Source: paper section 2.6.2, supplement S8; the algorithms are those of PyNX (Favre-Nicolin et al., J. Appl. Cryst. 53,
+1404, 2020).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from braggfill import fourier
+from braggfill.errors import BraggfillError
+from braggfill.settings.reconstruct import RetrievalSettings
+
+THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
+"""Autocorrelation thresholds that are tried in turn, as multiples of the setting."""
+
+SUPPORT_BOUNDS = (2e-4, 0.3)
+"""Smallest and largest share of the array that a support may take up."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """One random start to be made.
+
+    intensity : photons, 3 axes of even length, the peak near the centre.
+    rng : where the start's random values come from.
+    missing : True where a voxel floats; None if none does.
+    free : True where a voxel is kept out to judge the result, see :func:`free_voxels`.
+    number : to tell the starts apart.
+    """
+
+    intensity: np.ndarray
+    rng: np.random.Generator
+    missing: np.ndarray | None = None
+    free: np.ndarray | None = None
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """What one start of phase retrieval ended with."""
+
+    obj: np.ndarray
+    """Complex object, centred; zeros if it did not converge."""
+    support: np.ndarray
+    """Boolean, the last support; empty if it did not converge."""
+    llk: float
+    """Poisson log-likelihood a voxel of the measured voxels: about 1 where only counting noise is left."""
+    llk_free: float
+    """The same of the voxels that took no part."""
+    residual: float
+    """Distance of the amplitudes over their norm, in the voxels that took part."""
+    converged: bool
+    problem: str
+    """Why it did not converge; empty if it did."""
+    start: int
+    """Which random start this is."""
+    seconds: float
+
+
+def processing_unit() -> str:
+    """Where PyNX runs: ``PYNX_PU`` if it is set, else ``cuda`` where PyCUDA finds a device, else ``cpu``."""
+    named = os.environ.get("PYNX_PU")
+    if named:
+        return named
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pycuda.driver as driver
+            import pyvkfft.cuda  # noqa: F401
+
+            driver.init()
+            return "cuda" if driver.Device.count() else "cpu"
+    except Exception:  # no package, no library, no driver, no device: each fails in its own way
+        return "cpu"
+
+
+def free_voxels(
+    shape: Sequence[int], missing: np.ndarray | None, fraction: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Voxels to keep out of phase retrieval, so that they can judge it: balls of 2 voxels radius, at random.
+
+    None of them is missing or within a twentieth of the array of its centre.  They are balls because neighbouring
+    voxels are correlated: a single one would be known from those around it.
+
+    Parameters
+    ----------
+    fraction : about how much of the array, above 0 and below 1.
+
+    Returns
+    -------
+    Boolean array of ``shape``, True where a voxel is kept out.
+    """
+    grid = fourier.grid(tuple(shape))
+    reach = [np.arange(-2, 3)] * len(shape)
+    ball = np.argwhere(sum(g**2 for g in np.meshgrid(*reach, indexing="ij")) <= 4) - 2
+    number = max(1, round(fraction * np.prod(shape) / len(ball)))
+    centres = np.stack([rng.integers(2, n - 2, number) for n in shape], axis=1)
+    free = np.zeros(tuple(shape), dtype=bool)
+    free[tuple((centres[:, None] + ball).reshape(-1, len(shape)).T)] = True
+    free &= sum((g / (0.05 * n)) ** 2 for g, n in zip(grid, shape, strict=True)) > 1
+    return free if missing is None else free & ~missing
+
+
+def retrieve(
+    starts: Iterable[Start], settings: RetrievalSettings, *, threads: int = 1, title: str | None = None
+) -> list[Retrieved]:
+    """Phase retrieval from each start, in their order.
+
+    Parameters
+    ----------
+    settings : the recipe.
+    threads : starts at a time on the processor; no result depends on it. On a GPU it is one.
+    title : what a progress bar is called; None for no bar.
+
+    Raises
+    ------
+    BraggfillError : a pattern does not fit PyNX, has no photons or values that are no intensities.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    starts = list(starts)
+    for start in starts:
+        _check(start)
+    unit = processing_unit()
+    with _quiet_pynx(unit) as pynx, ThreadPoolExecutor(threads if unit == "cpu" else 1) as pool:
+        done = pool.map(lambda start: _retrieve(pynx, start, settings), starts)
+        bar = tqdm(
+            done, title, len(starts), unit="start", leave=False, disable=None if title else True, file=sys.stderr
+        )
+        return list(bar)
+
+
+def best(runs: Sequence[Retrieved]) -> Retrieved:
+    """The start with the lowest free log-likelihood among those that converged, else the first one.
+
+    Raises
+    ------
+    ValueError : there are no starts.
+    """
+    return min(runs, key=lambda run: (not run.converged, run.llk_free if run.converged else run.start))
+
+
+def _check(start: Start) -> None:
+    intensity = start.intensity
+    if intensity.ndim != 3 or any(n % 2 or n < 8 for n in intensity.shape):
+        raise BraggfillError(f"pattern: PyNX takes three axes of even length, got shape {intensity.shape}; crop it")
+    for name, mask in (("mask", start.missing), ("free voxels", start.free)):
+        if mask is not None and mask.shape != intensity.shape:
+            raise BraggfillError(f"{name}: shape {mask.shape} against the pattern's {intensity.shape}; use equal ones")
+    seen = intensity if start.missing is None else intensity[~start.missing]
+    if not np.isfinite(seen).all() or (seen < 0).any() or not (seen > 0).any():
+        raise BraggfillError("pattern: negative, not finite or without photons; add such voxels to the mask")
+
+
+def _retrieve(pynx: Any, start: Start, settings: RetrievalSettings) -> Retrieved:
+    """One start, tried again with a tighter first support where the support diverges."""
+    began = time.perf_counter()
+    problem = ""
+    state = start.rng.bit_generator.state
+    for factor in THRESHOLD_FACTORS:
+        start.rng.bit_generator.state = state
+        threshold = min(settings.autocorrelation_threshold * factor, 0.99)
+        try:
+            cdi = _run(pynx, start, settings, threshold)
+        except (pynx.SupportTooLarge, pynx.SupportTooSmall) as error:
+            problem = f"{type(error).__name__} from an autocorrelation threshold of {threshold:g}"
+            continue
+        return _result(pynx, cdi, start, began)
+    nothing = np.zeros(start.intensity.shape, np.complex64)
+    nan = float("nan")
+    seconds = time.perf_counter() - began
+    return Retrieved(nothing, nothing != 0, nan, nan, nan, False, problem, start.number, seconds)
+
+
+@contextmanager
+def _quiet_pynx(unit: str) -> Iterator[Any]:
+    """PyNX's coherent diffraction module, on a processing unit, its messages kept off the terminal."""
+    os.environ["PYNX_PU"] = unit
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pynx.cdi
+
+        yield pynx.cdi
+
+
+def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float) -> Any:
+    """The recipe, from one random start."""
+    shape, missing = start.intensity.shape, start.missing
+    observed = np.fft.ifftshift(start.intensity if missing is None else np.where(missing, 0, start.intensity))
+    cdi = pynx.CDI(observed.astype(np.float32), mask=None if missing is None else np.fft.ifftshift(missing))
+    if start.free is not None:
+        cdi.set_free_pixel_mask(np.fft.ifftshift(start.free))
+    cdi = pynx.AutoCorrelationSupport(threshold=threshold) * cdi
+    values = start.rng.random(shape, np.float32) * np.exp(2j * np.pi * start.rng.random(shape, np.float32))
+    cdi.set_obj(((cdi.get_support() > 0) * values).astype(np.complex64))
+    cdi = pynx.ScaleObj(method="F") * cdi
+    first, last = settings.support_smooth_px
+    update = pynx.SupportUpdate(
+        threshold_relative=settings.support_threshold,
+        smooth_width=(max(first, 1e-3), max(last, 1e-3), max(settings.hio_cycles + settings.raar_cycles, 1)),
+        method="rms",
+        min_fraction=SUPPORT_BOUNDS[0],
+        max_fraction=SUPPORT_BOUNDS[1],
+    )
+    cdi = _cycles(cdi, pynx.HIO(beta=settings.beta), settings.hio_cycles, update, settings.support_period)
+    cdi = _cycles(cdi, pynx.RAAR(beta=settings.beta), settings.raar_cycles, update, settings.support_period)
+    return pynx.LLK() * pynx.ER() ** settings.er_cycles * cdi
+
+
+def _cycles(cdi: Any, algorithm: Any, cycles: int, update: Any, period: int) -> Any:
+    """An algorithm with a support update after every ``period`` cycles."""
+    for done in range(0, cycles, period):
+        cdi = update * algorithm ** min(period, cycles - done) * cdi
+    return cdi
+
+
+def _result(pynx: Any, cdi: Any, start: Start, began: float) -> Retrieved:
+    likelihoods = cdi.get_llk()
+    llk, llk_free = float(likelihoods[0]), float(likelihoods[3])
+    obj = np.fft.fftshift(cdi.get_obj()).astype(np.complex64)
+    inside = np.fft.fftshift(cdi.get_support()) > 0
+    pynx.FreePU() * cdi
+    used = np.ones(obj.shape, bool)
+    for mask in (start.missing, start.free):
+        if mask is not None:
+            used &= ~mask
+    measured = np.sqrt(start.intensity[used])
+    residual = float(np.linalg.norm(np.abs(fourier.forward(obj))[used] - measured) / np.linalg.norm(measured))
+    finite = bool(np.isfinite(obj).all() and np.isfinite([llk, llk_free, residual]).all())
+    problem = "" if finite else "values that are not finite"
+    seconds = time.perf_counter() - began
+    return Retrieved(obj, inside, llk, llk_free, residual, finite, problem, start.number, seconds)
