@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"error: {' '.join(str(error).split())}")
         return 2
     except KeyboardInterrupt:
-        _say("interrupted; nothing was written")
+        _say("interrupted" if getattr(options, "written", False) else "interrupted; nothing was written")
         return 130
     except BrokenPipeError:  # e.g. `braggfill info … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -206,6 +206,7 @@ def _inpaint(options: argparse.Namespace) -> int:
         force=options.force,
         like=options.scan,
     )
+    options.written = True
     if options.preview:
         preview.save(options.preview, scan.array, filled.data, filled.mask, filled.sigma)
     say(f"filled {provenance['filled_voxels']} voxels in {seconds:.1f} s: {options.out}")
@@ -243,9 +244,9 @@ def _network(options: argparse.Namespace, say: Any) -> Path:
         network = _existing(os.environ[NETWORK], NETWORK)
         say(f"network {network} (from {NETWORK})")
         return network
-    shipped = sorted((Path(__file__).parent / "weights").glob("*.safetensors"))
-    if shipped:
-        return shipped[-1]
+    shipped = Path(__file__).parent / "weights" / "braggfill.safetensors"
+    if shipped.is_file():
+        return shipped
     results = Path("results")
     trained = [*results.glob("*/train/model.safetensors"), *results.glob("*/train/*/model.safetensors")]
     if trained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -109,16 +110,23 @@ def write(
         sigma = np.full(data.shape, np.nan, np.float32)
     told = {"program": "braggfill", "version": importlib.metadata.version("braggfill")}
     told |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(provenance or {})}
-    with storage.replacing(path) as temporary:
-        if path.suffix.lower() == ".npz":
-            text = np.array(json.dumps(told))
-            np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, provenance=text)
-        elif path.suffix.lower() == ".npy":
-            np.save(temporary, data)
-        else:
-            with h5py.File(temporary, "w") as file:
-                _cxi(file, data, mask, sigma, told)
-                _carry(file, like)
+    try:
+        with storage.replacing(path) as temporary:
+            if path.suffix.lower() == ".npz":
+                text = np.array(json.dumps(told))
+                np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, provenance=text)
+            elif path.suffix.lower() == ".npy":
+                np.save(temporary, data)
+            else:
+                # In memory first: HDF5 that meets a full disk cannot be closed any more, and ends the program.
+                content = io.BytesIO()
+                with h5py.File(content, "w") as file:
+                    _cxi(file, data, mask, sigma, told)
+                    _carry(file, like)
+                temporary.write_bytes(content.getbuffer())
+    except OSError as error:
+        line = f"{path}: cannot be written ({error.strerror or error}); choose another folder"
+        raise BraggfillError(line) from error
 
 
 def _cxi(file: h5py.File, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray, told: Mapping[str, Any]) -> None:
