@@ -31,7 +31,7 @@ class Settings(StageSettings):
     run: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     """Name of the run: its results lie in `results/<run>/`. Small letters, digits, `-` and `_`."""
 
-    seed: int = Field(1, ge=0, le=2**63 - 1)
+    seed: int = Field(1, ge=0, le=2**32 - 1)
     """Where every random number of the run comes from. The same seed gives the same arrays, however many
     jobs make them."""
 
@@ -140,9 +140,14 @@ def _unknown(model: type[BaseModel], place: list[str]) -> str:
     """An unknown setting with the nearest right one: of its block by preference, else of any block."""
     name = place[-1]
     inner: Any = model
+    within = False  # a list or mapping of blocks, whose index or name comes next
     for part in place[:-1]:
+        if within:
+            within = False
+            continue
         field = getattr(inner, "model_fields", {}).get(part)
-        inner = _model_of(field.annotation) if field else None
+        inner = model_of(field.annotation) if field else None
+        within = field is not None and inner is not field.annotation
     siblings = list(getattr(inner, "model_fields", {}))
     block = ".".join(place[:-1])
     near = get_close_matches(name, siblings, 1, 0.6)
@@ -159,16 +164,16 @@ def _unknown(model: type[BaseModel], place: list[str]) -> str:
     return f"{'.'.join(place)}: unknown setting; {block or 'the configuration'} has {', '.join(siblings)}"
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
     """The settings model in an annotation, also in ``tuple[Model, ...]`` or ``Model | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(filter(None, map(_model_of, get_args(annotation))), None)
+    return next(filter(None, map(model_of, get_args(annotation))), None)
 
 
 def _blocks() -> Iterator[tuple[str, type[BaseModel]]]:
     for name, field in Settings.model_fields.items():
-        model = _model_of(field.annotation)
+        model = model_of(field.annotation)
         if model is not None:
             yield name, model
 
@@ -177,6 +182,6 @@ def _names(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]
     """Full name and last part of every setting."""
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}", name
-        inner = _model_of(field.annotation)
+        inner = model_of(field.annotation)
         if inner is not None:
             yield from _names(inner, f"{prefix}{name}.")
