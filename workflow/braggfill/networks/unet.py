@@ -10,19 +10,27 @@ from torch.nn import functional
 
 from braggfill.networks.bridge import bridge
 
-UNIT = 8.0
-"""Natural logarithms a unit of the network's input: log(1 + 10^6 photons) is 1.7."""
+LEVEL, CONTRAST = 0.25, 2.5
+"""Factors on the mean of log(1 + photons) over 2 x 2 x 2 voxels and on the differences within them, as they enter the
+network: fringes are small beside the level that they ride on, and are learnt much sooner when they are not."""
+STEP = 2.0
+"""Natural logarithms that a unit of the network's output corrects the interpolation by."""
 DEVIATION = (1e-3, 20.0)
 """Smallest and greatest standard deviation of log(1 + photons) that it can state."""
+SLOPE = 0.1
 
 
-def _block(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(before, after, 3, padding=1),
-        nn.LeakyReLU(0.1),
-        nn.Conv3d(after, after, 3, padding=1),
-        nn.LeakyReLU(0.1),
-    )
+class Block(nn.Module):
+    """Two convolutions, the second one added to what it is given."""
+
+    def __init__(self, before: int, after: int):
+        super().__init__()
+        self.first = nn.Conv3d(before, after, 3, padding=1)
+        self.second = nn.Conv3d(after, after, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.leaky_relu(self.first(x), SLOPE)
+        return functional.leaky_relu(x + self.second(x), SLOPE)
 
 
 class Braggfill(nn.Module):
@@ -30,7 +38,7 @@ class Braggfill(nn.Module):
 
     With :math:`y = \log(1 + I)` and :math:`\tilde y` its linear interpolation across the gap, the network sees
     :math:`\tilde y` and the mask, folded into channels (every 2 x 2 x 2 voxels become 8 channels, so that nothing runs
-    at full size), and returns
+    at full size; of :math:`\tilde y` their mean and seven differences, the Haar transform), and returns
 
     .. math:: \mu = \tilde y + f(\tilde y, m), \qquad \sigma^2 = e^{g(\tilde y, m)}
 
@@ -47,13 +55,24 @@ class Braggfill(nn.Module):
         super().__init__()
         self.channels = tuple(int(c) for c in channels)
         first, *deeper = self.channels
-        self.enter = _block(16, first)
-        self.down = nn.ModuleList(_block(a, b) for a, b in zip(self.channels, deeper, strict=False))
-        self.up = nn.ModuleList(_block(a + b, a) for a, b in zip(self.channels, deeper, strict=False))
+        self.enter = Block(16, first)
+        self.down = nn.ModuleList(Block(a, b) for a, b in zip(self.channels, deeper, strict=False))
+        self.up = nn.ModuleList(Block(a + b, a) for a, b in zip(self.channels, deeper, strict=False))
         self.leave = nn.Conv3d(first, 16, 3, padding=1)
-        with torch.no_grad():  # start from the interpolation itself
+        scales = torch.tensor([LEVEL] + [CONTRAST] * 7)
+        self.register_buffer("haar", scales[:, None] * _haar(), persistent=False)
+        self._start()
+
+    def _start(self) -> None:
+        """First weights that keep the variance from layer to layer, and an output near the interpolation itself."""
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, nn.Conv3d):
+                    nn.init.kaiming_normal_(module.weight, a=SLOPE)
+                    nn.init.zeros_(module.bias)
+            for block in (self.enter, *self.down, *self.up):
+                block.second.weight.mul_(0.5)
             self.leave.weight.mul_(0.1)
-            self.leave.bias.zero_()
 
     @property
     def options(self) -> dict:
@@ -69,10 +88,11 @@ class Braggfill(nn.Module):
         """Interpolated log(1 + photons) and mask, both (B, n0, n1, n2), to its expectation and the logarithm of its
         variance, same shape."""
         shape = bridged.shape[1:]
-        x = torch.stack([bridged / UNIT, mask.to(bridged.dtype)], dim=1)
+        x = torch.stack([bridged, mask.to(bridged.dtype)], dim=1)
         pads = [(-n) % self.multiple for n in shape]
         x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
-        x = self.enter(_fold(x))
+        x = _fold(x)
+        x = self.enter(torch.cat([torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:]], dim=1))
         skips = []
         for block in self.down:
             skips.append(x)
@@ -81,11 +101,17 @@ class Braggfill(nn.Module):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2), skip], dim=1))
         x = _unfold(self.leave(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
         low, high = (2 * torch.log(torch.tensor(d)).item() for d in DEVIATION)
-        return bridged + x[:, 0] * UNIT, x[:, 1].clamp(low, high)
+        return bridged + x[:, 0] * STEP, x[:, 1].clamp(low, high)
 
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Expected log(1 + photons) and the logarithm of its variance, (B, n0, n1, n2), from measured voxels alone."""
         return self(bridge(log_intensity, mask), mask)
+
+
+def _haar() -> Tensor:
+    """Mean and differences of 8 neighbours, in the order of :func:`_fold`: (8, 8), the mean first."""
+    pair = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2
+    return torch.kron(torch.kron(pair, pair), pair)
 
 
 def _fold(x: Tensor) -> Tensor:

@@ -83,7 +83,15 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions
     if len(parts[1]) > settings.validation_max:
         chosen = np.linspace(0, len(parts[1]) - 1, settings.validation_max).round().astype(int)
         parts[1] = _some(parts[1], torch.from_numpy(chosen))
+    _check_shape(parts[0].shape, settings)
     return parts[0], parts[1]
+
+
+def _check_shape(shape: tuple[int, int, int], settings: TrainSettings) -> None:
+    if settings.network == "paper" and shape != (32, 32, 32):
+        raise BraggfillError(f"train.network: the published network takes portions of 32 voxels, not {shape}")
+    if settings.symmetries and len(set(shape)) > 1:
+        raise BraggfillError(f"train.symmetries: portions of {shape} are no cubes; set it to false, or extract cubes")
 
 
 def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:

@@ -28,7 +28,7 @@ class Learner(lightning.LightningModule):
         self.settings = settings
         self.weights = settings.weights()
         self.steps = steps
-        self.register_buffer("turns", symmetries(size), persistent=False)
+        self.register_buffer("turns", symmetries(size) if settings.symmetries else None, persistent=False)
         self.sums: dict[str, list[Tensor]] = {}
         self.past: list[float] = []
         """Validation losses of the epochs so far, for the plateau schedule."""
