@@ -1,0 +1,365 @@
+"""Training learns, can be killed at any moment, and depends on nothing but its settings, seed and portions."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from braggfill import gaps, networks, storage
+from braggfill.errors import BraggfillError
+from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
+from braggfill.train import train
+from braggfill.train.data import Batches, decode, encode, load, symmetries
+from braggfill.train.module import cosine_rate, plateau_rate
+from pydantic import ValidationError
+
+QUICK = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu"}
+
+
+def fringes(number: int, seed: int, size: int = 16) -> np.ndarray:
+    """Expected counts of plane fringes of random direction, phase and depth: what no interpolation can follow."""
+    rng = np.random.default_rng(seed)
+    place = np.stack(np.meshgrid(*[np.arange(size)] * 3, indexing="ij"))
+    found = []
+    for _ in range(number):
+        direction = rng.normal(size=3)
+        wave = direction / np.linalg.norm(direction) * 2 * np.pi / rng.uniform(6, 9)
+        phase = np.tensordot(wave, place, 1) + rng.uniform(0, 2 * np.pi)
+        found.append(np.exp(rng.uniform(4, 6) + rng.uniform(1, 1.5) * np.cos(phase)) - 1)
+    return np.stack(found).astype(np.float32)
+
+
+def write(path: Path, number: int, seed: int, *, split: int | None = None, expectation: bool = True) -> Path:
+    """A file as extract writes it."""
+    wanted = fringes(number, seed)
+    counts = np.random.default_rng(seed).poisson(wanted).astype(np.uint32)
+    with storage.create(path, source="simulated") as file:
+        file["counts"] = counts
+        file["expectation"] = wanted if expectation else np.full(wanted.shape, np.nan, np.float32)
+        kinds = np.arange(number) % 4 == 3
+        file["split"] = np.full(number, split, np.uint8) if split is not None else kinds.astype(np.uint8)
+    return path
+
+
+def run(wish: TrainSettings, files: list[Path], folder: Path, seed: int = 1, work: Path | None = None):
+    """Train and return metadata, weights and history."""
+    folder.mkdir(exist_ok=True)
+    names = folder / "model.safetensors", folder / "history.csv"
+    found = train(wish, seed, files, *names, work or folder / "work", code="c0de")
+    with open(names[1], newline="") as file:
+        return found, names[0].read_bytes(), list(csv.DictReader(file))
+
+
+def test_it_learns_what_interpolation_cannot(tmp_path):
+    files = [write(tmp_path / "a.h5", 160, 1, split=0), write(tmp_path / "b.h5", 32, 2, split=1)]
+    wish = TrainSettings(
+        channels=(16, 24), batch_size=8, epochs=7, threads=1, learning_rate=2e-3, device="cpu",
+        gap=GapSettings(width_px=(4, 4), cross_fraction=0, dead_fraction=0),
+    )  # fmt: skip
+    found, _, rows = run(wish, files, tmp_path / "out")
+    assert float(rows[-1]["val_pcc"]) > float(rows[-1]["linear_pcc"]) + 0.05
+    assert float(rows[-1]["val_loss"]) < 0.8 * float(rows[0]["val_loss"])
+    best = rows[int(found["metrics"]["epoch"]) - 1]
+    assert found["metrics"]["val_pcc"] == pytest.approx(float(best["val_pcc"]), 1e-4)
+    # The network as it is used, on a pattern that it has not seen: better than interpolation, and honest about it.
+    network = networks.load(tmp_path / "out" / "model.safetensors")
+    logs = torch.from_numpy(np.log1p(np.random.default_rng(5).poisson(fringes(16, 3)))).float()
+    mask = torch.from_numpy(gaps.plane((16, 16, 16), 4))[None].expand(16, -1, -1, -1)
+    with torch.inference_mode():
+        mean, log_variance = network.predict(logs, mask)
+    from braggfill.networks.bridge import bridge
+
+    error, plain = (mean - logs)[mask], (bridge(logs, mask) - logs)[mask]
+    assert error.square().mean() < 0.85 * plain.square().mean()
+    pull = error / torch.exp(0.5 * log_variance[mask])
+    assert 0.5 < float(pull.square().mean().sqrt()) < 2
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path, schedule):
+    files = [write(tmp_path / "a.h5", 20, 1)]
+    wish = TrainSettings(**QUICK, epochs=4, schedule=schedule)
+    whole = run(wish, files, tmp_path / "whole")
+    work = tmp_path / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(wish, files, work, after=2)
+    assert len(list(work.glob("*.ckpt"))) == 1
+    resumed = run(wish, files, tmp_path / "resumed", work=work)
+    assert resumed[1] == whole[1]
+    assert [{**row, "seconds": ""} for row in resumed[2]] == [{**row, "seconds": ""} for row in whole[2]]
+
+
+def _interrupted(wish: TrainSettings, files: list[Path], work: Path, after: int) -> None:
+    """Stop in the middle of the epoch that follows ``after`` whole ones."""
+    from braggfill.train.progress import Progress
+
+    original, steps = Progress.on_train_batch_end, []
+
+    def stop(self, *arguments):
+        original(self, *arguments)
+        steps.append(1)
+        if len(self.rows) == after:
+            raise KeyboardInterrupt
+
+    Progress.on_train_batch_end = stop
+    try:
+        train(wish, 1, files, work / "never.safetensors", work / "never.csv", work, code="c0de")
+    except SystemExit as error:
+        raise KeyboardInterrupt from error
+    finally:
+        Progress.on_train_batch_end = original
+    raise KeyboardInterrupt  # Lightning ends an interrupted fit quietly in some versions
+
+
+def test_a_training_that_was_killed_goes_on(tmp_path):
+    """With SIGKILL, in a process of its own, at a moment that nobody chose."""
+    write(tmp_path / "a.h5", 20, 1)
+    script = (
+        "import sys; from pathlib import Path; from braggfill.train import train;"
+        "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
+        "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'k.safetensors', p / 'k.csv',"
+        " p / 'work', code='c0de')"
+    )
+    wish = TrainSettings(**QUICK, epochs=200)
+    command = [sys.executable, "-c", script, str(tmp_path), wish.model_dump_json()]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "work").glob("*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    (checkpoint,) = (tmp_path / "work").glob("*.ckpt")
+    state = torch.load(checkpoint, weights_only=True)
+    assert state["callbacks"]["Progress"]["rows"]
+    assert not (tmp_path / "k.safetensors").exists()
+
+
+def test_the_seed_and_nothing_else_decides(tmp_path):
+    files = [write(tmp_path / "a.h5", 12, 1)]
+    wish = TrainSettings(**QUICK, epochs=1)
+    one = run(wish, files, tmp_path / "one")[1]
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002
+    assert run(wish, files, tmp_path / "two")[1] == one
+    assert run(wish, files, tmp_path / "three", seed=2)[1] != one
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"portions": 13}])
+def test_the_checkpoint_of_another_training_is_not_taken_up(tmp_path, change):
+    number = change.pop("portions", 12)
+    seed = change.pop("seed", 1)
+    work = tmp_path / "work"
+    run(TrainSettings(**QUICK, epochs=1), [write(tmp_path / "a.h5", 12, 1)], tmp_path / "one", work=work)
+    (before,) = work.glob("*.ckpt")
+    wish = TrainSettings(**{**QUICK, **change}, epochs=1)
+    files = [write(tmp_path / "b.h5", number, 1)]
+    shared = run(wish, files, tmp_path / "two", seed=seed, work=work)[1]
+    assert shared == run(wish, files, tmp_path / "three", seed=seed)[1]
+    (after,) = work.glob("*.ckpt")
+    assert after != before
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys):
+    files = [write(tmp_path / "a.h5", 12, 1)]
+    wish = TrainSettings(**QUICK, epochs=1)
+    work = tmp_path / "work"
+    one = run(wish, files, tmp_path / "one", work=work)[1]
+    (checkpoint,) = work.glob("*.ckpt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    assert run(wish, files, tmp_path / "two", work=work)[1] == one
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_finished_training_is_not_done_again(tmp_path):
+    files = [write(tmp_path / "a.h5", 12, 1)]
+    wish = TrainSettings(**QUICK, epochs=2)
+    one = run(wish, files, tmp_path / "one", work=tmp_path / "work")
+    again = run(wish, files, tmp_path / "two", work=tmp_path / "work")
+    assert again[1] == one[1]
+    assert again[2] == one[2]  # seconds, too
+
+
+def test_the_published_network_trains_with_the_published_loss(tmp_path):
+    expected = np.repeat(np.repeat(fringes(4, 1), 2, axis=1), 2, axis=2).repeat(2, axis=3)
+    with storage.create(tmp_path / "a.h5") as file:
+        file["counts"], file["expectation"] = expected.astype(np.uint32), expected
+        file["split"] = np.array([0, 0, 0, 1], np.uint8)
+    wish = TrainSettings(network="paper", epochs=1, batch_size=3, threads=1, device="cpu")
+    found, _, rows = run(wish, [tmp_path / "a.h5"], tmp_path / "out")
+    assert math.isfinite(float(rows[0]["train_loss"]))
+    assert not found["uncertainty"]
+    card = networks.card(tmp_path / "out" / "model.safetensors")
+    assert card["network"] == "paper"
+
+
+def test_the_presets():
+    paper, own = TrainSettings(network="paper"), TrainSettings()
+    weights = paper.weights()
+    assert (weights.mae, weights.ssim, weights.gradient) == (1, 1, 1)
+    assert (weights.mse, weights.amplitude, weights.nll) == (0, 0, 0)
+    assert paper.gaps().style == "paper"
+    assert paper.gaps().cross_fraction == own.gaps().cross_fraction == 0.2
+    assert paper.gaps().width_px[0] == paper.gaps().width_px[1]
+    assert own.gaps().width_px == (1, 16)
+    assert (paper.schedule_name(), own.schedule_name()) == ("plateau", "cosine")
+    chosen = TrainSettings(network="paper", gap=GapSettings(style="paper", width_px=(9, 9)), loss=LossSettings())
+    assert chosen.gaps().width_px == (9, 9)
+    assert chosen.weights().mse == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"channels": (8,)},
+        {"network": "unet"},
+        {"learning_rate": 1.0},
+        {"gap": {"width_px": (9, 3)}},
+        {"loss": {"mse": 0, "amplitude": 0}},
+        {"loss": {"psnr": 1}},
+    ],
+    ids=str,
+)
+def test_settings_out_of_bounds_are_told(wrong):
+    with pytest.raises(ValidationError):
+        TrainSettings(**wrong)
+
+
+def test_the_metadata_say_what_made_the_model(tmp_path):
+    files = [write(tmp_path / "a.h5", 16, 1)]
+    wish = TrainSettings(**QUICK, epochs=2)
+    found, _, rows = run(wish, files, tmp_path / "out", seed=7)
+    card = networks.card(tmp_path / "out" / "model.safetensors")
+    assert TrainSettings(**card["settings"]) == wish
+    assert (card["seed"], card["code"]) == (7, "c0de")
+    assert card["portions"] == {"train": 12, "validation": 4}
+    assert card["portions_seen"] == 12 * card["metrics"]["epoch"]
+    assert card["versions"]["torch"] == torch.__version__
+    assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning_rate", "seconds"]
+    assert json.dumps(found)
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    assert card["metrics"]["epoch"] == int(best["epoch"])
+
+
+def test_with_no_validation_portion_the_last_epoch_is_kept(tmp_path):
+    files = [write(tmp_path / "a.h5", 12, 1, split=0)]
+    found, _, rows = run(TrainSettings(**QUICK, epochs=2), files, tmp_path / "out")
+    assert found["metrics"]["epoch"] == 2
+    assert rows[0]["val_loss"] == rows[0]["val_pcc"] == ""
+
+
+def test_sixteen_bits_hold_the_logarithm_of_counts():
+    counts = np.array([0, 1, 2, 10, 1e3, 1e6, 2.5e8, 1e10], np.float32)
+    back = decode(torch.from_numpy(encode(counts))).numpy()
+    assert back[0] == 0
+    assert np.abs(back - np.log1p(counts)).max() <= 12.01 / 65535
+
+
+def test_there_are_48_symmetries_and_they_keep_neighbours():
+    table = symmetries(3).numpy()
+    assert len({tuple(row) for row in table}) == 48
+    cube = np.arange(27)
+    place = np.stack(np.unravel_index(cube, (3, 3, 3)), -1)
+    near = np.abs(place[:, None] - place[None]).sum(-1) == 1
+    for row in table:
+        assert sorted(row) == cube.tolist()
+        turned = place[row]
+        assert np.array_equal(np.abs(turned[:, None] - turned[None]).sum(-1) == 1, near)
+
+
+def test_every_portion_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
+    files = [write(tmp_path / "a.h5", 30, 1, split=0)]
+    wish = TrainSettings(**QUICK)
+    portions, _ = load(files, wish)
+    marks = {tuple(code.reshape(-1)[:50].tolist()): i for i, code in enumerate(portions.counted)}
+    orders, masks = [], []
+    for epoch in (0, 1, 0):
+        batches = Batches(portions, wish, 1, epoch)
+        seen = [batches[i] for i in range(len(batches))]
+        orders.append([marks[tuple(c.reshape(-1)[:50].tolist())] for b in seen for c in b["counted"]])
+        masks.append(torch.cat([b["mask"] for b in seen]))
+        assert sorted(orders[-1]) == list(range(30))
+    assert orders[0] == orders[2] != orders[1]
+    assert torch.equal(masks[0], masks[2])
+    assert not torch.equal(masks[0], masks[1])
+    checks = [Batches(portions, wish, 1, None)[0]["mask"] for _ in range(2)]
+    assert torch.equal(*checks)
+
+
+def test_counts_are_the_target_where_asked_or_where_nothing_else_is_known(tmp_path):
+    known, unknown = write(tmp_path / "a.h5", 8, 1, split=0), tmp_path / "b.h5"
+    write(unknown, 8, 1, split=0, expectation=False)
+    simulated, _ = load([known], TrainSettings())
+    assert not torch.equal(simulated.counted, simulated.wanted)
+    for files, wish in (([known], TrainSettings(target="counts")), ([unknown], TrainSettings())):
+        portions, _ = load(files, wish)
+        assert torch.equal(portions.counted, portions.wanted)
+
+
+def test_dark_portions_and_the_test_split_are_left_out(tmp_path):
+    path = tmp_path / "a.h5"
+    counts = np.ones((6, 16, 16, 16), np.uint32)
+    counts[0] = 0
+    with storage.create(path) as file:
+        file["counts"], file["split"] = counts, np.array([0, 0, 0, 1, 2, 2], np.uint8)
+    learning, checking = load([path], TrainSettings(photons_min=0.5))
+    assert (len(learning), len(checking)) == (2, 1)
+    assert len(load([path, path], TrainSettings(portions_max=4))[0]) == 4
+    assert len(load([path, path], TrainSettings(validation_max=1))[1]) == 1
+
+
+def test_what_cannot_be_trained_on_is_told(tmp_path):
+    wish = TrainSettings()
+    with pytest.raises(BraggfillError, match="no such file"):
+        load([tmp_path / "none.h5"], wish)
+    with storage.create(tmp_path / "gone.h5", left_out="no data"):
+        pass
+    with pytest.raises(BraggfillError, match="not one training portion"):
+        load([tmp_path / "gone.h5"], wish)
+    with storage.create(tmp_path / "other.h5") as file:
+        file["positions"] = np.zeros(3)
+    with pytest.raises(BraggfillError, match="not a file of portions"):
+        load([tmp_path / "other.h5"], wish)
+    with storage.create(tmp_path / "bad.h5") as file:
+        file["counts"], file["split"] = np.full((1, 8, 8, 8), -1.0), np.zeros(1, np.uint8)
+    with pytest.raises(BraggfillError, match="negative"):
+        load([tmp_path / "bad.h5"], wish)
+    with storage.create(tmp_path / "flat.h5") as file:
+        file["counts"], file["split"] = np.ones((1, 8, 8, 4)), np.zeros(1, np.uint8)
+    with pytest.raises(BraggfillError, match="symmetries"):
+        train(wish, 1, [tmp_path / "flat.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")
+    write(tmp_path / "good.h5", 4, 1)
+    with pytest.raises(BraggfillError, match="different sizes"):
+        load([tmp_path / "good.h5", tmp_path / "flat.h5"], wish)
+    with pytest.raises(BraggfillError, match="32"):
+        train(TrainSettings(network="paper"), 1, [tmp_path / "good.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")
+
+
+def test_the_cosine_rises_falls_and_ends_at_nothing():
+    rates = [cosine_rate(1e-3, step, 1000) for step in range(1000)]
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates[0] < 1e-4
+    assert rates.index(max(rates)) < 40
+    assert rates[-1] < 1e-8
+    assert all(a >= b for a, b in itertools.pairwise(rates[40:]))
+    assert cosine_rate(1e-3, 0, 1) > 0
+
+
+def test_the_plateau_is_the_published_one():
+    falling = list(np.linspace(1, 0.1, 20))
+    assert plateau_rate(1e-3, falling) == 1e-3
+    stuck = [0.5] * 4
+    assert plateau_rate(1e-3, [0.5, *stuck[:3]]) == 1e-3
+    assert plateau_rate(1e-3, [0.5, *stuck]) == pytest.approx(1.5e-4)
+    assert plateau_rate(1e-3, [0.5, *stuck, 0.4, *[0.4] * 4]) == pytest.approx(2.25e-5)
+    assert plateau_rate(1e-3, [0.5] * 100) == pytest.approx(1e-6)
