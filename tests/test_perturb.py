@@ -381,3 +381,25 @@ def test_a_step_left_out_stays_left_out(tmp_path):
         pass
     perturb.perturb_chunk(PerturbSettings(), 1, tmp_path / "in.h5", tmp_path / "out.h5")
     assert storage.left_out(tmp_path / "out.h5") == "no atoms to be had"
+
+
+def test_the_steps_for_the_figures_are_those_of_the_chunk(tmp_path):
+    patterns = write_patterns(tmp_path / "in.h5", [0, 4])
+    perturb.perturb_chunk(PerturbSettings(), 3, patterns, tmp_path / "out.h5")
+    perturb.perturb_steps(PerturbSettings(), 3, patterns, tmp_path / "steps.h5")
+    whole = contents(tmp_path / "out.h5")
+    with storage.read(tmp_path / "steps.h5") as file:
+        assert [f"{particle}/{view}" for particle in file for view in file[particle]] == ["000000/00", "000004/00"]
+        for name in ("000000/00", "000004/00"):
+            counts, expectation, attributes = whole[name]
+            assert np.array_equal(storage.array(file[name], "counts")[0], counts.sum(axis=0))
+            assert np.array_equal(storage.array(file[name], "expectation")[1], expectation[SHAPE[0] // 2])
+            assert {key: np.asarray(value).tolist() for key, value in file[name].attrs.items()} == attributes
+            ideal, intensity = storage.array(file[name], "intensity_ideal"), storage.array(file[name], "intensity")
+            assert ideal.shape == intensity.shape == (2, *SHAPE[1:])
+            objects = [storage.array(file[name], step) for step in ("ideal", "smoothed", "perturbed")]
+            assert len({found.shape for found in objects}) == 1
+            support = [found != 0 for found in objects[1:]]
+            assert np.array_equal(*support)
+            assert not support[0][0].any()
+            assert not support[0][-1].any()

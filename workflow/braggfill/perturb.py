@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -229,7 +230,51 @@ def perturb_chunk(settings: PerturbSettings, seed: int, patterns: Path, out: Pat
                     _perturb_pattern(settings, seed, source[particle][view], target)
 
 
+def perturb_steps(settings: PerturbSettings, seed: int, patterns: Path, out: Path, code: str = "") -> None:
+    """Each step of the first view of every particle of a file from ``scatter``, as :func:`perturb_chunk` takes it.
+
+    ``out`` holds, under the same group names and with the same attributes, for the figures S4 to S6 of the supplement:
+
+    - ``ideal``, ``smoothed``, ``perturbed``: complex64 objects, cut to the box around the support and a margin;
+    - ``intensity_ideal``, ``intensity``, ``expectation``, ``counts``: float32 (2, n1, n2), the sum over axis 0 and the
+      slice through the peak, photons; the first is scaled to the maximum of ``intensity``.
+
+    Raises
+    ------
+    BraggfillError : the file or a pattern in it is missing or damaged.
+    """
+    reason = storage.left_out(patterns)
+    with storage.create(out, settings=settings, seed=seed, code=code, left_out=reason) as target:
+        if reason is not None:
+            return
+        with storage.read(patterns) as source:
+            for particle in sorted(source):
+                view = min(source[particle])
+                pattern = source[particle][view]
+                done, attributes = _perturbed(settings, seed, pattern)
+                group = target.create_group(pattern.name)
+                group.attrs.update(attributes)
+                box = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in bounding_box(done.smoothed))
+                for name in ("ideal", "smoothed", "perturbed"):
+                    packing.write(group, name, getattr(done, name)[box])
+                ideal = np.abs(storage.array(pattern, "amplitude")) ** 2
+                ideal *= done.intensity.max() / ideal.max()
+                for name in ("intensity_ideal", "intensity", "expectation", "counts"):
+                    field = ideal if name == "intensity_ideal" else getattr(done, name)
+                    both = np.stack([field.sum(axis=0, dtype=np.float64), field[len(field) // 2]])
+                    packing.write(group, name, both.astype(np.float32))
+
+
 def _perturb_pattern(settings: PerturbSettings, seed: int, pattern: h5py.Group, target: h5py.File) -> None:
+    done, attributes = _perturbed(settings, seed, pattern)
+    group = target.create_group(pattern.name)
+    packing.write(group, "counts", done.counts)
+    packing.write(group, "expectation", done.expectation)
+    group.attrs.update(attributes)
+
+
+def _perturbed(settings: PerturbSettings, seed: int, pattern: h5py.Group) -> tuple[Steps, dict[str, Any]]:
+    """One pattern's steps, and its attributes: those carried over and every drawn parameter."""
     amplitude = storage.array(pattern, "amplitude")
     where = f"{pattern.file.filename}: pattern {pattern.name.strip('/')}"
     try:
@@ -242,10 +287,6 @@ def _perturb_pattern(settings: PerturbSettings, seed: int, pattern: h5py.Group, 
         done = steps(amplitude, parameters, rng, carried["oversampling"])
     except BraggfillError as error:
         raise BraggfillError(f"{where}: {error}") from error
-    group = target.create_group(pattern.name)
-    packing.write(group, "counts", done.counts)
-    packing.write(group, "expectation", done.expectation)
-    group.attrs.update(carried)
     drawn = asdict(parameters)
-    group.attrs["parameters"] = json.dumps(drawn)
-    group.attrs.update({name: value for name, value in drawn.items() if value is not None})
+    known = {name: value for name, value in drawn.items() if value is not None}
+    return done, {**carried, "parameters": json.dumps(drawn), **known}
