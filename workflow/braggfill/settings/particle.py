@@ -68,7 +68,7 @@ class ParticleSettings(StageSettings):
     """Smallest surface energy of a family, in any unit: only ratios matter."""
 
     max_surface_energy: float = Field(1.2, gt=0)
-    """Largest surface energy of a family. Energies far apart give sharp shapes of one family, close ones round shapes."""
+    """Largest surface energy of a family. Energies far apart give sharp shapes of one family, close ones round."""
 
     interfaces: tuple[Miller, ...] = Field(((1, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 0), (3, 1, 1)), min_length=1)
     """Directions of a Winterbottom particle that may face the substrate; one is drawn, then one of its equivalents."""
@@ -96,7 +96,7 @@ class ParticleSettings(StageSettings):
     """Most cutting planes of a random polyhedron."""
 
     min_facet_distance: float = Field(0.6, gt=0, le=1)
-    """Nearest plane of a random polyhedron, relative to the farthest that may be drawn. Small values: irregular shapes."""
+    """Nearest plane of a random polyhedron, relative to the farthest that may be drawn. Small: irregular shapes."""
 
     max_elongation: float = Field(2.5, ge=1.8, le=10)
     """Random polyhedra whose farthest corner lies more than this many times farther out than their nearest facet are
