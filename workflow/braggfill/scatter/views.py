@@ -77,9 +77,14 @@ def fade(shape: Sequence[int], step: np.ndarray, lattice_constant_angstrom: floa
     With d the distance from the centre over the distance to the next peak, it is 1 for d <= 0.5, 0 for d >= 0.9, and
     cos² in between: each atom is spread over about its own size, and the pattern belongs to one peak alone.
     """
-    distance = np.sqrt(sum((s * n) ** 2 for s, n in zip(step, fourier.grid(tuple(shape)), strict=True)))
-    place = (distance / next_peak(lattice_constant_angstrom) - FADE[0]) / (FADE[1] - FADE[0])
-    return (np.sin(np.pi / 2 * (1 - np.clip(place, 0, 1))) ** 2).astype(np.float32)
+    scale = 1 / next_peak(lattice_constant_angstrom)
+    lines = [((s * scale * n) ** 2).astype(np.float32) for s, n in zip(step, fourier.grid(tuple(shape)), strict=True)]
+    squared = sum(lines)
+    window = np.ones(squared.shape, np.float32)
+    outside = squared > np.float32(FADE[0] ** 2)
+    place = (np.sqrt(squared[outside]) - np.float32(FADE[0])) / np.float32(FADE[1] - FADE[0])
+    window[outside] = np.sin(np.float32(np.pi / 2) * (1 - np.minimum(place, 1))) ** 2
+    return window
 
 
 def pattern(
