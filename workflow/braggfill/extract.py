@@ -18,9 +18,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from braggfill import packing, scans, seeds, storage
+from braggfill import packing, seeds, storage
 from braggfill.errors import BraggfillError
 from braggfill.patches import cut, window
+from braggfill.scans import reading
 from braggfill.settings.extract import ExtractSettings, ScanSource
 from braggfill.splits import SPLITS, split_of
 
@@ -198,11 +199,11 @@ def extract_scan(
 
 def read_scan(scan: Path, entry: ScanSource) -> tuple[np.ndarray, np.ndarray]:
     """A measured scan as uint32 or float32, zero where nothing was measured, and its mask, True where that is."""
-    raw = scans.read(scan, entry.dataset)
+    raw = reading.read(scan, entry.dataset)
     if entry.mask is not None:
-        missing = scans.load_mask(entry.mask, raw.shape, entry.mask_dataset).array.copy()
+        missing = reading.load_mask(entry.mask, raw.shape, entry.mask_dataset).array.copy()
     else:
-        beside = scans.own_mask(scan, raw.shape, entry.dataset)
+        beside = reading.own_mask(scan, raw.shape, entry.dataset)
         missing = np.zeros(raw.shape, bool) if beside is None else beside.array.copy()
     if raw.dtype.kind == "f":
         missing |= ~np.isfinite(raw)

@@ -30,9 +30,6 @@ def _known(kind: str, given: tuple[str, ...], known: tuple[str, ...]) -> tuple[s
 class ParticleSettings(StageSettings):
     """Face-centred cubic single crystals, each drawn from the run's seed and its own index (supplement S2.1)."""
 
-    count: int = Field(150, ge=1, le=1_000_000)
-    """Number of particles. Each is seen in several views (`scatter.views`); more particles give more diverse shapes."""
-
     elements: tuple[str, ...] = Field(tuple(METALS), min_length=1)
     """Metals to use, in turn: any of Au, Pt, Pd, Ni, Cu, Ag (those with a potential that comes with LAMMPS)."""
 
