@@ -1,7 +1,8 @@
 """Real space by phase retrieval: the same pattern whole, with its gap left free or at zero, and filled.
 
-Two cases: the object reconstructed from a measurement with its own phase and counting noise, where the truth is known;
-and a simulated pattern of the run, where what the whole pattern gives stands in for the truth.
+Two cases, both with counting noise: the object reconstructed from a measurement, with its own phase, and a simulated
+particle of the run.  The truth is known, except for patterns from ``perturb``, which keep no object: there, what the
+whole pattern gives stands in for it.
 
 Source: paper section 2.6.2, supplement S8 (Figs 19 to 21), thesis 3.8.1.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import external, retrieval, seeds, storage, strain
+from braggfill import external, fourier, retrieval, seeds, storage, strain
 from braggfill.errors import BraggfillError
 from braggfill.reconstruct import objects
 from braggfill.settings.reconstruct import ReconstructSettings
@@ -104,7 +105,7 @@ def retrieve(
             file.attrs[f"left_out_{case}"] = reason
         for name in settings.retrieval.cases:
             if name not in missing:
-                case = known(settings, seed, obj) if name == "known" else simulated(settings, patterns)
+                case = known(settings, seed, obj) if name == "known" else simulated(settings, seed, patterns)
                 rows += _treat(settings, seed, case, model, file.create_group(name))
     storage.write_table(table, pandas.DataFrame(rows), columns=RETRIEVAL_COLUMNS)
 
@@ -121,7 +122,7 @@ def known(settings: ReconstructSettings, seed: int, obj: Path) -> Case:
     )
     intensity = objects.intensity_of(truth)
     scale = chosen.photons_at_peak / intensity.max()
-    counts = seeds.generator(seed, "reconstruct/counts").poisson(intensity * scale)
+    counts = seeds.generator(seed, "reconstruct/counts", 0).poisson(intensity * scale)
     geometry = objects.Geometry(
         settings.d_spacing_angstrom,
         (settings.voxel_nm * 10 / chosen.zoom,) * 3,
@@ -131,11 +132,13 @@ def known(settings: ReconstructSettings, seed: int, obj: Path) -> Case:
     return Case("known", counts.astype(float), intensity * scale, geometry, truth * np.sqrt(scale))
 
 
-def simulated(settings: ReconstructSettings, patterns: Path) -> Case:
-    """The pattern of a file from ``perturb`` that phase retrieval can do most with, cropped around its peak.
+def simulated(settings: ReconstructSettings, seed: int, patterns: Path) -> Case:
+    """A simulated pattern of the run, its middle cut out, so that strain stays relative to the perfect lattice.
 
-    Among those whose oversampling is at least ``min_oversampling`` along each axis it is the one whose fringes are
-    blurred least: the largest oversampling over blur.  If none is, it is the one with the highest oversampling.
+    A file from ``scatter`` gives a particle's amplitude: the true object is its inverse transform, and counts are
+    drawn.  A file from ``perturb`` gives counts, and no truth.  Among the patterns whose oversampling is at least
+    ``min_oversampling`` along each axis it is the one with the largest oversampling over blur, whose fringes are
+    sharpest; if none is, the one with the highest oversampling.
 
     Raises
     ------
@@ -149,19 +152,30 @@ def simulated(settings: ReconstructSettings, patterns: Path) -> Case:
                 attrs = file[particle][view].attrs
                 least = float(np.min(attrs["oversampling"]))
                 enough = least >= chosen.min_oversampling
-                sharpness = least / max(float(attrs["blur_sigma_voxels"]), 0.05) if enough else least
+                sharpness = least / max(float(attrs.get("blur_sigma_voxels", 0)), 0.05) if enough else least
                 ranked.append((enough, sharpness, f"{particle}/{view}"))
         if not ranked:
             raise BraggfillError(f"{patterns}: holds no pattern; make it again")
         group = file[max(ranked)[2]]
-        counts, expectation = storage.array(group, "counts"), storage.array(group, "expectation")
+        amplitude = storage.array(group, "amplitude") if "amplitude" in group else None
+        expectation = np.abs(amplitude) ** 2 if amplitude is not None else storage.array(group, "expectation")
+        counts = None if amplitude is not None else storage.array(group, "counts").astype(float)
         attrs = dict(group.attrs)
-    if min(counts.shape) < chosen.box_px:
+    if min(expectation.shape) < chosen.box_px:
         raise BraggfillError(
-            f"reconstruct.retrieval.box_px: {chosen.box_px} is more than the {min(counts.shape)} voxels of the pattern "
-            f"in {patterns}; lower it"
+            f"reconstruct.retrieval.box_px: {chosen.box_px} is more than the {min(expectation.shape)} voxels of the "
+            f"pattern in {patterns}; lower it"
         )
-    part = tuple(objects.span(p, chosen.box_px, n) for n, p in zip(counts.shape, _peak(expectation), strict=True))
+    part = tuple(objects.span(n // 2, chosen.box_px, n) for n in expectation.shape)
+    expectation = expectation[part].astype(float)
+    truth = None
+    if counts is None:
+        scale = chosen.photons_at_peak / expectation.max()
+        expectation *= scale
+        truth = fourier.inverse(amplitude[part].astype(complex)) * np.sqrt(scale)
+        counts = seeds.generator(seed, "reconstruct/counts", 1).poisson(expectation).astype(float)
+    else:
+        counts = counts[part]
     hkl = np.asarray(attrs["hkl"], float)
     geometry = objects.Geometry(
         float(attrs["lattice_constant_angstrom"]) / float(np.linalg.norm(hkl)),
@@ -169,7 +183,7 @@ def simulated(settings: ReconstructSettings, patterns: Path) -> Case:
         tuple(np.asarray(attrs["rotation"]) @ hkl / np.linalg.norm(hkl)),
         settings.surface_layers,
     )
-    return Case("simulated", counts[part].astype(float), expectation[part].astype(float), geometry, None)
+    return Case("simulated", counts, expectation, geometry, truth)
 
 
 def _peak(intensity: np.ndarray) -> tuple[int, ...]:

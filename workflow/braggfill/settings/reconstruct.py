@@ -42,14 +42,14 @@ class RetrievalSettings(StageSettings):
     """Phase retrieval with PyNX, gap free, filled and whole (paper section 2.6.2, supplement S8)."""
 
     box_px: int = Field(default=96, ge=32, le=512)
-    """Edge of the cube that is phased: the pattern is cropped to it around its peak, the known object padded to it."""
+    """Edge of the cube that is phased: the middle of the pattern is cut out, the known object padded to it."""
 
     zoom: float = Field(default=0.2, gt=0, le=2)
     """Factor by which the known object is resampled."""
 
     cases: Annotated[tuple[Literal["simulated", "known"], ...], Field(min_length=1)] = ("simulated", "known")
-    """`simulated`: a pattern of this run, compared with what the whole pattern gives. `known`: the object reconstructed
-    from a measurement, with its own phase and counting noise, compared with that object."""
+    """`simulated`: a particle of this run. `known`: the object reconstructed from a measurement, with its own phase.
+    Both with counting noise."""
 
     treatments: Annotated[tuple[Treatment, ...], Field(min_length=1)] = ("free", "zeros", "linear", "network")
     """What is done about the gap; the whole pattern is always phased too. `free`: masked, its voxels float."""
@@ -61,7 +61,7 @@ class RetrievalSettings(StageSettings):
     """Where the middle of the cross lies, in voxels from the peak along axes 1 and 2."""
 
     photons_at_peak: float = Field(default=1e6, ge=10, le=1e9)
-    """Expected photons in the brightest voxel of the known object's pattern, before Poisson noise is drawn."""
+    """Expected photons in the brightest voxel, before Poisson noise is drawn. A perturbed pattern has its own."""
 
     min_oversampling: float = Field(default=3.0, ge=2, le=20)
     """The simulated pattern is the first one whose oversampling is at least this along each axis, else the one that
@@ -75,11 +75,13 @@ class RetrievalSettings(StageSettings):
     """The first support: where the autocorrelation is above this fraction of its maximum. After a support that grew or
     shrank beyond bounds, the start is tried again with 1.5 and with 2.25 times as much."""
 
-    support_threshold: float = Field(default=0.25, gt=0, lt=1)
-    """Support updates keep what is above this fraction of the root mean square modulus inside the support."""
+    support_threshold: float = Field(default=0.3, gt=0, lt=1)
+    """Support updates keep what is above this fraction of the root mean square modulus inside the support. Lower values
+    let the support grow and starts stall, higher ones cut weak parts of the object away."""
 
-    support_smooth_px: tuple[Smooth, Smooth] = (2.0, 0.7)
-    """Gaussian smoothing before each support update, standard deviation in voxels at the first and the last one."""
+    support_smooth_px: tuple[Smooth, Smooth] = (1.0, 0.5)
+    """Gaussian smoothing before each support update, standard deviation in voxels at the first and the last one.
+    Objects of few voxels need little: with 2 and 0.7 most starts stalled where with 1 and 0.5 nearly all arrived."""
 
     support_period: int = Field(default=20, ge=1, le=1000)
     """Cycles between support updates."""
@@ -87,7 +89,7 @@ class RetrievalSettings(StageSettings):
     hio_cycles: int = Field(default=300, ge=0, le=20_000)
     """Cycles of hybrid input-output, first."""
 
-    raar_cycles: int = Field(default=400, ge=0, le=20_000)
+    raar_cycles: int = Field(default=300, ge=0, le=20_000)
     """Cycles of relaxed averaged alternating reflections, second."""
 
     er_cycles: int = Field(default=100, ge=1, le=20_000)
