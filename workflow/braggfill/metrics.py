@@ -50,14 +50,34 @@ def noise_ceiling(
     """
     counts = np.asarray(counts)
     mask = np.ones(counts.shape, bool) if mask is None else np.asarray(mask, bool)
-    whole = np.rint(counts[..., mask]).astype(np.int64)
-    if whole.size and whole.min() < 0:
+    whole = counts[..., mask]
+    r = np.mean([split_pcc(whole, thin(whole, rng)) for _ in range(draws)], axis=0)
+    return ceiling(float(r) if r.ndim == 0 else r)
+
+
+def thin(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each photon kept with probability one half: a half of the counts that is independent of the rest (int64).
+
+    If the counts are Poisson with mean m, both halves are Poisson with mean m / 2.
+    """
+    whole = np.rint(np.asarray(counts)).astype(np.int64)
+    half = np.zeros(whole.shape, np.int64)
+    lit = whole != 0
+    if (whole[lit] < 0).any():
         raise ValueError("counts must not be negative")
-    r = np.zeros(whole.shape[:-1])
-    for _ in range(draws):
-        half = rng.binomial(whole, 0.5)
-        r = r + _pearson(np.log1p(2.0 * half), np.log1p(2.0 * (whole - half)))
-    r = np.clip(r / draws, 0.0, 1.0)
+    half[lit] = rng.binomial(whole[lit], 0.5)
+    return half
+
+
+def split_pcc(counts: np.ndarray, half: np.ndarray) -> np.ndarray | float:
+    r"""PCC between :math:`\log(1 + 2A)` and :math:`\log(1 + 2B)`, A a thinned half and B the rest (last axis)."""
+    half = np.asarray(half, np.float64)
+    return _pearson(np.log1p(2 * half), np.log1p(2 * (np.asarray(counts, np.float64) - half)))
+
+
+def ceiling(r: np.ndarray | float) -> np.ndarray | float:
+    r""":math:`\sqrt{2r / (1 + r)}`, 0 where the halves correlate negatively; see :func:`noise_ceiling`."""
+    r = np.clip(r, 0.0, 1.0)
     return np.sqrt(2 * r / (1 + r))
 
 

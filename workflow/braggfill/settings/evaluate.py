@@ -32,14 +32,16 @@ class EvaluateSettings(StageSettings):
     """Widths of the gap in the middle of each portion; the paper's four by default."""
 
     gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
-    """Axes that the gap interrupts, one sweep each: 2 is the vertical gap of the paper and the thesis. In the APS scan
-    a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is easier there."""
+    """Axes that the gap interrupts in measured portions, one sweep each: 2 is the vertical gap of the paper and the
+    thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
+    easier there. Simulated portions take the first axis alone."""
 
     methods: tuple[Method, ...] = Field(("network", "linear", "cubic", "nearest"), min_length=1)
     """What fills the gap; `network` is the one that the run trained, the others interpolate the log intensity."""
 
-    bright_counts_per_voxel: float = Field(1.0, ge=0.0, le=1e9)
-    """Portions with at least this mean count a voxel are reported apart, because in darker ones the truth is noise."""
+    bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
+    """Portions with at least this mean count a voxel are reported apart, a selection for each number, because in darker
+    ones the truth is noise."""
 
     bins: int = Field(20, ge=2, le=200)
     """Equal bins of the logarithm of a portion's mean count, over which the published figures were averaged."""
@@ -47,7 +49,7 @@ class EvaluateSettings(StageSettings):
     bootstrap_draws: int = Field(1000, ge=100, le=100_000)
     """Resamplings of the portions behind each 95 % interval."""
 
-    ceiling_draws: int = Field(4, ge=1, le=100)
+    ceiling_draws: int = Field(2, ge=1, le=100)
     """Binomial thinnings of each portion behind the noise ceiling; more only steady it."""
 
     batch_portions: int = Field(64, ge=1, le=4096)
