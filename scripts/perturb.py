@@ -1,13 +1,14 @@
-"""Perturb one chunk of patterns."""
+"""Perturb one chunk of patterns, or keep the steps of a few."""
 
 from pathlib import Path
 
 from braggfill.job import job
 
 with job(snakemake):
-    from braggfill.perturb import perturb_chunk
+    from braggfill import perturb
     from braggfill.settings.perturb import PerturbSettings
 
     params = snakemake.params
     settings = PerturbSettings(**params.settings)
-    perturb_chunk(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code)
+    task = perturb.perturb_steps if snakemake.rule == "perturb_steps" else perturb.perturb_chunk
+    task(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code)

@@ -13,8 +13,30 @@ rule perturb:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory(1500 + 1500 * PATTERN),
+        runtime=minutes(15, pattern=0.25 * PATTERN),
+    params:
+        settings=block("perturb"),
+        code=code("perturb"),
+        seed=SEED,
+    script:
+        "../../scripts/perturb.py"
+
+
+rule perturb_steps:
+    input:
+        f"{RUN}/scatter/chunk-{CHUNKS[0]}.h5",
+    output:
+        f"{RUN}/perturb/steps.h5",
+    log:
+        f"{RUN}/logs/perturb/steps.log",
+    benchmark:
+        f"{RUN}/benchmarks/perturb_steps.tsv"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(30),
     params:
         settings=block("perturb"),
         code=code("perturb"),

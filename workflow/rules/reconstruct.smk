@@ -14,8 +14,8 @@ rule reconstruct_true_phase:
         "../../envs/retrieve.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
     params:
         settings=block("reconstruct"),
         code=code("reconstruct"),
@@ -26,7 +26,7 @@ rule reconstruct_true_phase:
 
 rule reconstruct_retrieval:
     input:
-        patterns=f"{RUN}/perturb/chunk-{CHUNKS[0]}.h5",
+        patterns=f"{RUN}/scatter/chunk-{CHUNKS[0]}.h5",
         obj=f"{RUN}/fetch/id01_s11.h5",
         model=f"{RUN}/train/model.safetensors",
     output:
@@ -40,8 +40,8 @@ rule reconstruct_retrieval:
         "../../envs/retrieve.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=120,
+        mem_mb=memory(6000),
+        runtime=minutes(120),
     params:
         settings=block("reconstruct"),
         code=code("reconstruct"),

@@ -1,0 +1,17 @@
+"""Draw every figure of a run, or write its report."""
+
+from pathlib import Path
+
+from braggfill.job import job
+
+with job(snakemake):
+    from braggfill import figures
+    from braggfill.settings.figures import FiguresSettings
+
+    params, output = snakemake.params, snakemake.output
+    settings, folder = FiguresSettings(**params.settings), Path(params.folder)
+    if snakemake.rule == "figures":
+        figures.draw(settings, params.seed, params.run, folder, Path(output[0]), code=params.code)
+    else:
+        figures.report(settings, params.run, folder, Path(output.report))
+        figures.storage.write_text(Path(output.summary), figures.summary(folder) + "\n")

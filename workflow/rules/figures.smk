@@ -1,0 +1,64 @@
+# Tables and arrays to figures, and figures to the report.
+TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=["measured", "simulated", "cases", "realism"])
+
+
+rule figures:
+    input:
+        chunks("relax"),
+        chunks("extract"),
+        f"{RUN}/perturb/steps.h5",
+        f"{RUN}/fetch/{SCAN}.h5",
+        f"{RUN}/train/model.safetensors",
+        f"{RUN}/train/history.csv",
+        f"{RUN}/inpaint/cases.h5",
+        f"{RUN}/reconstruct/true_phase.h5",
+        f"{RUN}/reconstruct/retrieval.h5",
+        TABLES,
+    output:
+        f"{RUN}/figures/figures.json",
+    log:
+        f"{RUN}/logs/figures.log",
+    benchmark:
+        f"{RUN}/benchmarks/figures.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(30),
+    params:
+        settings=block("figures"),
+        run=settings.model_dump(mode="json"),
+        code=code("figures"),
+        seed=SEED,
+        folder=RUN,
+    script:
+        "../../scripts/figures.py"
+
+
+rule report:
+    input:
+        f"{RUN}/figures/figures.json",
+        f"{RUN}/scatter/check.csv",
+        f"{RUN}/reconstruct/true_phase.csv",
+        f"{RUN}/reconstruct/retrieval.csv",
+        TABLES,
+    output:
+        report=f"{RUN}/report.html",
+        summary=f"{RUN}/summary.txt",
+    log:
+        f"{RUN}/logs/report.log",
+    benchmark:
+        f"{RUN}/benchmarks/report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(15),
+    params:
+        settings=block("figures"),
+        run=settings.model_dump(mode="json"),
+        code=code("figures"),
+        seed=SEED,
+        folder=RUN,
+    script:
+        "../../scripts/figures.py"
