@@ -1,4 +1,5 @@
 # What every rule file uses: the checked settings, the run's folder, the code fingerprints.
+import math
 import os
 import sys
 from pathlib import Path
@@ -28,11 +29,13 @@ PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
 )
 SCANS = list(settings.extract.scans) if PORTIONS_PER_SCAN else []
 PYNX = pynx_version() or "none"
+PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
+PORTIONS = settings.size.particles * settings.scatter.views * settings.extract.portions
 
 
-def block(stage):
-    """A stage's settings, plain, as a rule's parameter: a change reruns the stage."""
-    return getattr(settings, stage).model_dump(mode="json")
+def block(stage, *without):
+    """A stage's settings, plain, as a rule's parameter: a change reruns the stage. Without those it doesn't look at."""
+    return {k: v for k, v in getattr(settings, stage).model_dump(mode="json").items() if k not in without}
 
 
 def indices(wildcards):
@@ -50,6 +53,18 @@ def scan_file(wildcards):
 def kept(path):
     """Whole patterns are kept, or removed once their portions are cut (`size.keep_patterns`)."""
     return path if settings.size.keep_patterns else temp(path)
+
+
+def memory(mb):
+    """Memory of a job: what it is thought to need, and as much again with every retry after it ran out."""
+    return lambda wildcards, attempt: int(mb) * attempt
+
+
+def minutes(fixed, particle=0.0, pattern=0.0):
+    """Time limit of a job, several times what was measured, by the size of a chunk; longer with every retry."""
+    particles = min(settings.size.particles_per_chunk, settings.size.particles)
+    limit = fixed + particles * (particle + settings.scatter.views * pattern)
+    return lambda wildcards, attempt: math.ceil(limit) * attempt
 
 
 def chunks(stage):

@@ -13,8 +13,8 @@ rule evaluate_measured:
         "../../envs/fill.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),
@@ -37,8 +37,8 @@ rule evaluate_simulated:
         "../../envs/fill.yaml"
     threads: 2
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),
@@ -60,8 +60,8 @@ rule evaluate_cases:
     conda:
         "../../envs/fill.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),
@@ -83,8 +83,8 @@ rule evaluate_realism:
     conda:
         "../../envs/fill.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory(4000),
+        runtime=minutes(30),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),

@@ -1,4 +1,10 @@
 # Patterns, simulated and measured, to 32³ portions.
+def scan_settings(wildcards):
+    """The settings with this scan alone: another one that is added or changed reruns nothing here."""
+    scan = settings.extract.scans[wildcards.name].model_dump(mode="json")
+    return {**block("extract", "measured_share"), "scans": {wildcards.name: scan}}
+
+
 rule extract:
     input:
         f"{RUN}/perturb/chunk-{{chunk}}.h5",
@@ -13,10 +19,10 @@ rule extract:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(10, pattern=0.05),
     params:
-        settings=block("extract"),
+        settings=block("extract", "scans", "measured_share"),
         code=code("extract"),
         seed=SEED,
     script:
@@ -35,10 +41,10 @@ rule extract_scan:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=3000,
-        runtime=30,
+        mem_mb=memory(3000),
+        runtime=minutes(30),
     params:
-        settings=block("extract"),
+        settings=scan_settings,
         code=code("extract"),
         seed=SEED,
         portions=PORTIONS_PER_SCAN,

@@ -1,4 +1,5 @@
-# Measured data: found on this machine or at their public source, checked by sha256.
+# Measured data: found on this machine or at their public source, checked by sha256. On a cluster it is fetched where
+# Snakemake runs, because compute nodes often have no network.
 rule fetch:
     output:
         f"{RUN}/fetch/{{name}}.h5",
@@ -7,11 +8,12 @@ rule fetch:
     benchmark:
         f"{RUN}/benchmarks/fetch-{{name}}.tsv"
     retries: 0
+    localrule: True
     conda:
         "../../envs/fill.yaml"
     resources:
-        mem_mb=1000,
-        runtime=20,
+        mem_mb=memory(1000),
+        runtime=minutes(20),
     params:
         settings=block("fetch"),
         code=code("fetch"),

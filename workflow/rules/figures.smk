@@ -20,6 +20,8 @@ rule figures:
         f"{RUN}/logs/figures.log",
     benchmark:
         f"{RUN}/benchmarks/figures.tsv"
+    group:
+        "figures"
     conda:
         "../../envs/report.yaml"
     resources:
@@ -49,6 +51,8 @@ rule report:
         f"{RUN}/logs/report.log",
     benchmark:
         f"{RUN}/benchmarks/report.tsv"
+    group:
+        "figures"
     conda:
         "../../envs/report.yaml"
     resources:

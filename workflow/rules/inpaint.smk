@@ -14,8 +14,8 @@ rule inpaint:
         "../../envs/fill.yaml"
     threads: 2
     resources:
-        mem_mb=6000,
-        runtime=60,
+        mem_mb=memory(6000),
+        runtime=minutes(60),
     params:
         settings=block("inpaint"),
         code=code("inpaint"),

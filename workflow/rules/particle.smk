@@ -11,8 +11,8 @@ rule particle:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=memory(2000),
+        runtime=minutes(10, particle=0.5),
     params:
         settings=block("particle"),
         code=code("particle"),

@@ -13,8 +13,8 @@ rule relax:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=memory(2000),
+        runtime=minutes(15, particle=3),
     params:
         settings=block("relax"),
         code=code("relax"),

@@ -13,8 +13,9 @@ rule scatter:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory(1500 + 1500 * PATTERN),
+        runtime=minutes(15, pattern=0.2 * PATTERN),
+        gpu=int(settings.scatter.device == "gpu"),
     params:
         settings=block("scatter"),
         code=code("scatter"),
@@ -35,8 +36,9 @@ rule scatter_check:
     conda:
         "../../envs/simulate.yaml"
     resources:
-        mem_mb=3000,
-        runtime=60,
+        mem_mb=memory(1500 + 1500 * PATTERN),
+        runtime=minutes(60),
+        gpu=int(settings.scatter.device == "gpu"),
     params:
         settings=block("scatter"),
         code=code("scatter"),

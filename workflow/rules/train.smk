@@ -14,8 +14,10 @@ rule train:
         "../../envs/train.yaml"
     threads: settings.train.threads
     resources:
-        mem_mb=8000,
-        runtime=720,
+        # The portions, 16 bits a voxel, twice; while they are read, all of them twice over.
+        mem_mb=memory(4000 + PORTIONS * 32**3 * 8 / 1e6),
+        runtime=minutes(720),
+        gpu=int(settings.train.device == "gpu"),
     params:
         settings=block("train"),
         code=code("train"),
