@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYNX := $(VENV)/.pynx
 
-.PHONY: help setup run test lint format pins schema bench clean
+.PHONY: help setup run test lint format pins schema bench bundle clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ format: setup ## format the code
 
 schema: setup ## write config/default.yaml, its JSON schema and the configuration page from the settings
 	@$(BIN)/python -m braggfill.settings.document config
+
+bundle: setup ## pack a run into one file to share: RUN=demo, WITH_DATA=1 for its arrays, too
+	@$(BIN)/braggfill bundle $(if $(RUN),$(RUN),$(error name the run: make bundle RUN=demo)) $(if $(WITH_DATA),--with-data) --force
 
 bench: setup ## measure speed and memory, as ratios in one run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -1,7 +1,8 @@
 """The command line, ``braggfill``.
 
 Exit status: 0 done; 1 a fault of braggfill itself; 2 something that the user can put right, told in one line;
-130 interrupted.  Whatever happens, the output is whole or absent.
+3 (``verify`` alone) a bundle is whole, but stages would run again here; 130 interrupted.  Whatever happens, the output
+is whole or absent.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from braggfill import sharing
 from braggfill.errors import BraggfillError
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ so that phase retrieval gives the true strain.
 commands:
   braggfill inpaint SCAN --mask MASK -o OUT    fill a scan
   braggfill info SCAN [--mask MASK]            size, counts, and what is missing
+  braggfill bundle RUN                         pack a run of the workflow to share it
+  braggfill verify BUNDLE                      is it whole, and what would run again here
+  braggfill unpack BUNDLE FOLDER               go on with it in another folder
 
 'braggfill inpaint --help' has file formats and examples."""
 
@@ -150,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", epilog=INFO, description="Print what a scan and its mask hold.", **common)
     info.set_defaults(run=_info)
+    sharing.add(commands, plain, say=_say)
     return parser
 
 
