@@ -85,7 +85,7 @@ def _cases(settings: ReconstructSettings, obj: np.ndarray, model: Path, file: An
     scale = np.sqrt(chosen.photons_at_peak) / np.abs(amplitude).max()
     amplitude, obj = amplitude * scale, obj * scale
     intensity = np.abs(amplitude) ** 2
-    phase = np.exp(1j * np.angle(amplitude))
+    phase = np.divide(amplitude, np.abs(amplitude), out=np.ones_like(amplitude), where=amplitude != 0)
     truth = objects.fields(obj, inside, geometry)
     objects.write_truth(file.create_group("truth"), truth, intensity, inside, geometry)
     sampling = {f"oversampling_{axis}": value for axis, value in enumerate(strain.oversampling(inside))}

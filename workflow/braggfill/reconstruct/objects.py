@@ -145,6 +145,10 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
     inhomogeneity : standard deviation over mean of the object's own modulus.
     outside_share : share of the object's squared modulus that lies outside the support.
     """
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in strain.bounding_box(inside))
+    total = float(np.vdot(found.obj, found.obj).real)
+    found, truth = (Fields(fields.obj[box], fields.phase[box], fields.strain[box]) for fields in (found, truth))
+    inside = inside[box]
     counted = strain.interior(inside, geometry.layers)
     if not counted.any():
         counted = inside
@@ -152,7 +156,6 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
     moved = strain.displacement_pm(wrapped - np.nanmean(wrapped), geometry.d_spacing_angstrom)
     mean, spread = strain.mean_and_spread(found.strain, counted)
     modulus, true = np.abs(found.obj), np.abs(truth.obj)
-    power = modulus**2
     return {
         "phase_std_rad": strain.phase_spread(found.obj, inside, truth.obj),
         "strain_rmse": strain.rms(found.strain - truth.strain, counted),
@@ -162,7 +165,7 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
         "displacement_max_pm": float(np.nanmax(np.abs(moved))),
         "modulus_rmse": strain.rms(modulus - true, inside) / float(true[inside].mean()),
         "inhomogeneity": strain.inhomogeneity(found.obj, inside),
-        "outside_share": float(power[~inside].sum() / power.sum()),
+        "outside_share": max(1 - float((modulus[inside] ** 2).sum()) / total, 0.0),
     }
 
 

@@ -1,0 +1,329 @@
+"""Laws of real space: with the true phase, and by phase retrieval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from braggfill import external, fourier, reconstruct, storage, strain
+from braggfill.errors import BraggfillError
+from braggfill.reconstruct import objects, phasing
+from braggfill.settings.reconstruct import ReconstructSettings, RetrievalSettings, TruePhaseSettings
+
+needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
+
+SETTINGS = ReconstructSettings(
+    true_phase=TruePhaseSettings(zoom=0.4, box_px=48, gap_widths_px=(2, 5), offset_px=(6, 8), methods=("linear",)),
+    retrieval=RetrievalSettings(
+        box_px=40,
+        zoom=0.3,
+        gap_width_px=3,
+        offset_px=(7, 9),
+        treatments=("free", "zeros"),
+        starts=2,
+        hio_cycles=80,
+        raar_cycles=60,
+        er_cycles=30,
+    ),
+    threads=1,
+)
+NO_MODEL = Path("no-such-model.safetensors")
+
+
+def particle() -> np.ndarray:
+    """A lopsided particle of about 30 voxels with a phase of its own, as a reconstruction gives it."""
+    z, y, x = fourier.grid((34, 36, 38))
+    inside = ((z / 15) ** 2 + (y / 14) ** 2 + (x / 16) ** 2 < 1) & (x + 0.7 * y < 9) & (z - 0.4 * x > -11)
+    return (inside * (1 + 0.01 * z) * np.exp(1j * (0.004 * z**2 + 0.003 * y * x))).astype(np.complex64)
+
+
+@pytest.fixture
+def obj(tmp_path) -> Path:
+    path = tmp_path / "id01_s11.h5"
+    with storage.create(path) as file:
+        file["obj"] = particle()
+    return path
+
+
+def describe(group, **attributes) -> None:
+    group.attrs.update(
+        {
+            "hkl": (1, 1, 1),
+            "rotation": np.eye(3),
+            "lattice_constant_angstrom": 4.0,
+            "step_inverse_angstrom": np.full(3, 2e-3),
+            "oversampling": np.full(3, 4.0),
+            **attributes,
+        }
+    )
+
+
+@pytest.fixture
+def scattered(tmp_path) -> Path:
+    """A file as `scatter` writes it, of one particle."""
+    path = tmp_path / "scatter.h5"
+    amplitude = fourier.forward(objects.prepare(particle(), zoom=0.3, box=40, threshold=0.3, keep_phase=True))
+    with storage.create(path) as file:
+        group = file.create_group("000000/00")
+        group["amplitude"] = amplitude.astype(np.complex64)
+        describe(group)
+    return path
+
+
+def left_out(path: Path, reason: str) -> Path:
+    with storage.create(path, left_out=reason):
+        return path
+
+
+def run_true_phase(folder: Path, obj: Path, settings=SETTINGS, model=NO_MODEL) -> pandas.DataFrame:
+    reconstruct.true_phase(settings, 3, obj, model, folder / "true.h5", folder / "true.csv", code="c0de")
+    return pandas.read_csv(folder / "true.csv")
+
+
+def run_retrieve(folder: Path, patterns: Path, obj: Path, settings=SETTINGS) -> pandas.DataFrame:
+    out, table = folder / "retrieval.h5", folder / "retrieval.csv"
+    reconstruct.retrieve(settings, 3, patterns, obj, NO_MODEL, out, table, code="c0de")
+    return pandas.read_csv(table)
+
+
+def with_retrieval(**changes) -> ReconstructSettings:
+    return SETTINGS.model_copy(update={"retrieval": SETTINGS.retrieval.model_copy(update=changes)})
+
+
+def test_prepared_objects_are_cut_resampled_and_padded():
+    zero = objects.prepare(particle(), zoom=0.5, box=48, threshold=0.3, keep_phase=False)
+    assert zero.shape == (48, 48, 48)
+    assert np.abs(zero).max() == pytest.approx(1)
+    assert not zero.imag.any()
+    assert (zero.real[zero != 0] > 0.3).all()
+    small, large = strain.extent(zero != 0), strain.extent(particle() != 0)
+    np.testing.assert_allclose(small, np.array(large) / 2, atol=1)
+    middle = [(s.start + s.stop - 1) / 2 for s in strain.bounding_box(zero != 0)]
+    np.testing.assert_allclose(middle, 24, atol=1)
+    own = objects.prepare(particle(), zoom=1, box=80, threshold=0.3, keep_phase=True)
+    cut = particle()[strain.bounding_box(particle() != 0)]
+    np.testing.assert_allclose(own[strain.bounding_box(own != 0)], cut / np.abs(cut).max(), atol=1e-5)
+
+
+def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, obj):
+    table = run_true_phase(tmp_path, obj)
+    assert list(table.columns) == reconstruct.TRUE_PHASE_COLUMNS
+    assert list(zip(table.gap_px, table.method, strict=True)) == [
+        (0, "whole"),
+        (2, "gap"),
+        (2, "linear"),
+        (5, "gap"),
+        (5, "linear"),
+    ]
+    row = table.set_index(["gap_px", "method"])
+    for figure in ("phase_std_rad", "strain_rmse", "displacement_rms_pm", "modulus_rmse"):
+        assert row.loc[(0, "whole"), figure] < 1e-9 * row.loc[(2, "gap"), figure]
+        assert row.loc[(2, "gap"), figure] < row.loc[(5, "gap"), figure]
+        for width in (2, 5):
+            assert row.loc[(width, "linear"), figure] < row.loc[(width, "gap"), figure]
+    for figure, factor in (("phase_std_rad", "phase_std_factor"), ("strain_rmse", "strain_rmse_factor")):
+        ratio = row.loc[(5, "gap"), figure] / row.loc[(5, "linear"), figure]
+        assert row.loc[(5, "linear"), factor] == pytest.approx(ratio)
+    assert row.loc[(0, "whole"), "outside_share"] < 1e-12 < row.loc[(5, "gap"), "outside_share"]
+
+    with storage.read(tmp_path / "true.h5") as file:
+        assert file.attrs["code"] == "c0de"
+        inside = file["truth/support"][...]
+        sampling = 48 / np.array(strain.extent(inside))
+        np.testing.assert_allclose(table[[f"oversampling_{axis}" for axis in range(3)]].iloc[0], sampling)
+        np.testing.assert_allclose(file["truth"].attrs["oversampling"], sampling)
+        assert file["truth"].attrs["voxel_angstrom"] == pytest.approx(np.full(3, SETTINGS.voxel_nm * 10 / 0.4))
+        gap, whole = file["gap-05/gap"], file["whole"]
+        assert gap["intensity/0"].shape == (48, 48)
+        missing = objects.cross((48,) * 3, 5, (6, 8))[24]
+        assert not gap["intensity/0"][...][missing].any()
+        np.testing.assert_array_equal(gap["intensity/0"][...][~missing], whole["intensity/0"][...][~missing])
+        assert np.nanmax(np.abs(whole["strain/1"][...])) < 1e-12 < np.nanmax(np.abs(gap["strain/1"][...]))
+        phases = np.angle(gap["obj"][...][inside])
+        assert phases.std() == pytest.approx(row.loc[(5, "gap"), "phase_std_rad"], rel=1e-3)
+
+
+def test_a_perfect_filling_leaves_no_error(tmp_path, obj, monkeypatch):
+    whole = objects.prepare(particle(), zoom=0.4, box=48, threshold=0.3, keep_phase=False)
+    truth = objects.intensity_of(whole)
+    truth *= SETTINGS.true_phase.photons_at_peak / truth.max()
+    monkeypatch.setattr(objects, "fill", lambda intensity, mask, *rest: np.where(mask, truth, intensity))
+    table = run_true_phase(tmp_path, obj)
+    assert table[table.method == "linear"].phase_std_rad.max() < 1e-9
+
+
+def test_a_network_fills_too(tmp_path, obj):
+    torch = pytest.importorskip("torch")
+    from braggfill import networks
+
+    torch.manual_seed(1)
+    model = tmp_path / "model.safetensors"
+    networks.save(model, networks.build("braggfill", channels=[4, 8]))
+    one = SETTINGS.model_copy(
+        update={"true_phase": SETTINGS.true_phase.model_copy(update={"methods": ("network",), "gap_widths_px": (3,)})}
+    )
+    table = run_true_phase(tmp_path, obj, one, model).set_index("method")
+    assert 0 < table.loc["network", "phase_std_rad"] < 1
+    assert np.isfinite(table.loc["network", "strain_rmse_factor"])
+
+
+def test_figures_of_a_known_error():
+    inside = np.zeros((20, 20, 20), bool)
+    inside[5:15, 6:14, 4:16] = True
+    geometry = objects.Geometry(2.0, (10.0, 10.0, 10.0), (0.0, 1.0, 0.0), 1)
+    y = fourier.grid(inside.shape)[1]
+    truth = objects.fields(inside * (2.0 + 0j), inside, geometry)
+    found = objects.fields(inside * 2.2 * np.exp(-2j * np.pi * 1e-3 * 10 * y / 2.0), inside, geometry)
+    figures = objects.compare(found, truth, inside, geometry)
+    assert figures["strain_rmse"] == pytest.approx(1e-3)
+    assert figures["mean_strain"] == pytest.approx(1e-3)
+    assert figures["strain_spread"] == pytest.approx(0, abs=1e-12)
+    assert figures["modulus_rmse"] == pytest.approx(0.1)
+    assert figures["displacement_max_pm"] == pytest.approx(1e-3 * 10 * 3.5 * 100)
+    assert figures["outside_share"] == 0
+    assert figures["phase_std_rad"] == pytest.approx(2 * np.pi * 1e-2 / 2 * np.sqrt(63 / 12))
+
+
+@needs_pynx
+def test_retrieval_of_what_is_known(tmp_path, scattered, obj):
+    table = run_retrieve(tmp_path, scattered, obj)
+    assert list(table.columns) == reconstruct.RETRIEVAL_COLUMNS
+    assert list(table.case) == ["simulated"] * 3 + ["known"] * 3
+    assert list(table.treatment) == ["whole", "free", "zeros"] * 2
+    assert (table.reference == "truth").all()
+    for case in ("simulated", "known"):
+        row = table[table.case == case].set_index("treatment")
+        assert row.converged.all()
+        assert row.loc["whole", "phase_rmse_rad"] < 0.02
+        assert row.loc["whole", "gap_intensity_ratio"] == pytest.approx(1, abs=0.02)
+        # Zeros are a wrong measurement and hurt; a masked gap close to the peak does not (FACTS: fill or free).
+        assert row.loc["zeros", "strain_rmse"] > 2 * row.loc["free", "strain_rmse"]
+        assert row.loc["zeros", "llk_free"] > row.loc["whole", "llk_free"]
+        assert row.loc["zeros", "gap_intensity_ratio"] < 0.5
+    again = tmp_path / "again"
+    again.mkdir()
+    fewer = with_retrieval(cases=("known",), treatments=("free",)).model_copy(update={"threads": 2})
+    other = run_retrieve(again, scattered, obj, fewer)
+    same = table[(table.case == "known") & (table.treatment != "zeros")].reset_index(drop=True)
+    pandas.testing.assert_frame_equal(same.drop(columns="seconds"), other.drop(columns="seconds"))
+    with storage.read(tmp_path / "retrieval.h5") as file:
+        assert "left_out" not in file.attrs
+        assert file["known/free"].attrs["twin"] == table[table.case == "known"].twin.iloc[1]
+        assert file["known/free/obj"].shape == file["known/truth/obj"].shape
+
+
+@needs_pynx
+def test_what_does_not_converge_has_no_figures(tmp_path, scattered, obj):
+    wild = with_retrieval(support_threshold=0.001, support_smooth_px=(4, 4), cases=("known",), treatments=("free",))
+    table = run_retrieve(tmp_path, scattered, obj, wild)
+    assert not table.converged.any()
+    assert table.problem.str.contains("SupportTooLarge").all()
+    assert table[["phase_rmse_rad", "strain_rmse", "llk_free"]].isna().all(axis=None)
+    assert (table.starts_converged == 0).all()
+
+
+@needs_pynx
+def test_perturbed_patterns_are_compared_with_the_whole_one(tmp_path, scattered, obj):
+    path = tmp_path / "perturb.h5"
+    with storage.read(scattered) as source, storage.create(path) as file:
+        expectation = np.abs(source["000000/00/amplitude"][...]) ** 2
+        expectation *= 1e6 / expectation.max()
+        for view, (sampling, blur) in enumerate([(2.0, 0.5), (4.0, 1.0), (3.9, 0.5)]):
+            group = file.create_group(f"000000/{view:02d}")
+            group["expectation"] = (expectation * (view + 1)).astype(np.float32)
+            group["counts"] = np.random.default_rng(view).poisson(expectation * (view + 1)).astype(np.uint32)
+            describe(group, oversampling=(sampling, 5.0, 6.0), blur_sigma_voxels=blur)
+    # The least blurred of those that are sampled well enough.
+    assert phasing.simulated(SETTINGS, 3, path).expectation.max() == pytest.approx(3e6)
+    table = run_retrieve(tmp_path, path, obj, with_retrieval(cases=("simulated",), treatments=("free",)))
+    assert (table.reference == "whole").all()
+    row = table.set_index("treatment")
+    assert np.isnan(row.loc["whole", "phase_rmse_rad"])
+    assert row.loc["free", "phase_rmse_rad"] < 0.1
+
+
+def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
+    case = phasing.simulated(with_retrieval(box_px=36), 3, scattered)
+    assert case.counts.shape == (36, 36, 36)
+    np.testing.assert_allclose(objects.intensity_of(case.truth), case.expectation, rtol=1e-5, atol=1e-3)
+    assert case.expectation.max() == pytest.approx(SETTINGS.retrieval.photons_at_peak)
+    bright = case.expectation > 100
+    pull = (case.counts - case.expectation)[bright] / np.sqrt(case.expectation[bright])
+    assert abs(pull.mean()) < 5 / np.sqrt(bright.sum())
+    assert pull.std() == pytest.approx(1, abs=0.05)
+    assert np.linalg.norm(case.geometry.direction) == pytest.approx(1)
+    assert case.geometry.d_spacing_angstrom == pytest.approx(4 / np.sqrt(3))
+    assert case.geometry.voxel_angstrom == pytest.approx((1 / (36 * 2e-3),) * 3)
+
+
+def test_what_is_left_out_stays_left_out(tmp_path, scattered, obj, monkeypatch):
+    table = run_true_phase(tmp_path, left_out(tmp_path / "none.h5", "no object here"))
+    assert list(table.columns) == reconstruct.TRUE_PHASE_COLUMNS
+    assert table.empty
+    assert storage.left_out(tmp_path / "true.h5") == "no object here"
+
+    monkeypatch.setattr(external, "have_pynx", lambda: False)
+    table = run_retrieve(tmp_path, scattered, obj)
+    assert list(table.columns) == reconstruct.RETRIEVAL_COLUMNS
+    assert table.empty
+    assert "PyNX is not installed" in storage.left_out(tmp_path / "retrieval.h5")
+
+
+@needs_pynx
+def test_one_case_can_be_left_out(tmp_path, scattered):
+    gone = left_out(tmp_path / "none.h5", "no object here")
+    table = run_retrieve(tmp_path, scattered, gone, with_retrieval(treatments=("free",), starts=1))
+    assert set(table.case) == {"simulated"}
+    assert storage.left_out(tmp_path / "retrieval.h5") is None
+    with storage.read(tmp_path / "retrieval.h5") as file:
+        assert file.attrs["left_out_known"] == "no object here"
+    both = with_retrieval(cases=("known",))
+    assert run_retrieve(tmp_path, scattered, gone, both).empty
+    assert storage.left_out(tmp_path / "retrieval.h5") == "no object here"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"zoom": 1.0}, "more than half of a box"),
+        ({"offset_px": (30, 0)}, "gap"),
+    ],
+)
+def test_what_does_not_fit_is_told_in_one_line(tmp_path, obj, change, says):
+    settings = SETTINGS.model_copy(update={"true_phase": SETTINGS.true_phase.model_copy(update=change)})
+    with pytest.raises(BraggfillError, match=says) as error:
+        run_true_phase(tmp_path, obj, settings)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "true.h5").exists()
+    assert not (tmp_path / "true.csv").exists()
+
+
+def test_broken_files_are_told_in_one_line(tmp_path, scattered, obj):
+    with pytest.raises(BraggfillError, match="no such file"):
+        run_true_phase(tmp_path, tmp_path / "nothing.h5")
+    with pytest.raises(BraggfillError, match="lower it"):
+        phasing.simulated(with_retrieval(box_px=64), 3, scattered)
+    with storage.create(tmp_path / "empty.h5"):
+        pass
+    with pytest.raises(BraggfillError, match="no pattern"):
+        phasing.simulated(SETTINGS, 3, tmp_path / "empty.h5")
+    with storage.create(tmp_path / "bad.h5") as file:
+        file["obj"] = np.full((4, 4, 4), np.nan)
+    with pytest.raises(BraggfillError, match="not finite"):
+        run_true_phase(tmp_path, tmp_path / "bad.h5")
+
+
+@pytest.mark.data
+def test_linear_interpolation_reaches_the_figures_measured_before(tmp_path, measured):
+    # The ID01 Pt object, oversampling about 4: phase standard deviation with a 9 px gap and filled, strain factor.
+    path = tmp_path / "id01_s11.h5"
+    with np.load(measured / "id01_S11_object.npz") as archive, storage.create(path) as file:
+        file["obj"] = archive["obj"]
+    settings = ReconstructSettings(true_phase=TruePhaseSettings(gap_widths_px=(9,), methods=("linear",)))
+    row = run_true_phase(tmp_path, path, settings).set_index("method")
+    assert row.loc["gap", "phase_std_rad"] == pytest.approx(0.110, abs=0.001)
+    assert row.loc["linear", "phase_std_rad"] == pytest.approx(0.036, abs=0.001)
+    assert row.loc["linear", "strain_rmse_factor"] == pytest.approx(3.2, abs=0.1)
+    assert row.loc["gap", [f"oversampling_{axis}" for axis in range(3)]].min() == pytest.approx(4, abs=0.1)

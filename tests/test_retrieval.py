@@ -1,0 +1,145 @@
+"""Laws of phase retrieval with PyNX."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from braggfill import external, fourier, retrieval, strain
+from braggfill.errors import BraggfillError
+from braggfill.settings.reconstruct import RetrievalSettings
+
+pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
+
+SHAPE = (40, 40, 40)
+SHORT = RetrievalSettings(hio_cycles=80, raar_cycles=80, er_cycles=40, support_period=20)
+
+
+@pytest.fixture(scope="module")
+def truth() -> np.ndarray:
+    """A lopsided, strained particle at an oversampling of about 4, scaled to 1e6 photons at the peak."""
+    z, y, x = fourier.grid(SHAPE)
+    inside = ((z / 5) ** 2 + (y / 4.6) ** 2 + (x / 5.2) ** 2 < 1) & (x + 0.7 * y < 3.2) & (z - 0.4 * x > -3.6)
+    obj = inside * np.exp(1j * (0.03 * z**2 + 0.05 * y * x))
+    return obj * 1e3 / np.abs(fourier.forward(obj)).max()
+
+
+@pytest.fixture(scope="module")
+def intensity(truth) -> np.ndarray:
+    return np.abs(fourier.forward(truth)) ** 2
+
+
+@pytest.fixture(scope="module")
+def counts(intensity) -> np.ndarray:
+    return np.random.default_rng(4).poisson(intensity).astype(float)
+
+
+def starts(counts, number=3, seed=10, **masks) -> list[retrieval.Start]:
+    return [retrieval.Start(counts, np.random.default_rng(seed + i), number=i, **masks) for i in range(number)]
+
+
+@pynx
+def test_whole_data_give_the_object_back_twin_or_not(counts, truth):
+    free = retrieval.free_voxels(SHAPE, None, 0.03, np.random.default_rng(1))
+    runs = retrieval.retrieve(starts(counts, free=free), SHORT)
+    found = retrieval.best(runs)
+    assert found.converged
+    assert found.llk_free == min(run.llk_free for run in runs if run.converged)
+    assert 0.5 < found.llk_free < 1.5  # counting noise alone is left
+    aligned = strain.align(found.obj, truth)
+    inside = strain.support(truth)
+    assert aligned.correlation > 0.999
+    assert strain.phase_spread(aligned.obj, inside, truth) < 0.02
+    # Parseval: as many photons in the object as in the pattern.
+    assert np.sum(np.abs(found.obj) ** 2) == pytest.approx(counts.sum(), rel=0.01)
+    assert (found.support[np.abs(found.obj) > 0.3 * np.abs(found.obj).max()]).all()
+
+
+@pynx
+def test_masked_voxels_are_never_looked_at(counts):
+    missing = np.zeros(SHAPE, bool)
+    missing[:, 26:29] = True
+    changed = np.where(missing, 1e9, counts)
+    one, other = (retrieval.retrieve(starts(c, 1, missing=missing), SHORT)[0] for c in (counts, changed))
+    np.testing.assert_array_equal(one.obj, other.obj)
+    assert one.llk == other.llk
+
+
+@pynx
+def test_the_same_start_gives_the_same_object_whatever_runs_beside_it(counts):
+    alone = retrieval.retrieve(starts(counts, 1), SHORT)[0]
+    beside = retrieval.retrieve(starts(counts, 2), SHORT, threads=2)
+    np.testing.assert_array_equal(alone.obj, beside[0].obj)
+    assert (alone.llk, alone.residual) == (beside[0].llk, beside[0].residual)
+    assert [run.start for run in beside] == [0, 1]
+    assert not np.array_equal(beside[0].obj, beside[1].obj)
+
+
+@pynx
+def test_a_diverging_support_is_reported_and_never_counts(counts):
+    wild = SHORT.model_copy(update={"support_threshold": 0.001, "support_smooth_px": (4.0, 4.0)})
+    run = retrieval.retrieve(starts(counts, 1), wild)[0]
+    assert not run.converged
+    assert "SupportTooLarge" in run.problem
+    assert np.isnan(run.llk_free)
+    assert not run.obj.any()
+    good = retrieval.retrieve(starts(counts, 1), SHORT)[0]
+    assert retrieval.best([run, good]) is good
+    assert retrieval.best([run]) is run
+
+
+@pynx
+def test_pynx_is_quiet_and_leaves_random_numbers_alone(counts, capfd):
+    np.random.seed(5)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    retrieval.retrieve(starts(counts, 1), SHORT.model_copy(update={"hio_cycles": 20, "raar_cycles": 0}))
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_free_voxels_leave_the_peak_and_the_gap():
+    missing = np.zeros((48, 50, 52), bool)
+    missing[:, 30:36] = True
+    free = retrieval.free_voxels(missing.shape, missing, 0.05, np.random.default_rng(3))
+    assert not (free & missing).any()
+    assert not free[22:27, 24:27, 25:28].any()
+    everywhere = retrieval.free_voxels(missing.shape, None, 0.05, np.random.default_rng(3))
+    np.testing.assert_array_equal(free, everywhere & ~missing)
+    assert 0.03 < everywhere.mean() < 0.055
+
+
+def test_the_processing_unit_can_be_named(monkeypatch):
+    monkeypatch.setenv("PYNX_PU", "opencl")
+    assert retrieval.processing_unit() == "opencl"
+    monkeypatch.delenv("PYNX_PU")
+    assert retrieval.processing_unit() in ("cpu", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"intensity": np.ones((40, 40, 41))}, "even"),
+        ({"intensity": np.zeros(SHAPE)}, "without photons"),
+        ({"intensity": np.full(SHAPE, -1.0)}, "negative"),
+        ({"intensity": np.full(SHAPE, np.nan)}, "not finite"),
+        ({"missing": np.ones(SHAPE, bool)}, "without photons"),
+        ({"missing": np.zeros((4, 4, 4), bool)}, "mask: shape"),
+        ({"free": np.zeros((4, 4, 4), bool)}, "free voxels: shape"),
+    ],
+)
+def test_what_cannot_be_phased_is_told_in_one_line(change, says):
+    start = retrieval.Start(**{"intensity": np.ones(SHAPE), "rng": np.random.default_rng(1), **change})
+    with pytest.raises(BraggfillError, match=says) as error:
+        retrieval.retrieve([start], SHORT)
+    assert "\n" not in str(error.value)
+
+
+def test_nothing_heavy_is_loaded_before_it_is_needed():
+    code = "import sys, braggfill.reconstruct; print(sorted({'pynx', 'skimage', 'torch', 'pandas'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]"
