@@ -100,6 +100,24 @@ def test_pynx_is_quiet_and_leaves_random_numbers_alone(counts, capfd):
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
+@pynx
+def test_a_weak_pattern_is_not_taken_for_a_diverging_support(intensity, truth):
+    # Ten photons at the peak: the modulus of the object is far below 1, where PyNX gives up.
+    run = retrieval.best(retrieval.retrieve(starts(intensity * 1e-5), SHORT))
+    assert run.converged
+    assert strain.align(run.obj, truth).correlation > 0.999
+    assert np.sum(np.abs(run.obj) ** 2) == pytest.approx(1e-5 * intensity.sum(), rel=0.01)
+
+
+def test_likelihood_is_one_where_only_counting_noise_is_left():
+    model = np.full(200_000, 40.0)
+    counts = np.random.default_rng(6).poisson(model)
+    assert retrieval.likelihood(counts, model) == pytest.approx(1, abs=0.02)
+    assert retrieval.likelihood(counts, 1.3 * model) > 2
+    assert retrieval.likelihood(model, model) == 0
+    assert np.isfinite(retrieval.likelihood(np.array([0.0, 3.0]), np.array([0.0, 0.0])))
+
+
 def test_free_voxels_leave_the_peak_and_the_gap():
     missing = np.zeros((48, 50, 52), bool)
     missing[:, 30:36] = True

@@ -6,7 +6,7 @@ Each start begins with random values inside a support taken from the autocorrela
 2. ``raar_cycles`` of relaxed averaged alternating reflections, likewise,
 3. ``er_cycles`` of error reduction with the support kept,
 
-and is judged by its free log-likelihood: that of voxels which took no part, normalised so that counting noise alone
+and is judged by its free log-likelihood (:func:`likelihood`): that of voxels which took no part; counting noise alone
 gives about 1.  The smoothing before the support updates falls exponentially from the first to the last.
 
 A start whose support grows or shrinks beyond bounds is tried again with a tighter autocorrelation; what still diverges
@@ -40,6 +40,9 @@ THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
 SUPPORT_BOUNDS = (2e-4, 0.3)
 """Smallest and largest share of the array that a support may take up."""
 
+BRIGHT = 30.0
+"""Root mean square modulus in the object, at the least, that weak patterns are scaled to while they are phased."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -68,9 +71,9 @@ class Retrieved:
     support: np.ndarray
     """Boolean, the last support; empty if it did not converge."""
     llk: float
-    """Poisson log-likelihood a voxel of the measured voxels: about 1 where only counting noise is left."""
+    """Negative log-likelihood of the voxels that took part, see :func:`likelihood`."""
     llk_free: float
-    """The same of the voxels that took no part."""
+    """The same of those that took none, which overfitting cannot lower; ``llk`` where there are none."""
     residual: float
     """Distance of the amplitudes over their norm, in the voxels that took part."""
     converged: bool
@@ -156,6 +159,18 @@ def retrieve(
         return list(bar)
 
 
+def likelihood(observed: np.ndarray, model: np.ndarray) -> float:
+    r"""Poisson deviance a voxel, :math:`\langle 2\,(m - o + o \ln (o / m)) \rangle`: the negative log-likelihood over
+    that of a perfect fit, about 1 where the model is right and there are more than a few photons a voxel.
+
+    The model is taken to be at least 0.01 photons, because a single photon where none is expected is no proof.
+    """
+    model = np.maximum(model, 0.01)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithm = np.where(observed > 0, observed * np.log(observed / model), 0.0)
+    return float(2 * np.mean(model - observed + logarithm, dtype=float))
+
+
 def best(runs: Sequence[Retrieved]) -> Retrieved:
     """The start with the lowest free log-likelihood among those that converged, else the first one.
 
@@ -183,15 +198,18 @@ def _retrieve(pynx: Any, start: Start, settings: RetrievalSettings) -> Retrieved
     began = time.perf_counter()
     problem = ""
     state = start.rng.bit_generator.state
+    # PyNX takes a modulus below 1 in the object for a support that has grown too large: weak patterns are made bright.
+    seen = start.intensity if start.missing is None else start.intensity[~start.missing]
+    scale = max(1.0, BRIGHT**2 * SUPPORT_BOUNDS[1] * start.intensity.size / float(seen.sum()))
     for factor in THRESHOLD_FACTORS:
         start.rng.bit_generator.state = state
         threshold = min(settings.autocorrelation_threshold * factor, 0.99)
         try:
-            cdi = _run(pynx, start, settings, threshold)
+            cdi = _run(pynx, start, settings, threshold, scale)
         except (pynx.SupportTooLarge, pynx.SupportTooSmall) as error:
             problem = f"{type(error).__name__} from an autocorrelation threshold of {threshold:g}"
             continue
-        return _result(pynx, cdi, start, began)
+        return _result(pynx, cdi, start, scale, began)
     nothing = np.zeros(start.intensity.shape, np.complex64)
     nan = float("nan")
     seconds = time.perf_counter() - began
@@ -209,11 +227,11 @@ def _quiet_pynx(unit: str) -> Iterator[Any]:
         yield pynx.cdi
 
 
-def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float) -> Any:
-    """The recipe, from one random start."""
+def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float, scale: float) -> Any:
+    """The recipe, from one random start, with all intensities times ``scale``."""
     shape, missing = start.intensity.shape, start.missing
     observed = np.fft.ifftshift(start.intensity if missing is None else np.where(missing, 0, start.intensity))
-    cdi = pynx.CDI(observed.astype(np.float32), mask=None if missing is None else np.fft.ifftshift(missing))
+    cdi = pynx.CDI((scale * observed).astype(np.float32), mask=None if missing is None else np.fft.ifftshift(missing))
     if start.free is not None:
         cdi.set_free_pixel_mask(np.fft.ifftshift(start.free))
     cdi = pynx.AutoCorrelationSupport(threshold=threshold) * cdi
@@ -230,7 +248,7 @@ def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float)
     )
     cdi = _cycles(cdi, pynx.HIO(beta=settings.beta), settings.hio_cycles, update, settings.support_period)
     cdi = _cycles(cdi, pynx.RAAR(beta=settings.beta), settings.raar_cycles, update, settings.support_period)
-    return pynx.LLK() * pynx.ER() ** settings.er_cycles * cdi
+    return pynx.ER() ** settings.er_cycles * cdi
 
 
 def _cycles(cdi: Any, algorithm: Any, cycles: int, update: Any, period: int) -> Any:
@@ -240,18 +258,18 @@ def _cycles(cdi: Any, algorithm: Any, cycles: int, update: Any, period: int) -> 
     return cdi
 
 
-def _result(pynx: Any, cdi: Any, start: Start, began: float) -> Retrieved:
-    likelihoods = cdi.get_llk()
-    llk, llk_free = float(likelihoods[0]), float(likelihoods[3])
-    obj = np.fft.fftshift(cdi.get_obj()).astype(np.complex64)
+def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Retrieved:
+    obj = (np.fft.fftshift(cdi.get_obj()) / np.sqrt(scale)).astype(np.complex64)
     inside = np.fft.fftshift(cdi.get_support()) > 0
     pynx.FreePU() * cdi
-    used = np.ones(obj.shape, bool)
-    for mask in (start.missing, start.free):
-        if mask is not None:
-            used &= ~mask
+    used = np.ones(obj.shape, bool) if start.missing is None else ~start.missing
+    judged = np.zeros(obj.shape, bool) if start.free is None else start.free & used
+    used &= ~judged
+    amplitude = np.abs(fourier.forward(obj))
     measured = np.sqrt(start.intensity[used])
-    residual = float(np.linalg.norm(np.abs(fourier.forward(obj))[used] - measured) / np.linalg.norm(measured))
+    residual = float(np.linalg.norm(amplitude[used] - measured) / np.linalg.norm(measured))
+    llk = likelihood(start.intensity[used], amplitude[used] ** 2)
+    llk_free = likelihood(start.intensity[judged], amplitude[judged] ** 2) if judged.any() else llk
     finite = bool(np.isfinite(obj).all() and np.isfinite([llk, llk_free, residual]).all())
     problem = "" if finite else "values that are not finite"
     seconds = time.perf_counter() - began
