@@ -25,7 +25,7 @@ def steps(settings: FiguresSettings, stem: Path, steps: Path) -> list[Path]:
         groups = [file[particle][view] for particle in sorted(file) for view in sorted(file[particle])]
         groups.sort(key=lambda group: not bool(group.attrs.get("phase_replaced", False)))
         chosen = groups[: settings.perturb_patterns]
-        figure = style.new(6.6 * len(chosen))
+        figure = style.new(7.3 * len(chosen))
         parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
         for part, group in zip(parts, chosen, strict=True):
             _pattern(part, group, settings)
@@ -34,7 +34,7 @@ def steps(settings: FiguresSettings, stem: Path, steps: Path) -> list[Path]:
 
 def _pattern(part: Figure, group: h5py.Group, settings: FiguresSettings) -> None:
     drawn = json.loads(group.attrs["parameters"])
-    above, below = part.subfigures(2, 1, height_ratios=(1, 2))
+    above, below = part.subfigures(2, 1, height_ratios=(1, 2.35))
     _objects(above, [storage.array(group, name) for name in ("ideal", "smoothed", "perturbed")], drawn)
     images = {name: storage.array(group, name) for name in ("intensity_ideal", "intensity", "expectation", "counts")}
     blurred = f"blurred by {drawn['blur_sigma_voxels']:.2f} px"

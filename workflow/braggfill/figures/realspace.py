@@ -42,11 +42,11 @@ def retrieval(settings: FiguresSettings, stem: Path, objects: Path, case: str) -
             return None
         group = file[case]
         names = [name for name in sorted(group, key=_place) if "modulus" in group[name]]
-        if case == "simulated":
+        reference = str(group["whole"].attrs.get("reference", "truth"))
+        if reference == "whole":
             names.remove("truth")  # the whole pattern's object stands in for it
         width = int(group["whole"].attrs.get("gap_px", 0))
         columns = {name: group[name] for name in names}
-        reference = "truth" if "truth" in columns else "whole"
         return _compare(settings, stem, columns, f"{width} px cross", reference)
 
 
@@ -145,7 +145,7 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
         "phase": "phase (rad)",
         "strain": "strain (10⁻⁴)",
     }
-    figure = style.new(0.5 + len(rows) * 0.9 * style.WIDTH / (len(columns) + 0.7))
+    figure = style.new(0.4 + len(rows) * style.WIDTH / (len(columns) + 0.75))
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, row in zip(panels, rows, strict=True):
         norm, cmap = _scale(row, images[row], worst, settings)

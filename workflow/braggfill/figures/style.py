@@ -81,6 +81,7 @@ def save(figure: Figure, stem: Path, settings: FiguresSettings) -> list[Path]:
         with matplotlib.rc_context(STYLE), storage.replacing(path) as temporary:
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
             figure.savefig(temporary, dpi=settings.dpi, metadata=metadata)
+            figure.set_layout_engine("none")  # laid out once, for every format
         written.append(path)
     return written
 

@@ -1,0 +1,230 @@
+"""Every figure of the report: what it is drawn from, what it shows, and what it corresponds to in the texts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from braggfill import storage
+from braggfill.settings.figures import FiguresSettings
+
+Draw = Callable[..., "list[Path] | None"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure."""
+
+    name: str
+    section: str
+    title: str
+    caption: str
+    draw: Draw
+    """Called with the settings, the path without suffix, the inputs and the options."""
+    inputs: Mapping[str, str]
+    """Parameter → file in the run's folder; with a ``*``, all files that match, as a list."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
+    """The figures of a run in the order of the report.
+
+    Parameters
+    ----------
+    run : the run's settings, plain (blocks ``seed``, ``inpaint``, ``evaluate`` are looked at).
+    """
+    from braggfill.figures import accuracy, learning, particles, perturbation, realspace, slices
+
+    scan = f"fetch/{_get(run, 'inpaint', 'scan', 'aps_staff20_s0054')}.h5"
+    evaluated = f"fetch/{_get(run, 'evaluate', 'scan', 'aps_staff20_s0054')}.h5"
+    tables = {"measured": "evaluate/measured.csv", "simulated": "evaluate/simulated.csv"}
+    cases = {"scan": scan, "cases": "inpaint/cases.h5"}
+    return [
+        Figure(
+            "particles",
+            "simulation",
+            "Particles and their displacement fields",
+            "Above: particles as built, one ball an atom, all on one scale. Below: a slice through the middle of each "
+            "after energy minimisation, coloured by how far its atoms moved; white arrows give the direction within "
+            "the slice. Corners and edges relax most; the atoms at the foot of a Winterbottom particle are held at the "
+            "misfit of its substrate. Compare with the thesis, Fig. 3.8.",
+            particles.gallery,
+            {"relax": "relax/chunk-*.h5"},
+        ),
+        Figure(
+            "perturbation",
+            "simulation",
+            "From a scattered amplitude to what a detector counts",
+            "One pattern of the run. (a–c) Modulus of the object behind the amplitude, after smoothing and the cut to "
+            "the support, and after correlated noise: supplement, Figs S3a and S4. (d, e) Its phase from the relaxed "
+            "atoms, and the one that it is given: Fig. S5. (f, g) Projection along the rocking angle and central "
+            "slice of the intensity as scattered, from the changed object, blurred, and counted with Poisson noise: "
+            "Fig. S6. Far from the peak most voxels end up empty, as in a measurement.",
+            perturbation.steps,
+            {"steps": "perturb/steps.h5"},
+        ),
+        Figure(
+            "training",
+            "training",
+            "Loss and accuracy while the network learned",
+            "(a) Loss over the training portions and over those of the validation particles; the ring marks the "
+            "epoch whose weights were kept. (b) PCC over the gap of the validation portions, beside linear "
+            "interpolation on the same portions. (c) Learning rate.",
+            learning.losses,
+            {"history": "train/history.csv"},
+        ),
+        Figure(
+            "portions",
+            "patterns",
+            "Portions that the network never saw",
+            "Central slices of portions of 32³ voxels with a 6 px gap, from dark to bright: simulated ones of test "
+            "particles, measured ones of the scan. ⟨I⟩ is the mean of their counts a voxel; dotted lines mark what was "
+            "filled. The last row is the noise-free expectation behind the simulated counts: where the truth is "
+            "grainy, the prediction is smooth, because a network can foresee the expectation and not the noise. "
+            "Compare with the supplement, Figs S7 and S8.",
+            learning.examples,
+            {"portions": "extract/chunk-*.h5", "scan": evaluated, "model": "train/model.safetensors"},
+            {"seed": int(run.get("seed", 0))},
+        ),
+        *(
+            Figure(
+                f"slices-{width:02d}",
+                "patterns",
+                f"Measured scan, {width} px cross: what each method puts into the gap",
+                "(a) Detector plane through the peak with its gap. (b) The same plane around the crossing, true and "
+                "filled; PCC over the whole three-dimensional gap. (c) Photons along the dashed line of a. (d) The "
+                "plane inside the vertical gap (dashed in a), none of which was measured; PCC over this plane. "
+                "Interpolation draws straight bridges between the rims, whereas fringes cross the gap in curves: "
+                + ("paper, Fig. 3; supplement, Fig. S9." if width <= 6 else "paper, Fig. 4; thesis, Fig. 3.15."),
+                slices.gap_slices,
+                cases,
+                {"width": width},
+            )
+            for width in settings.slice_gap_widths_px
+        ),
+        Figure(
+            "detector",
+            "patterns",
+            "The scan behind a real detector",
+            "The measured scan under the mask of a real detector, its central cross and its dead pixels, laid so that "
+            "the cross passes close to the peak; filled by the network; and as measured. (a) Detector plane through "
+            "the peak. (b) The plane inside the vertical gap, all of it missing.",
+            slices.detector,
+            cases,
+        ),
+        Figure(
+            "accuracy",
+            "accuracy",
+            "PCC over the gap against its width",
+            "Correlation of log(1 + photons) over the gap, mean over random portions with a gap in the middle; bands: "
+            "bootstrap 95 % intervals. The dashed line is the noise ceiling: what a perfect prediction of the "
+            "expected intensity would reach against these noisy counts. Stars are the published values (paper, "
+            "Table 1), which are means over 20 bins of intensity, on other data and with portions normalised by "
+            "their whole range, gap included.",
+            accuracy.against_gap,
+            tables,
+        ),
+        Figure(
+            "true_phase",
+            "real space",
+            "Objects from patterns with gap and filled, with the true phase",
+            "A Pt particle reconstructed from a measurement at ESRF ID01, its phase set to zero; its pattern whole, "
+            "with an empty cross, and filled; and the objects that follow with the true phase of the amplitude. The "
+            "gap puts modulus outside the particle and phase and strain inside, where there is none: paper, Fig. 7; "
+            "supplement, Figs S15 and S16.",
+            realspace.true_phase,
+            {"objects": "reconstruct/true_phase.h5"},
+        ),
+        Figure(
+            "errors",
+            "real space",
+            "Errors in phase and strain against the gap's width",
+            "Of the same object. (a) Standard deviation of the phase, (b) root mean square error of the strain, (c) "
+            "mean strain, bars: its standard deviation. The truth is zero in all three: supplement, Figs S17 and S18; "
+            "thesis, Figs 3.22 and 3.23.",
+            realspace.errors,
+            {"table": "reconstruct/true_phase.csv"},
+        ),
+        *(
+            Figure(
+                f"retrieval_{case}",
+                "real space",
+                title,
+                "Objects that PyNX finds from intensities alone: the pattern whole, its gap left free (masked), set "
+                f"to zero, and filled. {told} The intensity is that of the retrieved object. Compare with the paper, "
+                "Fig. 8, and the supplement, Figs S19 to S21.",
+                realspace.retrieval,
+                {"objects": "reconstruct/retrieval.h5"},
+                {"case": case},
+            )
+            for case, title, told in (
+                (
+                    "known",
+                    "Phase retrieval of a known object",
+                    "The object, reconstructed from a measurement, keeps its own phase; its pattern is counted with "
+                    "Poisson noise, and the truth is known.",
+                ),
+                ("simulated", "Phase retrieval of a simulated pattern", "The pattern is one of this run."),
+            )
+        ),
+        Figure(
+            "treatments",
+            "real space",
+            "Errors after phase retrieval",
+            "Phase and strain errors of the best start of each treatment, after shift, twin, offset and ramp are "
+            "taken out. Near the peak the support determines free voxels well, while far from it, where the signal "
+            "is weak, free voxels take up false intensity: which treatment wins depends on where the gap lies.",
+            realspace.treatments,
+            {"table": "reconstruct/retrieval.csv"},
+        ),
+    ]
+
+
+def draw(settings: FiguresSettings, seed: int, run: Mapping[str, Any], folder: Path, out: Path, code: str = "") -> None:
+    """Draw every figure of a run.
+
+    Parameters
+    ----------
+    run : the run's settings, plain.
+    folder : the run's folder, ``results/<run>``.
+    out : JSON list of the figures, written last; the figures lie beside it.  An entry has ``name``, ``section``,
+        ``title``, ``caption``, ``files`` (names beside ``out``) and ``left_out``, why there is none, or null.
+
+    A figure whose data were left out, or are not there, is left out too; nothing else fails for it.
+    """
+    from tqdm import tqdm
+
+    entries = []
+    for figure in tqdm(catalogue(settings, {**run, "seed": seed}), desc="figures", unit="figure", disable=None):
+        files, reason = draw_one(settings, figure, folder, out.parent)
+        if reason is not None:
+            print(f"braggfill: left out: figure {figure.name}: {reason}", file=sys.stderr)
+        about = {"name": figure.name, "section": figure.section, "title": figure.title, "caption": figure.caption}
+        entries.append({**about, "files": [path.name for path in files], "left_out": reason})
+    storage.write_text(out, json.dumps(entries, indent=1, ensure_ascii=False) + "\n")
+
+
+def draw_one(settings: FiguresSettings, figure: Figure, folder: Path, place: Path) -> tuple[list[Path], str | None]:
+    """One figure into ``place``: its files, or none and the reason."""
+    inputs: dict[str, Path | list[Path]] = {}
+    for name, pattern in figure.inputs.items():
+        files = sorted(folder.glob(pattern))
+        if not files:
+            return [], f"{pattern} is not there"
+        reasons = [storage.left_out(file) for file in files if file.suffix == ".h5"]
+        # Of a figure's inputs only the ones that it cannot do without stop it: `portions` also shows simulated ones.
+        if reasons and all(reasons) and (figure.name, name) != ("portions", "scan"):
+            return [], reasons[0]
+        inputs[name] = files if "*" in pattern else files[0]
+    place.mkdir(parents=True, exist_ok=True)
+    written = figure.draw(settings, place / figure.name, **inputs, **figure.options)
+    return (written, None) if written else ([], "there is nothing to show in this run")
+
+
+def _get(run: Mapping[str, Any], block: str, name: str, default: str) -> str:
+    found = run.get(block) or {}
+    return str(found.get(name, default))
