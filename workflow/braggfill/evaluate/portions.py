@@ -123,7 +123,7 @@ def network_fill(model: Path, batch: int) -> Fill:
             missing = np.broadcast_to(mask.swapaxes(axis, -1), logs.shape)
             with torch.inference_mode():
                 x = torch.from_numpy(np.ascontiguousarray(np.where(missing, 0, logs))).to(device)
-                m = torch.from_numpy(np.ascontiguousarray(missing)).to(device)
+                m = torch.from_numpy(missing.copy()).to(device)
                 predicted = network.predict(x, m)[0].float().cpu().numpy()
             logs = predicted.swapaxes(axis + 1, -1)[:, mask].astype(np.float64)
             found.append(np.expm1(np.clip(logs, 0, MOST)))
