@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from braggfill import fourier, perturb, seeds, storage
 from braggfill.errors import BraggfillError
-from braggfill.packing import round_digits, round_to_peak
 from braggfill.settings.perturb import PerturbSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -259,25 +258,6 @@ def test_the_defaults_are_the_published_ranges():
 def test_ranges_that_make_no_sense_are_named(wrong, words):
     with pytest.raises(ValidationError, match=f"(?s){words}"):
         PerturbSettings(**wrong)
-
-
-# Storage ------------------------------------------------------------------------------------------------------------
-
-
-@given(numbers, st.integers(4, 20))
-@few
-def test_rounding_says_how_much_it_changes(seed, bits):
-    rng = np.random.default_rng(seed)
-    values = np.exp(rng.uniform(-40, 20, 500)).astype(np.float32)
-    values[:5] = 0
-    rounded = round_digits(values, bits)
-    assert np.abs(rounded - values).max(initial=0, where=values == 0) == 0
-    assert (np.abs(rounded[5:] / values[5:].astype(float) - 1) <= 2.0 ** -(bits + 1) * 1.001).all()
-    assert np.array_equal(round_digits(rounded, bits), rounded)
-    amplitude = (rng.standard_normal(300) + 1j * rng.standard_normal(300)).astype(np.complex64) * values[7]
-    error = round_to_peak(amplitude, bits) - amplitude
-    allowed = 2.0 ** -(bits + 1) * np.abs(amplitude).max() * (1 + 1e-6)
-    assert max(np.abs(error.real).max(), np.abs(error.imag).max()) <= allowed
 
 
 # Files --------------------------------------------------------------------------------------------------------------
