@@ -17,15 +17,15 @@ needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not in
 SETTINGS = ReconstructSettings(
     true_phase=TruePhaseSettings(zoom=0.4, box_px=48, gap_widths_px=(2, 5), offset_px=(6, 8), methods=("linear",)),
     retrieval=RetrievalSettings(
-        box_px=40,
+        box_px=32,
         zoom=0.3,
-        gap_width_px=3,
-        offset_px=(7, 9),
+        gap_width_px=2,
+        offset_px=(6, 8),
         treatments=("free", "zeros"),
         starts=2,
-        hio_cycles=80,
+        hio_cycles=100,
         raar_cycles=60,
-        er_cycles=30,
+        er_cycles=20,
     ),
     threads=1,
 )
@@ -64,7 +64,7 @@ def describe(group, **attributes) -> None:
 def scattered(tmp_path) -> Path:
     """A file as `scatter` writes it, of one particle."""
     path = tmp_path / "scatter.h5"
-    amplitude = fourier.forward(objects.prepare(particle(), zoom=0.3, box=40, threshold=0.3, keep_phase=True))
+    amplitude = fourier.forward(objects.prepare(particle(), zoom=0.3, box=32, threshold=0.3, keep_phase=True))
     with storage.create(path) as file:
         group = file.create_group("000000/00")
         group["amplitude"] = amplitude.astype(np.complex64)
@@ -245,8 +245,8 @@ def test_perturbed_patterns_are_compared_with_the_whole_one(tmp_path, scattered,
 
 
 def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
-    case = phasing.simulated(with_retrieval(box_px=36), 3, scattered)
-    assert case.counts.shape == (36, 36, 36)
+    case = phasing.simulated(with_retrieval(box_px=30), 3, scattered)
+    assert case.counts.shape == (30, 30, 30)
     np.testing.assert_allclose(objects.intensity_of(case.truth), case.expectation, rtol=1e-5, atol=1e-3)
     assert case.expectation.max() == pytest.approx(SETTINGS.retrieval.photons_at_peak)
     bright = case.expectation > 100
@@ -255,7 +255,7 @@ def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
     assert pull.std() == pytest.approx(1, abs=0.05)
     assert np.linalg.norm(case.geometry.direction) == pytest.approx(1)
     assert case.geometry.d_spacing_angstrom == pytest.approx(4 / np.sqrt(3))
-    assert case.geometry.voxel_angstrom == pytest.approx((1 / (36 * 2e-3),) * 3)
+    assert case.geometry.voxel_angstrom == pytest.approx((1 / (30 * 2e-3),) * 3)
 
 
 def test_what_is_left_out_stays_left_out(tmp_path, scattered, obj, monkeypatch):
