@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401  registers the compression filters
 import numpy as np
 
 IGNORED = shutil.ignore_patterns(
