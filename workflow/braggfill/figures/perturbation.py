@@ -67,7 +67,7 @@ def _objects(part: Figure, objects: list[np.ndarray], drawn: dict) -> None:
         axes.set_title(title)
         style.letter(axes, name)
     panels[0].set_ylabel("object, central slice")
-    style.bar(part, shown, list(panels[:3]), "modulus (of its maximum)")
+    style.bar(part, shown, list(panels[:3]), "modulus")
     replaced = f"replaced, span {drawn['phase_range_radians']:.1f} rad" if drawn["phase_replaced"] else "phase kept"
     for axes, obj, title, name in zip(panels[3:], (ideal, perturbed), ("from the atoms", replaced), "de", strict=True):
         inside = np.abs(perturbed) > 0

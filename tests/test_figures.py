@@ -1,0 +1,412 @@
+"""Figures and report: drawn from small real outputs of every stage, self-contained, open about what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from braggfill import (
+    evaluate,
+    extract,
+    figures,
+    fourier,
+    inpaint,
+    particle,
+    perturb,
+    reconstruct,
+    relax,
+    scatter,
+    storage,
+)
+from braggfill.figures import graph, page, slices, style, tables
+from braggfill.settings.root import Settings
+from PIL import Image
+
+SETTINGS = Settings.model_validate(
+    {
+        "run": "small",
+        "seed": 5,
+        "particle": {"elements": ["Au", "Pt"], "min_atoms": 250, "max_atoms": 500},
+        "scatter": {"shape": [40, 40, 40], "views": 1, "check_voxels": 8, "check_side": 4},
+        "extract": {"portions": 4, "min_photons": 10, "split_train": 0.5, "split_validation": 0.0},
+        "inpaint": {"crop_px": 36, "gap_widths_px": [3, 6], "kinds": ["cross"], "offset_px": [5, 6], "threads": 1},
+        "evaluate": {
+            "portions": 20,
+            "crop_px": 40,
+            "gap_widths_px": [3, 6],
+            "bootstrap_draws": 100,
+            "ceiling_draws": 1,
+        },
+        "reconstruct": {
+            "true_phase": {"zoom": 0.5, "box_px": 40, "gap_widths_px": [3, 9], "offset_px": [6, 7]},
+            "threads": 1,
+        },
+        "figures": {"dpi": 50, "portion_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
+    }
+)
+RUN = SETTINGS.model_dump(mode="json")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run's folder as the workflow leaves it, made by the stages themselves.  What needs long computations or PyNX is
+    missing, as it may be."""
+    top = tmp_path_factory.mktemp("run") / "small"
+    file = {stage: top / stage / "chunk-0000.h5" for stage in ("particle", "relax", "scatter", "perturb", "extract")}
+    for path in (*file.values(), *(top / stage / "x" for stage in ("train", "inpaint", "evaluate", "reconstruct"))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    seed = SETTINGS.seed
+    particle.particle_chunk(SETTINGS.particle, seed, [0, 1, 2], file["particle"])
+    relax.relax_chunk(SETTINGS.relax, seed, file["particle"], file["relax"])
+    scatter.scatter_chunk(SETTINGS.scatter, seed, file["relax"], file["scatter"], code="0123456789abcdef")
+    perturb.perturb_chunk(SETTINGS.perturb, seed, file["scatter"], file["perturb"])
+    perturb.perturb_steps(SETTINGS.perturb, seed, file["scatter"], top / "perturb/steps.h5")
+    extract.extract_chunk(SETTINGS.extract, seed, file["perturb"], file["extract"])
+    scan, obj = top / f"fetch/{SETTINGS.inpaint.scan}.h5", top / "fetch/id01_s11.h5"
+    with storage.read(file["scatter"]) as source:
+        amplitude = storage.array(source["000000/00"], "amplitude")
+    with storage.read(file["perturb"]) as source, storage.create(scan, source="a stage", license="none") as target:
+        target["data"] = storage.array(source["000000/00"], "counts").astype(np.int32)
+    with storage.create(obj) as target:
+        target["obj"] = fourier.inverse(amplitude)
+    with storage.create(top / "fetch/detector_masks.h5") as target:
+        mask = np.zeros((80, 80), bool)
+        mask[37:43], mask[:, 37:43], mask[10, 20] = True, True, True
+        target["maxipix"] = mask
+    model = _network(top)
+    inpaint.fill_cases(SETTINGS.inpaint, seed, scan, top / "fetch/detector_masks.h5", model, top / "inpaint/cases.h5")
+    tables_ = {name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "cases", "realism")}
+    evaluate.gap_table(SETTINGS.evaluate, seed, scan, model, tables_["measured"])
+    evaluate.simulated_table(SETTINGS.evaluate, seed, [file["extract"]], model, tables_["simulated"])
+    evaluate.case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
+    evaluate.realism_table(
+        SETTINGS.evaluate, seed, file["perturb"], scan, tables_["realism"], steps=top / "perturb/steps.h5", obj=obj
+    )
+    reconstruct.true_phase(
+        SETTINGS.reconstruct, seed, obj, model, top / "reconstruct/true_phase.h5", top / "reconstruct/true_phase.csv"
+    )
+    with storage.create(top / "reconstruct/retrieval.h5", left_out="PyNX is not <installed>"):
+        pass
+    _benchmarks(top)
+    return top
+
+
+def _network(top: Path) -> Path:
+    import torch
+    from braggfill import networks
+
+    torch.manual_seed(0)
+    path = top / "train/model.safetensors"
+    networks.save(path, networks.build("braggfill", channels=(4, 8)), {"metrics": {"val_pcc": 0.75}})
+    return path
+
+
+def _benchmarks(top: Path) -> None:
+    (top / "benchmarks/evaluate").mkdir(parents=True)
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+    for name, seconds, memory in (
+        ("scatter-0000", 12.5, 300),
+        ("scatter-0001", 70, 500),
+        ("evaluate/measured", 8, "-"),
+    ):
+        (top / f"benchmarks/{name}.tsv").write_text(head + f"{seconds}\t0:00:12\t{memory}\t1\t1\t1\t0\t0\t95\t12\n")
+    (top / "benchmarks/killed.tsv").write_text("")
+
+
+@pytest.fixture(scope="module")
+def drawn(folder):
+    figures.draw(SETTINGS.figures, SETTINGS.seed, RUN, folder, folder / "figures/figures.json")
+    return {entry["name"]: entry for entry in json.loads((folder / "figures/figures.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def html(folder, drawn):
+    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+# Figures --------------------------------------------------------------------------------------------------------------
+
+MADE = {"particles", "perturbation", "portions", "slices-06", "detector", "accuracy", "true_phase", "errors"}
+MISSING = {"training", "retrieval_known", "retrieval_simulated", "treatments"}
+
+
+def test_every_figure_is_made_or_left_out_with_a_reason(drawn):
+    assert set(drawn) == MADE | MISSING
+    assert {name for name, entry in drawn.items() if entry["files"]} == MADE
+    assert all((entry["left_out"] is None) == bool(entry["files"]) for entry in drawn.values())
+    assert drawn["training"]["left_out"] == "train/history.csv is not there"
+    assert drawn["retrieval_known"]["left_out"] == "PyNX is not <installed>"
+
+
+@pytest.mark.parametrize("name", sorted(MADE))
+def test_a_figure_is_a_png_with_something_in_it_and_an_svg(folder, drawn, name):
+    assert drawn[name]["files"] == [f"{name}.png", f"{name}.svg"]
+    with Image.open(folder / f"figures/{name}.png") as image:
+        assert image.width == pytest.approx(style.WIDTH * 50, abs=2)
+        colours = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(colours, axis=0)) > 50
+    svg = (folder / f"figures/{name}.svg").read_text()
+    assert svg.lstrip().startswith("<?xml")
+    assert len(drawn[name]["caption"]) > 100
+
+
+def test_a_figure_drawn_again_is_the_same_to_the_byte(folder, drawn, tmp_path):
+    figure = next(f for f in figures.catalogue(SETTINGS.figures, RUN) if f.name == "errors")
+    files, _ = figures.draw_one(SETTINGS.figures, figure, folder, tmp_path)
+    for path in files:
+        assert path.read_bytes() == (folder / "figures" / path.name).read_bytes()
+
+
+def test_formats_are_those_of_the_settings(folder, tmp_path):
+    own = SETTINGS.figures.model_copy(update={"formats": ("svg",)})
+    figure = next(f for f in figures.catalogue(own, RUN) if f.name == "errors")
+    figures.draw_one(own, figure, folder, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["errors.svg"]
+
+
+def test_loss_curves_are_drawn_from_a_history(folder, tmp_path):
+    from braggfill.figures import learning
+
+    path = tmp_path / "history.csv"
+    path.write_text(
+        "epoch,train_loss,val_loss,val_pcc,linear_pcc,learning_rate,seconds\n"
+        "1,1.0,1.2,0.7,0.65,1e-3,3\n2,0.1,0.5,0.72,0.65,5e-4,3\n3,0.01,,,,0,3\n"
+    )
+    assert learning.losses(SETTINGS.figures, tmp_path / "losses", path)
+
+
+def test_a_case_is_the_scan_outside_the_gap_and_the_filling_inside(folder):
+    scan, cases = folder / f"fetch/{SETTINGS.inpaint.scan}.h5", folder / "inpaint/cases.h5"
+    case = slices.load(scan, cases, "cross-06")
+    with storage.read(cases) as file:
+        for method in ("network", "linear"):
+            inside = storage.array(file["cross-06/filled"], method)
+            assert np.array_equal(case.filled[method][case.mask], inside)
+    assert list(case.filled) == ["network", "linear", "cubic", "nearest"]
+    for cube in case.filled.values():
+        assert np.array_equal(cube[~case.mask], case.truth[~case.mask])
+    assert case.truth[case.peak] == case.truth.max()
+    assert slices.load(scan, cases, "cross-99") is None
+
+
+def test_shapes_come_first_in_the_gallery(folder, tmp_path):
+    from braggfill.figures import particles
+
+    path = tmp_path / "relax.h5"
+    with storage.create(path) as file:
+        for index, (shape, element) in enumerate([("cube", "Au"), ("cube", "Pt"), ("wulff", "Au"), ("wulff", "Ni")]):
+            file.create_group(f"{index:06d}").attrs.update(shape=shape, element=element)
+    assert [name for _, name in particles._choose([path], 3)] == ["000000", "000003", "000001"]
+    assert len(particles._choose([path], 9)) == 4
+
+
+# The graph ------------------------------------------------------------------------------------------------------------
+
+
+def boxes(svg: str) -> dict[str, tuple[float, float, float, float]]:
+    found = re.findall(r'<rect x="([\d.-]+)" y="(\d+)" width="([\d.]+)" height="(\d+)"[^>]*/><text[^>]*>([^<]+)', svg)
+    return {name: (float(x), float(y), float(x) + float(w), float(y) + float(h)) for x, y, w, h, name in found}
+
+
+def test_the_graph_has_the_rules_of_the_workflow(top):
+    text = "".join(path.read_text() for path in (top / "workflow/rules").glob("*.smk"))
+    assert set(graph.RULES) == set(re.findall(r"^rule (\w+):", text, flags=re.MULTILINE))
+
+
+def test_boxes_do_not_overlap_and_needs_stand_above():
+    svg = graph.dag_svg()
+    found = boxes(svg)
+    assert set(found) == set(graph.RULES)
+    names = list(found)
+    for i, one in enumerate(names):
+        for two in names[:i]:
+            a, b = found[one], found[two]
+            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1], f"{one} over {two}"
+    for name, needs in graph.RULES.items():
+        for need in needs:
+            assert found[need][3] < found[name][1]
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg).group(1))
+    assert all(box[0] >= 0 and box[2] <= width for box in found.values())
+
+
+def test_an_edge_that_a_longer_way_replaces_is_not_drawn():
+    assert graph.dag_svg({"a": [], "b": ["a"], "c": ["a", "b"]}).count("<path d=") == 2
+    assert graph.dag_svg({"a": [], "b": [], "c": ["a", "b", "not a rule"]}).count("<path d=") == 2
+
+
+def test_a_circle_is_told():
+    with pytest.raises(ValueError, match="circle"):
+        graph.dag_svg({"a": ["b"], "b": ["a"]})
+
+
+# The report -----------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Every address in a page, its identifiers, and whether its tags are balanced."""
+
+    VOID = frozenset(("meta", "img", "path", "rect", "br", "link"))
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.ids, self.open, self.pictures = [], [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name in ("href", "src", "action", "data", "poster", "srcset"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+        self.pictures += tag == "img"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.pictures += tag == "img"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def parsed(html):
+    parser = Page()
+    parser.feed(html)
+    parser.close()
+    return parser
+
+
+def test_the_report_is_one_balanced_page_that_fetches_nothing(html, parsed):
+    assert parsed.open == []
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    for address in parsed.addresses:
+        assert address.startswith(("#", "data:image/")), address[:80]
+        if address.startswith("#"):
+            assert address[1:] in parsed.ids
+    assert not re.search(r"url\(|@import|<script|<iframe|<link|<object|<embed", html)
+
+
+def test_the_report_shows_every_figure_with_its_caption(parsed, html, drawn):
+    assert parsed.pictures == len(MADE)
+    for name in MADE:
+        assert f"figure-{name}" in parsed.ids
+        assert drawn[name]["title"] in unescape(html)
+        assert drawn[name]["caption"] in unescape(html)
+
+
+def test_the_report_tells_what_was_left_out_escaped_and_once(html):
+    assert html.count("PyNX is not &lt;installed&gt;") == 2  # in the summary and in its own list
+    assert "<installed>" not in html
+    assert "train/history.csv is not there" in html
+
+
+def test_the_report_has_settings_versions_codes_and_times(html, folder):
+    assert "min_atoms: 250" in html
+    assert f"numpy {np.__version__}" in html
+    assert "0123456789abcdef" in html
+    assert "1 min 22 s" in html
+    rows = {row["rule"]: row for row in page.stages(folder)}
+    assert rows["scatter"] == {"rule": "scatter", "jobs": 2, "seconds": 82.5, "longest": 70.0, "megabytes": 500.0}
+
+
+def test_every_number_of_the_tables_is_in_its_csv(folder, html):
+    """The network's row of each gap, read back from the page's tables."""
+    import pandas as pd
+
+    measured = pd.read_csv(folder / "evaluate/measured.csv")
+    ready = {table.source: table for group in tables.every(folder).values() for table in group}
+    table = ready["evaluate/measured.csv"]
+    assert len(table.rows) == len(measured.groupby(["gap_axis", "gap_px", "selection"]))
+    for row in measured[(measured.method == "network") & (measured.portions > 0)].itertuples():
+        said = "all" if row.selection == "all" else f"≥ {row.selection.removeprefix('ge')} / voxel"
+        line = next(r for r in table.rows if r[:3] == [f"axis {row.gap_axis}", said, f"{row.gap_px} px"])
+        assert line[3] == str(row.portions)
+        assert line[4].startswith(f"{row.pcc_mean:.3f} [")
+        assert f"{row.ceiling:.3f}" in line
+    assert all(len(line) == len(t.head) for t in ready.values() for line in t.rows)
+    assert set(ready) >= {"relax/", "evaluate/realism.csv", "evaluate/cases.csv", "reconstruct/true_phase.csv"}
+
+
+def test_an_empty_folder_gives_a_report_too(tmp_path):
+    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html")
+    parser = Page()
+    parser.feed((tmp_path / "report.html").read_text())
+    assert parser.open == []
+    assert parser.pictures == 0
+    assert figures.summary(tmp_path) == ""
+
+
+def test_a_damaged_file_is_told_in_one_line(folder, tmp_path):
+    (tmp_path / "relax").mkdir()
+    (tmp_path / "relax/chunk-0000.h5").write_bytes(b"not HDF5")
+    figure = figures.catalogue(SETTINGS.figures, RUN)[0]
+    with pytest.raises(storage.BraggfillError, match="chunk-0000"):
+        figures.draw_one(SETTINGS.figures, figure, tmp_path, tmp_path / "figures")
+
+
+# The summary ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_is_aligned_and_says_the_tables_numbers(folder):
+    import pandas as pd
+
+    text = figures.summary(folder)
+    lines = text.splitlines()
+    measured = pd.read_csv(folder / "evaluate/measured.csv").query("selection == 'ge1' and gap_axis == 2")
+    start = lines.index("measured, gap across axis 2")
+    for method, line in zip(("network", "linear"), lines[start + 1 : start + 3], strict=True):
+        values = measured[measured.method == method].sort_values("gap_px").pcc_mean
+        assert line.split() == [method, *(f"{value:.3f}" for value in values)]
+    heads = [line for line in lines if re.fullmatch(r"\s+(\d+ px\s*)+", line)]
+    assert heads
+    assert lines[start + 1].rstrip()[-1].isdigit()
+    assert len({len(line) for line in lines[start - 1 : start] + lines[start + 1 : start + 4]}) == 1
+    assert any("PyNX is not <installed>" in line for line in lines)
+
+
+def test_what_is_missing_for_one_reason_is_told_in_one_line(tmp_path):
+    for name in ("fetch/a.h5", "inpaint/cases.h5"):
+        (tmp_path / name).parent.mkdir()
+        with storage.create(tmp_path / name, left_out="no data"):
+            pass
+    with storage.create(tmp_path / "fetch/b.h5") as file:
+        file.attrs["left_out_known"] = "no object"
+    with h5py.File(tmp_path / "inpaint/cases.h5", "r+") as file:
+        file.attrs["without_detector"] = "no masks"
+    assert figures.left_out(tmp_path) == [
+        ("fetch/a.h5, inpaint/cases.h5", "no data"),
+        ("fetch/b.h5 (known)", "no object"),
+        ("inpaint/cases.h5 (detector)", "no masks"),
+    ]
+
+
+# Small parts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.3412, "0.34"), (5.2, "5.2"), (254, "250"), (1234, "1.2k"), (58_000, "58k"), (999.9, "1k"), (1.2e6, "1.2M")],
+)
+def test_compact_numbers(value, said):
+    assert style.compact(value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(2.3e-8, "2.3·10⁻⁸"), (0.012, "0.012"), (1234.0, "1 234"), (0.0, "0"), (float("nan"), "–")]
+)
+def test_significant_figures(value, said):
+    assert tables.figures(value, 2) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(3.21, "3.2 s"), (59.4, "59 s"), (125, "2 min 05 s"), (4320, "1 h 12 min")]
+)
+def test_times_are_read_easily(seconds, said):
+    assert page.clock(seconds) == said
