@@ -31,18 +31,17 @@ def imports(file: Path, root: Path = ROOT) -> set[str]:
     """Dotted names of the package's modules that a file imports, anywhere in it (inside functions too)."""
     found = set()
     inside = [PACKAGE, *file.relative_to(root).with_suffix("").parts]
-    for node in ast.walk(_parse(file)):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names if alias.name.startswith(f"{PACKAGE}."))
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join([*inside[: len(inside) - node.level], *filter(None, [node.module])])
-            if base != PACKAGE and not base.startswith(f"{PACKAGE}."):
-                continue
-            for alias in node.names:
-                whole = f"{base}.{alias.name}"
-                found.add(whole if module_files(whole, root) else base)
+    for level, base, names in _import_lines(file, file.stat().st_mtime_ns):
+        if base is None:
+            found.update(name for name in names if name.startswith(f"{PACKAGE}."))
+            continue
+        if level:
+            base = ".".join([*inside[: len(inside) - level], *filter(None, [base])])
+        if base != PACKAGE and not base.startswith(f"{PACKAGE}."):
+            continue
+        for name in names:
+            whole = f"{base}.{name}"
+            found.add(whole if module_files(whole, root) else base)
     return {name for name in found if module_files(name, root)}
 
 
@@ -80,14 +79,30 @@ def code(stage: str, root: Path = ROOT) -> str:
     return digest.hexdigest()[:16]
 
 
-def _parse(file: Path) -> ast.Module:
+@cache
+def _parse(file: Path, modified: int) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+@cache
+def _import_lines(file: Path, modified: int) -> tuple[tuple[int, str | None, tuple[str, ...]], ...]:
+    """Every import of a file: dots before the name, the name after ``from`` (None: a plain import), what is imported.
+
+    ``modified`` keys the cache: many stages share modules, and every job of the workflow asks for every stage.
+    """
+    found = []
+    for node in ast.walk(_parse(file, modified)):
+        if isinstance(node, ast.Import):
+            found.append((0, None, tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
 
 
 @cache
 def _tree(file: Path, modified: int) -> str:
     """The syntax tree without docstrings, as text; ``modified`` keys the cache."""
-    tree = _parse(file)
+    tree = _parse(file, modified)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue

@@ -2,6 +2,7 @@
 import math
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 # The package beside the rules is the one that runs, here and in every job, installed or not.
@@ -12,7 +13,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGES, os.environ.ge
 from braggfill import fetch as _fetch
 from braggfill.errors import BraggfillError
 from braggfill.external import pynx_version
-from braggfill.fingerprint import code
+from braggfill.fingerprint import code as _code
 from braggfill.settings import root as _root
 
 try:
@@ -28,6 +29,7 @@ PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
     settings.size.particles * settings.scatter.views * settings.extract.portions
 )
 SCANS = list(settings.extract.scans) if PORTIONS_PER_SCAN else []
+fingerprint = cache(_code)
 PYNX = pynx_version() or "none"
 PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
 PORTIONS = settings.size.particles * settings.scatter.views * settings.extract.portions
@@ -36,6 +38,11 @@ PORTIONS = settings.size.particles * settings.scatter.views * settings.extract.p
 def block(stage, *without):
     """A stage's settings, plain, as a rule's parameter: a change reruns the stage. Without those it doesn't look at."""
     return {k: v for k, v in getattr(settings, stage).model_dump(mode="json").items() if k not in without}
+
+
+def code(stage):
+    """The fingerprint of a stage's code, as a rule's parameter; only for those jobs that a process looks at."""
+    return lambda wildcards: fingerprint(stage)
 
 
 def indices(wildcards):
