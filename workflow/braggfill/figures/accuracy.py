@@ -33,7 +33,7 @@ def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated
         )
         if axis == 2:
             views.append(
-                ("measured, gap across axis 2,\nmean of 20 bins", part.query("selection == 'all'"), "pcc_binned")
+                ("measured, gap across axis 2,\nmean of intensity bins", part.query("selection == 'all'"), "pcc_binned")
             )
     if len(tables["simulated"]):
         for against in ("counts", "expectation"):
