@@ -11,7 +11,7 @@ if ! flock -n 9; then
   echo "another run is at work in this folder; wait for it, or stop it first" >&2
   exit 2
 fi
-options=(--configfile "$config" --rerun-incomplete)
+options=(--configfile "$config" --rerun-incomplete --quiet rules host reason)
 if [ -n "${PROFILE:-}" ]; then
   options+=(--profile "$PROFILE")
 else
@@ -20,6 +20,7 @@ fi
 if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
   echo "an earlier run was killed: its lock is cleared and its unfinished files are made again"
   "$bin/snakemake" "${options[@]}" --unlock --quiet all
+  find results -name ".*.part*" -delete 2>/dev/null || true
 fi
 "$bin/snakemake" "${options[@]}"
 run=$("$bin/python" -c 'import sys, yaml; print((yaml.safe_load(open(sys.argv[1])) or {}).get("run", "default"))' "$config")
