@@ -22,7 +22,7 @@ from braggfill.settings.particle import ParticleSettings
 
 __all__ = ["Particle", "Polyhedron", "build", "draw", "make", "neighbours", "particle_chunk", "turn"]
 
-BYTES_AN_ATOM = 2_000
+BYTES_AN_ATOM = 1_000
 BYTES_FIXED = 150e6
 
 

@@ -224,7 +224,7 @@ def _construct(
         kept, direction = full, None
     else:
         kept, direction = [m for m in full if np.array_equal(m @ side, side)], tuple(int(x) for x in side)
-        forms["interface"] = interface_energy
+        forms["interface"] = interface_energy or -1e-9  # its dual construction divides by it
     particle = BaseParticle(setup_forms(forms, cell.cell.T, kept, full, interface=direction), cell, natoms=1000)
     facets = particle.facets
     normals, distances = np.array([f.normal for f in facets]), np.array([f.distance_from_origin for f in facets])
