@@ -160,21 +160,16 @@ def _configuration(top: Path, run: str) -> Path:
 def _take_what_ran(run: Run) -> None:
     """Settings that Snakemake recorded win over those of the configuration; say where they, or the code, differ."""
     plain = run.settings.model_dump(mode="json")
-    for stage, block in records.settings_that_ran(run.jobs).items():
-        block = settings_root.merge(plain.get(stage, {}), block)  # a rule may leave out some of its stage's settings
-        differ = records.differences(block, plain.get(stage), stage)
-        if not differ:
-            continue
+    ran = records.settings_that_ran(run.jobs, plain)
+    differ = records.differences(ran, plain)
+    if differ:
+        more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+        told = f"{differ[0]}{more}; here: {' + '.join(run.configfiles)}"
         try:
-            run.settings = settings_root.parse({**plain, stage: block}, "records")
+            run.settings = settings_root.parse(ran)
+            run.remarks.append(f"it was run with other settings, which the bundle takes ({told})")
         except BraggfillError:
-            run.remarks.append(f"{stage}: was run with settings that this code does not know ({differ[0]})")
-            continue
-        plain = run.settings.model_dump(mode="json")
-        run.remarks.append(
-            f"{stage}: was run with other settings than {' + '.join(run.configfiles)} says ({differ[0]}); "
-            "the bundle tells those that it was run with"
-        )
+            run.remarks.append(f"it was run with settings that this code does not know ({told})")
     here = fingerprints(run.top)
     for stage in dict.fromkeys(job.stage for job in run.jobs):
         codes = {job.code for job in run.jobs if job.stage == stage} - {None}

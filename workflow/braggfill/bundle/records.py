@@ -65,9 +65,17 @@ class Job:
 
     @property
     def settings(self) -> dict[str, Any] | None:
-        """The block of settings that it ran with: the largest mapping among the parameters."""
-        blocks = [value for value in map(_literal, self.params) if isinstance(value, dict)]
-        return max(blocks, key=len, default=None)
+        """The block of its stage's settings that it ran with: the largest mapping among the parameters."""
+        return max((block for block in self._mappings if "run" not in block), key=len, default=None)
+
+    @property
+    def whole(self) -> dict[str, Any] | None:
+        """The settings of the whole run, if it looks at them: the mapping that names the run."""
+        return next((block for block in self._mappings if "run" in block), None)
+
+    @property
+    def _mappings(self) -> list[dict[str, Any]]:
+        return [value for value in map(_literal, self.params) if isinstance(value, dict)]
 
 
 def file_of(output: str) -> PurePosixPath:
@@ -151,25 +159,28 @@ def stage_of(output: str) -> str:
     return parts[2] if len(parts) > 3 and parts[2] in STAGES else "figures"
 
 
-def settings_that_ran(jobs: Iterable[Job]) -> dict[str, dict[str, Any]]:
-    """The blocks of settings by stage, of all its jobs together; the last job's win."""
-    found: dict[str, dict[str, Any]] = {}
+def settings_that_ran(jobs: Iterable[Job], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the jobs ran with, the last job's where they differ; ``otherwise`` where none looked at one."""
+    found = dict(otherwise)
     for job in sorted(jobs, key=lambda job: job.end):
+        found = dict(job.whole or found)
+        # A rule may leave out some of its stage's settings.
         found[job.stage] = merge(found.get(job.stage, {}), job.settings or {})
     return found
 
 
-def differences(there: Any, here: Any, name: str) -> list[str]:
+def differences(there: Any, here: Any, name: str = "") -> list[str]:
     """What differs between two blocks of settings, one phrase a setting."""
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
+        prefix = f"{name}." if name else ""
         for key in dict.fromkeys([*there, *here]):
             if key not in here:
-                found.append(f"{name}.{key} is no setting here")
+                found.append(f"{prefix}{key} is no setting here")
             elif key not in there:
-                found.append(f"{name}.{key} was no setting there")
+                found.append(f"{prefix}{key} was no setting there")
             else:
-                found += differences(there[key], here[key], f"{name}.{key}")
+                found += differences(there[key], here[key], f"{prefix}{key}")
         return found
     same = repr(there) == repr(here)
     return [] if same else [f"{name} {_short(there)} there, {_short(here)} here"]

@@ -171,6 +171,10 @@ def _changes(
         found.append(f"the seed differs ({about['seed']} there, {plain['seed']} here)")
     if job.stage == "particle" and (differ := records.differences(about["settings"]["size"], plain["size"], "size")):
         found.append(f"the size differs ({', '.join(differ)})")
+    if job.whole is not None and (differ := records.differences(job.whole, plain)):
+        found.append(
+            f"it tells all settings, and some differ ({', '.join(differ[:3])}{', …' if len(differ) > 3 else ''})"
+        )
     if job.pynx is not None and job.pynx != pynx:
         found.append(f"PyNX is another (there: {job.pynx}, here: {pynx})")
     left_out = [about["left_out"][output] for output in job.outputs if output in about["left_out"]]
