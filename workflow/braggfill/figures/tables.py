@@ -54,7 +54,7 @@ def figures(value: Any, count: int = 3) -> str:
     """A number to ``count`` significant figures, with a power of ten where it is small or large."""
     if value is None or not np.isfinite(value):
         return "–"
-    if value == 0:
+    if abs(value) < 1e-12:  # rounding noise
         return "0"
     power = int(np.floor(np.log10(abs(value))))
     if -3 <= power < 5:
