@@ -11,6 +11,7 @@ from braggfill import gaps, networks
 from braggfill.errors import BraggfillError
 from braggfill.interpolate import interpolate
 from braggfill.networks.bridge import bridge
+from braggfill.networks.orient import orders
 from braggfill.networks.unet import _fold, _unfold
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,6 +122,37 @@ def test_moving_the_pattern_moves_the_prediction():
     inner = slice(24, 40)
     assert torch.allclose(one[:, inner, inner, 28:36], other[:, inner, inner, 28 - step : 36 - step], atol=1e-5)
     assert not torch.allclose(one[:, inner, inner, 28:36], other[:, inner, inner, 28:36], atol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "options"), [("paper", {}), ("braggfill", SMALL)])
+def test_gaps_across_every_axis_are_filled_alike(name, options):
+    network = networks.build(name, **options).eval()
+    logs, mask = _portion()
+    logs = logs + torch.rand(logs.shape)
+    mask = mask | torch.from_numpy(gaps.plane((32, 32, 32), 3, axis=1))
+    with torch.no_grad():
+        one = network.predict(logs, mask)[0]
+        for order in ((0, 2, 1), (1, 0, 2), (2, 0, 1), (2, 1, 0)):
+            axes = (0, *(axis + 1 for axis in order))
+            turned = network.predict(logs.permute(axes), mask.permute(axes))[0]
+            assert torch.allclose(turned, one.permute(axes), atol=1e-5)
+        both = network.predict(torch.cat([logs, logs.transpose(1, 3)]), torch.cat([mask, mask.transpose(1, 3)]))[0]
+    assert torch.allclose(both[0], one[0], atol=1e-5)
+    assert torch.allclose(both[1].transpose(0, 2), one[0], atol=1e-5)
+
+
+def test_axes_are_ordered_by_their_missing_planes():
+    shape = (8, 9, 10)
+    masks = [
+        gaps.plane(shape, 3, axis=2),
+        gaps.plane(shape, 3, axis=1),
+        gaps.plane(shape, 3, axis=0),
+        gaps.cross(shape, (4, 2)),
+        gaps.cross(shape, (2, 2), (3, 0)),
+        np.zeros(shape, bool),
+    ]
+    found = orders(torch.from_numpy(np.stack(masks))).tolist()
+    assert found == [[0, 1, 2], [0, 2, 1], [1, 2, 0], [0, 2, 1], [0, 2, 1], [0, 1, 2]]
 
 
 def test_an_untrained_network_starts_near_the_interpolation():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+FLAT = torch.contiguous_format
+
 
 def bridge(log_intensity: Tensor, mask: Tensor) -> Tensor:
     r"""Fill the missing voxels of each pattern of a batch by linear interpolation along the axes.
@@ -31,10 +33,10 @@ def bridge(log_intensity: Tensor, mask: Tensor) -> Tensor:
     constant = [axis for axis in (1, 2, 3) if bool((mask == mask.narrow(axis, 0, 1)).all())]
     if constant:
         values = values.movedim(constant[0], -1).contiguous()
-        rows, missing = values.view(-1, values.shape[-1]), mask.select(constant[0], 0).clone()
+        rows, missing = values.view(-1, values.shape[-1]), mask.select(constant[0], 0).clone(memory_format=FLAT)
     else:
         values = values.contiguous()
-        rows, missing = values.view(-1, 1), mask.clone()
+        rows, missing = values.view(-1, 1), mask.clone(memory_format=FLAT)
     while bool(missing.any()):
         total, norm = torch.zeros_like(rows), torch.zeros_like(rows[:, :1])
         runs = [_runs(missing, axis) for axis in range(1, missing.ndim)]

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from braggfill.networks.orient import oriented
+from braggfill.normalise import fit_log
+
 SLOPE = 0.2
 
 
@@ -75,12 +78,13 @@ class Paper(nn.Module):
         return functional.leaky_relu(functional.interpolate(convolution(x), scale_factor=2), SLOPE)
 
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, None]:
-        """Expected log(1 + photons), (B, n0, n1, n2), from the measured voxels alone; it has no uncertainty.
+        """Expected log(1 + photons), (B, 32, 32, 32), from the measured voxels alone; it has no uncertainty.
 
-        Each portion is normalised by its own measured voxels.
+        Each portion is normalised by its own measured voxels, and turned so that its gap is across the last axis.
         """
-        from braggfill.normalise import fit_log
+        return oriented(self._predict, log_intensity, mask)[0], None
 
+    def _predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor]:
         scale = fit_log(log_intensity, mask)
         x = scale.apply_log(log_intensity).masked_fill(mask, 0.0)
-        return scale.invert_log(self(x[:, None])[:, 0].float()), None
+        return (scale.invert_log(self(x[:, None])[:, 0].float()),)

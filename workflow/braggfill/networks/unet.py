@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from braggfill.networks.bridge import bridge
+from braggfill.networks.orient import oriented
 
 LEVEL, CONTRAST = 0.25, 2.5
 """Factors on the mean of log(1 + photons) over 2 x 2 x 2 voxels and on the differences within them, as they enter the
@@ -86,7 +87,10 @@ class Braggfill(nn.Module):
 
     def forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Interpolated log(1 + photons) and mask, both (B, n0, n1, n2), to its expectation and the logarithm of its
-        variance, same shape."""
+        variance, same shape.  The convolutions see the widest gap across the last axis, wherever it is."""
+        return oriented(self._forward, bridged, mask)
+
+    def _forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         shape = bridged.shape[1:]
         x = torch.stack([bridged, mask.to(bridged.dtype)], dim=1)
         pads = [(-n) % self.multiple for n in shape]

@@ -140,7 +140,7 @@ def symmetries(size: int) -> Tensor:
 
 
 class Batches(Dataset):
-    """One epoch of portions, a batch an item: codes, masks, symmetries (-1: none), and the axis turned to the front."""
+    """One epoch of portions, a batch an item: codes, masks and symmetries (-1: none)."""
 
     def __init__(self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None):
         """``epoch`` None: validation, always in the same order with the same gaps."""
@@ -163,7 +163,6 @@ class Batches(Dataset):
         turned = training and settings.symmetries
         self.symmetry = rng.integers(0, 48, number) if turned else np.full(number, -1)
         self.clean = rng.random(number) < settings.noise_free_fraction if training else np.zeros(number, bool)
-        self.turn = rng.integers(0, 3, len(self)) if turned and wish.style == "any" else np.zeros(len(self), int)
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.size)
@@ -179,5 +178,4 @@ class Batches(Dataset):
             "mask": torch.from_numpy(self.gaps.masks(part)),
             "symmetry": torch.from_numpy(self.symmetry[part]),
             "clean": torch.from_numpy(self.clean[part]),
-            "turn": torch.tensor(int(self.turn[item])),
         }

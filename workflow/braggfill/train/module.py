@@ -72,9 +72,6 @@ class Learner(lightning.LightningModule):
         seen = torch.where(batch["clean"][:, None, None, None], truth, counted)
         # The published network does without an interpolation; it is only compared with one.
         linear = bridge(seen, mask) if self.network.uncertain or not self.training else seen
-        if turn := int(batch["turn"]):
-            order = (0, *((axis + turn) % 3 + 1 for axis in range(3)))
-            counted, truth, seen, linear, mask = (x.permute(order) for x in (counted, truth, seen, linear, mask))
         if self.network.uncertain:
             prediction, log_variance = self.network(linear, mask)
         else:
