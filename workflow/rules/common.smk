@@ -24,7 +24,8 @@ except BraggfillError as error:
 RUN = f"results/{settings.run}"
 SEED = settings.seed
 CHUNKS = [f"{i:04d}" for i in range(-(-settings.size.particles // settings.size.particles_per_chunk))]
-SCAN = "aps_staff20_s0054"  # the measured scan that is filled and judged
+FILLED_SCAN = settings.inpaint.scan  # the measured scan whose gaps are filled
+JUDGED_SCAN = settings.evaluate.scan  # the one that portions are judged on
 PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
     settings.size.particles * settings.scatter.views * settings.extract.portions
 )

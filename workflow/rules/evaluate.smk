@@ -1,7 +1,7 @@
 # Sweeps to tables, a rule a table.
 rule evaluate_measured:
     input:
-        scan=f"{RUN}/fetch/{SCAN}.h5",
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
         model=f"{RUN}/train/model.safetensors",
     output:
         f"{RUN}/evaluate/measured.csv",
@@ -49,7 +49,7 @@ rule evaluate_simulated:
 
 rule evaluate_cases:
     input:
-        scan=f"{RUN}/fetch/{SCAN}.h5",
+        scan=f"{RUN}/fetch/{FILLED_SCAN}.h5",
         cases=f"{RUN}/inpaint/cases.h5",
     output:
         f"{RUN}/evaluate/cases.csv",
@@ -73,7 +73,9 @@ rule evaluate_cases:
 rule evaluate_realism:
     input:
         patterns=f"{RUN}/perturb/chunk-{CHUNKS[0]}.h5",
-        scan=f"{RUN}/fetch/{SCAN}.h5",
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        steps=f"{RUN}/perturb/steps.h5",
+        obj=f"{RUN}/fetch/id01_s11.h5",
     output:
         f"{RUN}/evaluate/realism.csv",
     log:

@@ -1,7 +1,7 @@
 # A measured scan with artificial gaps and with a real detector's mask, filled by every method.
 rule inpaint:
     input:
-        scan=f"{RUN}/fetch/{SCAN}.h5",
+        scan=f"{RUN}/fetch/{FILLED_SCAN}.h5",
         masks=f"{RUN}/fetch/detector_masks.h5",
         model=f"{RUN}/train/model.safetensors",
     output:
