@@ -27,6 +27,7 @@ import scipy.fft
 from scipy.ndimage import gaussian_filter
 
 from braggfill import fourier, packing, seeds, storage
+from braggfill.boxes import bounding_box
 from braggfill.errors import BraggfillError
 from braggfill.settings.perturb import PerturbSettings
 
@@ -139,15 +140,6 @@ def smooth(ideal: np.ndarray, sigma_voxels: float, threshold: float) -> np.ndarr
     phase = np.ones_like(ideal)
     np.divide(ideal, modulus, out=phase, where=modulus > 1e-12 * modulus.max())
     return smoothed * phase
-
-
-def bounding_box(support: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box that holds every non-zero voxel."""
-    slices = []
-    for axis in range(support.ndim):
-        used = np.flatnonzero(support.any(axis=tuple(i for i in range(support.ndim) if i != axis)))
-        slices.append(slice(used[0], used[-1] + 1))
-    return tuple(slices)
 
 
 def blur_sigmas(parameters: Parameters, oversampling: Sequence[float]) -> np.ndarray:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from braggfill import fourier
+from braggfill import boxes, fourier
 from braggfill.errors import BraggfillError
 
 
@@ -221,14 +221,10 @@ def align(obj: np.ndarray, truth: np.ndarray, inside: np.ndarray | None = None, 
 
 
 def bounding_box(inside: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box that holds the support."""
-    slices = []
-    for axis in range(inside.ndim):
-        found = np.flatnonzero(inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis)))
-        if found.size == 0:
-            raise BraggfillError("support: empty; lower its threshold")
-        slices.append(slice(int(found[0]), int(found[-1]) + 1))
-    return tuple(slices)
+    """The smallest box that holds the support; BraggfillError if it is empty."""
+    if not inside.any():
+        raise BraggfillError("support: empty; lower its threshold")
+    return boxes.bounding_box(inside)
 
 
 def _finite(values: np.ndarray, where: np.ndarray | None) -> np.ndarray:

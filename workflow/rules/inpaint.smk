@@ -12,7 +12,7 @@ rule inpaint:
         f"{RUN}/benchmarks/inpaint.tsv"
     conda:
         "../../envs/fill.yaml"
-    threads: 2
+    threads: settings.inpaint.threads
     resources:
         mem_mb=memory(6000),
         runtime=minutes(60),

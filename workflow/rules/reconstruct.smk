@@ -12,7 +12,7 @@ rule reconstruct_true_phase:
         f"{RUN}/benchmarks/reconstruct_true_phase.tsv"
     conda:
         "../../envs/retrieve.yaml"
-    threads: 2
+    threads: settings.reconstruct.threads
     resources:
         mem_mb=memory(6000),
         runtime=minutes(60),
@@ -38,7 +38,7 @@ rule reconstruct_retrieval:
         f"{RUN}/benchmarks/reconstruct_retrieval.tsv"
     conda:
         "../../envs/retrieve.yaml"
-    threads: 2
+    threads: settings.reconstruct.threads
     resources:
         mem_mb=memory(6000),
         runtime=minutes(120),
