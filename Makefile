@@ -29,7 +29,7 @@ run: setup ## run the demo (or CONFIG=…) and print its results
 	@CORES=$(CORES) PROFILE=$(PROFILE) bash envs/run.sh $(CONFIG)
 
 test: setup ## run every test, the tiny DAG included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 lint: setup ## what the pre-commit hooks check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow/rules && $(BIN)/codespell
