@@ -123,9 +123,9 @@ def _look(top: Path, run: str, configfiles: Sequence[Path]) -> Run:
     if not folder.is_dir():
         there = sorted(place.name for place in (top / "results").glob("*") if place.is_dir())
         raise BraggfillError(f"results/{run}: no such run; there {_are(there)}")
-    if any((top / ".snakemake" / "locks").glob("*")):
+    if any(f"results/{run}/" in lock.read_text() for lock in (top / ".snakemake" / "locks").glob("*.lock")):
         raise BraggfillError(
-            f"results/{run}: Snakemake is at work, or was killed; wait, or run 'snakemake --unlock' first"
+            f"results/{run}: Snakemake is at work on it, or was killed; wait, or run 'snakemake --unlock' first"
         )
     files = [top / file for file in configfiles] or [_configuration(top, run)]
     settings = settings_root.load(*files)
