@@ -1,7 +1,7 @@
 """Write a simulated pattern and the mask of a cross-shaped gap.  Usage: python docs/example_scan.py SCAN.npz MASK.npy
 
-The pattern is the first one that `make run` simulated (in results/demo/perturb); its gap, 6 px wide, lies 20 px from the
-peak.
+The pattern is the first one that `make run` simulated (in results/demo/perturb); its gap, 6 px wide, lies 20 px from
+the peak.
 """
 
 import sys

@@ -67,6 +67,13 @@ def test_an_unwritable_place_is_one_clear_line(tmp_path):
         pass
 
 
+def test_what_a_killed_job_left_is_no_file_of_the_run(tmp_path):
+    with storage.create(tmp_path / "fetch/whole.h5"):
+        pass
+    (tmp_path / "fetch/.whole.0123abcd.part.h5").write_bytes(b"half")
+    assert storage.files(tmp_path, "**/*.h5") == storage.files(tmp_path, "fetch/*.h5") == [tmp_path / "fetch/whole.h5"]
+
+
 def test_an_empty_table_keeps_its_header(tmp_path):
     storage.write_table(tmp_path / "t.csv", pd.DataFrame(), columns=["gap_px", "pcc"])
     assert (tmp_path / "t.csv").read_text() == "gap_px,pcc\n"

@@ -1,7 +1,5 @@
 """``python -m braggfill``: the command line."""
 
-import sys
+from braggfill.cli import program
 
-from braggfill.cli import main
-
-sys.exit(main())
+program()

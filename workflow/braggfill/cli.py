@@ -80,6 +80,9 @@ examples:
   braggfill info scan.npz --mask mask.npy"""
 
 
+INTERRUPTED = 130
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         print(f"braggfill: error: {message}; see '{self.prog} --help'", file=sys.stderr)
@@ -108,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         _say("interrupted" if getattr(options, "written", False) else "interrupted; nothing was written")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # e.g. `braggfill info … | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -309,5 +312,17 @@ def _end_on_terminate() -> None:
         return
 
 
+def program() -> NoReturn:
+    """Run the command line and end the process with its exit status."""
+    status = main()
+    if status == INTERRUPTED:
+        # An interrupt that came while an extension module was loading makes Python end by the signal, although it
+        # was caught and everything is cleaned up: leave by the status.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -134,6 +134,13 @@ def left_out(path: str | Path) -> str | None:
     return None if reason is None else str(reason)
 
 
+def files(folder: str | Path, pattern: str) -> list[Path]:
+    """The files below a folder that match, sorted; not what a killed job left under a temporary name."""
+    folder = Path(folder)
+    found = (path for path in folder.glob(pattern) if path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
 def write_table(path: str | Path, table: Any, *, columns: list[str] | None = None) -> None:
     """Write a pandas DataFrame as CSV, whole or not at all; ``columns`` fixes the header, of an empty table too."""
     with replacing(path) as temporary:

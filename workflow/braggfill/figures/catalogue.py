@@ -212,7 +212,7 @@ def draw_one(settings: FiguresSettings, figure: Figure, folder: Path, place: Pat
     """One figure into ``place``: its files, or none and the reason."""
     inputs: dict[str, Path | list[Path]] = {}
     for name, pattern in figure.inputs.items():
-        files = sorted(folder.glob(pattern))
+        files = storage.files(folder, pattern)
         if not files:
             return [], f"{pattern} is not there"
         reasons = [storage.left_out(file) for file in files if file.suffix == ".h5"]

@@ -101,7 +101,7 @@ def report(
 def left_out(folder: Path) -> list[tuple[str, str]]:
     """What was left out and why, each reason once: (the files or steps, the reason)."""
     found: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*.h5")):
+    for path in storage.files(folder, "**/*.h5"):
         name = str(path.relative_to(folder))
         with storage.read(path) as file:
             for key, value in file.attrs.items():
@@ -123,7 +123,7 @@ def stages(folder: Path) -> list[dict[str, Any]]:
     import pandas as pd
 
     found: dict[str, list[Any]] = {}
-    for path in sorted(folder.glob("benchmarks/**/*.tsv")):
+    for path in storage.files(folder, "benchmarks/**/*.tsv"):
         rule = re.split(r"-[0-9a-z_]*$", path.stem)[0]
         try:
             table = pd.read_csv(path, sep="\t", na_values=["-", "NA"])
@@ -287,7 +287,7 @@ def _plain(value: Any) -> str:
 def _codes(folder: Path) -> dict[str, str]:
     """The code fingerprint of each stage, from the first of its files."""
     found: dict[str, str] = {}
-    for path in sorted(folder.glob("*/*.h5")):
+    for path in storage.files(folder, "*/*.h5"):
         stage = path.parent.name
         if stage not in found:
             with storage.read(path) as file:
@@ -298,7 +298,7 @@ def _codes(folder: Path) -> dict[str, str]:
 def _sources(folder: Path) -> list[dict[str, str]]:
     """Name, source and licence of the measured data sets."""
     found = []
-    for path in sorted(folder.glob("fetch/*.h5")):
+    for path in storage.files(folder, "fetch/*.h5"):
         with storage.read(path) as file:
             if "left_out" not in file.attrs:
                 wanted = ("source", "license", "sha256")

@@ -196,7 +196,7 @@ def _scatter(folder: Path) -> Table | None:
 
 def _particles(folder: Path) -> Table | None:
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob("relax/chunk-*.h5")):
+    for path in storage.files(folder, "relax/chunk-*.h5"):
         if storage.left_out(path) is None:
             with storage.read(path) as file:
                 for name in sorted(file):
