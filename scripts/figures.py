@@ -9,9 +9,11 @@ with job(snakemake):
     from braggfill.settings.figures import FiguresSettings
 
     params, output = snakemake.params, snakemake.output
-    settings, folder = FiguresSettings(**params.settings), Path(params.folder)
+    settings = FiguresSettings(**params.settings)
     if snakemake.rule == "figures":
+        folder = Path(output[0]).parents[1]
         figures.draw(settings, params.seed, params.run, folder, Path(output[0]), code=params.code)
     else:
+        folder = Path(output.report).parent
         figures.report(settings, params.run, folder, Path(output.report))
         figures.storage.write_text(Path(output.summary), figures.summary(folder) + "\n")

@@ -15,6 +15,6 @@ with job(snakemake):
         [Path(file) for file in snakemake.input],
         model=Path(output.model),
         history=Path(output.history),
-        work=Path(params.work),
+        work=Path(output.model).parent / "work",
         code=params.code,
     )

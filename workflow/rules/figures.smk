@@ -33,7 +33,6 @@ rule figures:
         run=settings.model_dump(mode="json"),
         code=code("figures"),
         seed=SEED,
-        folder=RUN,
     script:
         "../../scripts/figures.py"
 
@@ -64,6 +63,5 @@ rule report:
         run=settings.model_dump(mode="json"),
         code=code("figures"),
         seed=SEED,
-        folder=RUN,
     script:
         "../../scripts/figures.py"

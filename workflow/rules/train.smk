@@ -22,6 +22,5 @@ rule train:
         settings=block("train"),
         code=code("train"),
         seed=SEED,
-        work=f"{RUN}/train/work",
     script:
         "../../scripts/train.py"
