@@ -89,6 +89,10 @@ def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):
     assert "Nothing to be done" in Project(moved, project.environment).snakemake("-n")
 
 
+def test_the_workflow_is_lint_free(project):
+    assert "in a good condition" in project.snakemake("--lint")
+
+
 def test_an_unknown_setting_is_one_clear_line(project):
     wrong = project.write("wrong.yaml", "particle:\n  shaeps: [wulff]\n")
     output = project.snakemake("-n", configs=(wrong,), check=False)

@@ -11,10 +11,10 @@ if workflow.workflow_settings.cache is not None:
     # `--cache` alone means all that is simulated. The jobs of a cluster get the names from here.
     if not workflow.workflow_settings.cache:
         workflow.workflow_settings.cache.extend(["particle", "relax", "scatter", "perturb", "extract"])
-    _shared = Path(os.environ["SNAKEMAKE_OUTPUT_CACHE"]).absolute()
+    _shared = Path(os.environ.get("SNAKEMAKE_OUTPUT_CACHE")).absolute()
     if not _shared.name.startswith("software-"):  # in a job it does already
-        _shared /= "software-" + hashlib.sha256(json.dumps(_versions()).encode()).hexdigest()[:12]
+        _shared /= f"software-{hashlib.sha256(json.dumps(_versions()).encode()).hexdigest():.12}"
         _shared.mkdir(parents=True, exist_ok=True)
-        os.environ["SNAKEMAKE_OUTPUT_CACHE"] = str(_shared)
+        os.environ.update(SNAKEMAKE_OUTPUT_CACHE=str(_shared))
     for _name in filter(workflow.is_rule, workflow.workflow_settings.cache):
         workflow.get_rule(_name)._benchmark = None  # Snakemake takes no times of a rule that may be fetched

@@ -1,4 +1,4 @@
-# What every rule file uses: the checked settings, the run's folder, the code fingerprints.
+# What all the rules use, the checked settings, the run's folder, the code fingerprints.
 import math
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 # The package beside the rules is the one that runs, here and in every job, installed or not.
 PACKAGES = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGES)
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")])))
 
 from braggfill import fetch as _fetch
 from braggfill.errors import BraggfillError
@@ -56,6 +56,12 @@ def scan_file(wildcards):
     """A measured scan by its name in the settings: a file, or `fetch:NAME` for one that the run fetches."""
     path = settings.extract.scans[wildcards.name].path
     return f"{RUN}/fetch/{path.removeprefix('fetch:')}.h5" if path.startswith("fetch:") else path
+
+
+def scan_settings(wildcards):
+    """The settings with this scan alone: another one that is added or changed reruns nothing here."""
+    scan = settings.extract.scans[wildcards.name].model_dump(mode="json")
+    return {**block("extract", "measured_share"), "scans": {wildcards.name: scan}}
 
 
 def kept(path):

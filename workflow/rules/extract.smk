@@ -1,10 +1,4 @@
 # Patterns, simulated and measured, to 32³ portions.
-def scan_settings(wildcards):
-    """The settings with this scan alone: another one that is added or changed reruns nothing here."""
-    scan = settings.extract.scans[wildcards.name].model_dump(mode="json")
-    return {**block("extract", "measured_share"), "scans": {wildcards.name: scan}}
-
-
 rule extract:
     input:
         f"{RUN}/perturb/chunk-{{chunk}}.h5",
