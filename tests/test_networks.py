@@ -163,6 +163,23 @@ def test_an_untrained_network_starts_near_the_interpolation():
         assert (network.predict(logs, mask)[0] - bridge(logs, mask)).abs().max() < 1
 
 
+def test_half_precision_keeps_the_fringes():
+    """Differences of a thousandth on a level of 14 are beyond bfloat16, and still reach the convolutions."""
+    torch.manual_seed(0)
+    network = networks.build("braggfill", **SMALL).eval()
+    logs, mask = _portion()
+    seen = []
+    network.enter.first.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        whole = network.predict(12 + 1e-3 * logs, mask)[0]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            half = network.predict(12 + 1e-3 * logs, mask)[0]
+    assert torch.allclose(seen[0][:, 1:8], seen[1][:, 1:8].float(), rtol=0.02, atol=1e-6)
+    assert seen[0][:, 1:8].abs().max() > 1e-4
+    assert half.dtype == whole.dtype
+    assert torch.allclose(half, whole, atol=0.05)
+
+
 def test_folding_is_undone_by_unfolding():
     x = torch.rand(2, 3, 4, 6, 8)
     assert _fold(x).shape == (2, 24, 2, 3, 4)

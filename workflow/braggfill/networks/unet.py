@@ -96,7 +96,9 @@ class Braggfill(nn.Module):
         pads = [(-n) % self.multiple for n in shape]
         x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
         x = _fold(x)
-        x = self.enter(torch.cat([torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:]], dim=1))
+        with torch.autocast(x.device.type, enabled=False):  # half precision would lose the differences
+            x = torch.cat([torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:]], dim=1)
+        x = self.enter(x)
         skips = []
         for block in self.down:
             skips.append(x)
