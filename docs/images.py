@@ -32,7 +32,7 @@ def before_after(out: Path) -> None:
     norm = LogNorm(0.5, counts[frame].max())
     colours = plt.get_cmap("inferno").with_extremes(bad="0.75", under="black")
     panels = {
-        "measured, with a 6 px gap": np.where(mask, np.nan, np.maximum(counts, 0.1))[frame],
+        "simulated pattern, with a 6 px gap": np.where(mask, np.nan, np.maximum(counts, 0.1))[frame],
         "filled": np.maximum(filled.data, 0.1)[frame],
         "before the gap was cut": np.maximum(counts, 0.1)[frame],
     }
@@ -48,5 +48,5 @@ def before_after(out: Path) -> None:
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
-    storage.write_text(HERE / "dag.svg", dag_svg())
+    storage.write_text(HERE / "dag.svg", dag_svg().replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1))
     before_after(HERE / "before_after.png")
