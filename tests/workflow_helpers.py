@@ -117,9 +117,9 @@ def descendants(dot: str, rules: set[str]) -> set[str]:
 
 
 def arrays(folder: Path, pattern: str) -> dict[str, np.ndarray]:
-    """Every data set of every HDF5 file that matches, by file and path."""
+    """Every data set of every HDF5 file that matches, by file and path; not of what a killed job left behind."""
     found = {}
-    for path in sorted(folder.glob(pattern)):
+    for path in storage.files(folder, pattern):
         with h5py.File(path) as file:
             file.visititems(
                 lambda name, item, path=path: (
