@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYNX := $(VENV)/.pynx
 
-.PHONY: help setup run test lint format pins schema bench bundle clean
+.PHONY: help setup run test test-slurm lint format pins schema bench bundle clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ run: setup ## run the demo (or CONFIG=…) and print its results
 
 test: setup ## run every test, the tiny DAG included
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+
+test-slurm: setup ## start a Slurm of one node (root, Debian's packages) and run the tiny DAG through it
+	@$(BIN)/python -m pytest -m slurm tests/test_slurm.py
 
 lint: setup ## what the pre-commit hooks check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow/rules && $(BIN)/codespell

@@ -3,62 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
-import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
-import requests
 from braggfill import bundle
 from braggfill.bundle import files, records
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from workflow_helpers import Project, planned_jobs
+from bundle_helpers import (
+    DATA,
+    SMALL,
+    braggfill,
+    change_code,
+    crate_issues,
+    flipped,
+    pack,
+    planned,
+    rewritten,
+    small_run,
+)
+from workflow_helpers import Project
 
 pytestmark = pytest.mark.dag
-
-# The first stages of the real workflow, and something that stands for what follows.
-SNAKEFILE = """
-configfile: "config/default.yaml"
-include: "workflow/rules/common.smk"
-include: "workflow/rules/fetch.smk"
-include: "workflow/rules/particle.smk"
-include: "workflow/rules/relax.smk"
-rule all:
-    default_target: True
-    input: f"{RUN}/report.html"
-    localrule: True
-rule figures:
-    input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax")
-    output: report=f"{RUN}/report.html", table=f"{RUN}/figures/sizes.csv"
-    log: f"{RUN}/logs/figures.log"
-    benchmark: f"{RUN}/benchmarks/figures.tsv"
-    params: settings=block("figures"), run=settings.model_dump(mode="json"), code=code("figures"), seed=SEED
-    script: "scripts/figures.py"
-"""
-SCRIPT = """
-from pathlib import Path
-sizes = [Path(file).stat().st_size for file in snakemake.input]
-Path(snakemake.output.table).write_text("bytes\\n" + "\\n".join(map(str, sizes)))
-Path(snakemake.output.report).write_text("<!doctype html><title>sizes</title>" + str(sizes))
-"""
-SMALL = "size: {particles: 2, particles_per_chunk: 1}\nparticle: {shapes: [cube], max_atoms: 500}\n"
-DATA = ["fetch/detector_masks.h5", *(f"{stage}/chunk-000{i}.h5" for stage in ("particle", "relax") for i in (0, 1))]
-CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 
 
 @pytest.fixture(scope="module")
 def project(top, measured, tmp_path_factory) -> Project:
     """The project with a small run in it, ``results/test``."""
-    project = Project.copy(top, tmp_path_factory.mktemp("bundle") / "project")
-    project.environment["BRAGGFILL_DATA"] = str(measured)
-    project.write("Snakefile", SNAKEFILE)
-    project.write("scripts/figures.py", SCRIPT)
-    project.write("small.yaml", SMALL)
-    braggfill(project, "-m", "braggfill.settings.document", "config")
-    project.snakemake(configs=("small.yaml",))
-    return project
+    return small_run(top, measured, tmp_path_factory.mktemp("bundle") / "project")
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +53,6 @@ def light(project) -> Path:
 @pytest.fixture
 def elsewhere(project, tmp_path) -> Project:
     """A fresh copy of the project, where no measured data are at hand, its scripts newer than the run."""
-    import shutil
-
     ignored = shutil.ignore_patterns("results", ".snakemake", "*.zip")
     shutil.copytree(project.folder, tmp_path / "elsewhere" / "project", ignore=ignored)
     environment = {name: value for name, value in project.environment.items() if name != "BRAGGFILL_DATA"}
@@ -85,32 +60,6 @@ def elsewhere(project, tmp_path) -> Project:
     for script in (fresh.folder / "scripts").glob("*.py"):
         script.touch()
     return fresh
-
-
-def pack(project: Project, name: str, **options) -> Path:
-    configuration = [Path("config/test.yaml"), Path("small.yaml")]
-    return bundle.pack(project.folder, "test", project.folder / name, configfiles=configuration, **options)
-
-
-def braggfill(project: Project, *command: str) -> subprocess.CompletedProcess:
-    environment = {**project.environment, "PYTHONPATH": str(project.folder / "workflow")}
-    return subprocess.run(
-        [sys.executable, *command], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def planned(project: Project) -> set[str]:
-    """The rules that Snakemake would run on the bundle's own settings."""
-    options = ["--cores", "1", "-n", "--configfile", "results/test/settings.yaml"]
-    done = braggfill(project, "-m", "snakemake", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return set(planned_jobs(done.stdout))
-
-
-def change_code(project: Project, stage: str, line: str) -> None:
-    module = project.folder / "workflow" / "braggfill" / stage
-    module = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
-    module.write_text(module.read_text() + line)
 
 
 # What is packed -----------------------------------------------------------------------------------------------------
@@ -162,39 +111,11 @@ def test_its_checksums_are_those_of_sha256sum(whole, tmp_path):
 
 def test_it_is_a_valid_provenance_run_crate(light, tmp_path, monkeypatch):
     """By the validator of the RO-Crate community: what this profile and those that it extends require."""
-    import rocrate
-    from rocrate_validator import models, services
-    from rocrate_validator.utils.http import HttpRequester
-
-    # The context is on the web; the one that comes with rocrate serves in its place, with the IRIs that 1.1 had.
-    terms = json.loads((Path(rocrate.__file__).parent / "data/ro-crate.jsonld").read_text())["@context"]
-    terms |= {name: f"https://bioschemas.org/{name}" for name in ("ComputationalWorkflow", "FormalParameter")}
-    terms |= {name: f"https://bioschemas.org/ComputationalWorkflow#{name}" for name in ("input", "output")}
-
-    class Web:
-        def get(self, url, **_):
-            answer = requests.Response()
-            answer.url, answer.status_code = url, 200 if url == CONTEXT else 404
-            answer.headers["Content-Type"] = "application/ld+json"
-            answer._content = json.dumps({"@context": terms}).encode() if url == CONTEXT else b""
-            return answer
-
-        head = get
-
-    def issues() -> list[str]:
-        required = models.Severity.REQUIRED
-        settings = {"profile_identifier": "provenance-run-crate", "requirement_severity": required}
-        found = services.validate(models.ValidationSettings(rocrate_uri=str(tmp_path), **settings))
-        assert found.passed() == (not found.get_issues(required))
-        return [issue.message for issue in found.get_issues(required)]
-
-    monkeypatch.setattr(HttpRequester, "_instance", None)
-    monkeypatch.setattr(HttpRequester, "__initialize_session__", lambda self, *_, **__: setattr(self, "session", Web()))
     zipfile.ZipFile(light).extractall(tmp_path)
-    assert issues() == []
+    assert crate_issues(tmp_path, monkeypatch) == []
     metadata = tmp_path / "ro-crate-metadata.json"
     metadata.write_text(metadata.read_text().replace('"instrument"', '"name"'))
-    assert any("instrument" in message for message in issues()), "the check can fail"
+    assert any("instrument" in message for message in crate_issues(tmp_path, monkeypatch)), "the check can fail"
 
 
 def test_the_crate_tells_every_job(light, tmp_path):
@@ -241,21 +162,6 @@ def test_settings_that_ran_win_over_those_of_the_file(project, tmp_path):
 
 
 # Whether it is whole ------------------------------------------------------------------------------------------------
-
-
-def rewritten(path: Path, out: Path, change) -> Path:
-    """A zip with some contents changed: ``change(name, bytes)`` gives new bytes, or None to leave the file out."""
-    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
-        for info in old.infolist():
-            content = change(info.filename, old.read(info))
-            if content is not None:
-                new.writestr(info.filename, content)
-    return out
-
-
-def flipped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
 REPORT = "results/test/report.html"
@@ -340,9 +246,6 @@ def test_in_an_empty_folder_nothing_is_to_be_done_and_it_can_be_packed_again(who
 
 def test_unzipped_by_another_program_nothing_is_to_be_done(project, whole, tmp_path):
     """Where the measured data lie as they lay; times are set as every unzip sets them."""
-    import os
-    import time
-
     new = Project(tmp_path / "new", project.environment)
     with zipfile.ZipFile(whole) as file:
         file.extractall(new.folder)

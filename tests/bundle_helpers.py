@@ -1,0 +1,125 @@
+"""A small run of the real workflow to be packed, and what the tests of bundles ask of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import requests
+from braggfill import bundle
+from workflow_helpers import Project, planned_jobs
+
+# The first stages of the real workflow, and something that stands for what follows.
+SNAKEFILE = """
+configfile: "config/default.yaml"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/particle.smk"
+include: "workflow/rules/relax.smk"
+rule all:
+    default_target: True
+    input: f"{RUN}/report.html"
+    localrule: True
+rule figures:
+    input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax")
+    output: report=f"{RUN}/report.html", table=f"{RUN}/figures/sizes.csv"
+    log: f"{RUN}/logs/figures.log"
+    benchmark: f"{RUN}/benchmarks/figures.tsv"
+    params: settings=block("figures"), run=settings.model_dump(mode="json"), code=code("figures"), seed=SEED
+    script: "scripts/figures.py"
+"""
+SCRIPT = """
+from pathlib import Path
+sizes = [Path(file).stat().st_size for file in snakemake.input]
+Path(snakemake.output.table).write_text("bytes\\n" + "\\n".join(map(str, sizes)))
+Path(snakemake.output.report).write_text("<!doctype html><title>sizes</title>" + str(sizes))
+"""
+SMALL = "size: {particles: 2, particles_per_chunk: 1}\nparticle: {shapes: [cube], max_atoms: 500}\n"
+DATA = ["fetch/detector_masks.h5", *(f"{stage}/chunk-000{i}.h5" for stage in ("particle", "relax") for i in (0, 1))]
+CONTEXT = "https://w3id.org/ro/crate/1.1/context"
+
+
+def small_run(top: Path, measured: Path, folder: Path) -> Project:
+    """A copy of the project in ``folder`` with a small run in it, ``results/test``."""
+    project = Project.copy(top, folder)
+    project.environment["BRAGGFILL_DATA"] = str(measured)
+    project.write("Snakefile", SNAKEFILE)
+    project.write("scripts/figures.py", SCRIPT)
+    project.write("small.yaml", SMALL)
+    braggfill(project, "-m", "braggfill.settings.document", "config")
+    project.snakemake(configs=("small.yaml",))
+    return project
+
+
+def pack(project: Project, name: str, **options) -> Path:
+    configuration = [Path("config/test.yaml"), Path("small.yaml")]
+    return bundle.pack(project.folder, "test", project.folder / name, configfiles=configuration, **options)
+
+
+def braggfill(project: Project, *command: str) -> subprocess.CompletedProcess:
+    environment = {**project.environment, "PYTHONPATH": str(project.folder / "workflow")}
+    return subprocess.run(
+        [sys.executable, *command], cwd=project.folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def planned(project: Project) -> set[str]:
+    """The rules that Snakemake would run on the bundle's own settings."""
+    options = ["--cores", "1", "-n", "--configfile", "results/test/settings.yaml"]
+    done = braggfill(project, "-m", "snakemake", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(planned_jobs(done.stdout))
+
+
+def change_code(project: Project, stage: str, line: str) -> None:
+    module = project.folder / "workflow" / "braggfill" / stage
+    module = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
+    module.write_text(module.read_text() + line)
+
+
+def rewritten(path: Path, out: Path, change) -> Path:
+    """A zip with some contents changed: ``change(name, bytes)`` gives new bytes, or None to leave the file out."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            content = change(info.filename, old.read(info))
+            if content is not None:
+                new.writestr(info.filename, content)
+    return out
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def crate_issues(folder: Path, monkeypatch) -> list[str]:
+    """What the validator of the RO-Crate community finds amiss of what Provenance Run Crate requires."""
+    import rocrate
+    from rocrate_validator import models, services
+    from rocrate_validator.utils.http import HttpRequester
+
+    # The context is on the web; the one that comes with rocrate serves in its place, with the IRIs that 1.1 had.
+    terms = json.loads((Path(rocrate.__file__).parent / "data/ro-crate.jsonld").read_text())["@context"]
+    terms |= {name: f"https://bioschemas.org/{name}" for name in ("ComputationalWorkflow", "FormalParameter")}
+    terms |= {name: f"https://bioschemas.org/ComputationalWorkflow#{name}" for name in ("input", "output")}
+
+    class Web:
+        def get(self, url, **_):
+            answer = requests.Response()
+            answer.url, answer.status_code = url, 200 if url == CONTEXT else 404
+            answer.headers["Content-Type"] = "application/ld+json"
+            answer._content = json.dumps({"@context": terms}).encode() if url == CONTEXT else b""
+            return answer
+
+        head = get
+
+    monkeypatch.setattr(HttpRequester, "_instance", None)
+    monkeypatch.setattr(HttpRequester, "__initialize_session__", lambda self, *_, **__: setattr(self, "session", Web()))
+    required = models.Severity.REQUIRED
+    settings = {"profile_identifier": "provenance-run-crate", "requirement_severity": required}
+    found = services.validate(models.ValidationSettings(rocrate_uri=str(folder), **settings))
+    assert found.passed() == (not found.get_issues(required))
+    return [issue.message for issue in found.get_issues(required)]
