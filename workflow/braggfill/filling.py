@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import patches
+from braggfill import interrupts, patches
 from braggfill.errors import BraggfillError
 
 if TYPE_CHECKING:
@@ -168,9 +168,10 @@ def _exact_type(intensity: np.ndarray, mask: np.ndarray) -> np.dtype:
 
 def _network(method: str, network: str | Path | Module | None, device: str) -> Module:
     """The network, loaded, on its device."""
-    import torch
+    with interrupts.held():
+        import torch
 
-    from braggfill import networks
+        from braggfill import networks
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
