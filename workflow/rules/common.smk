@@ -23,7 +23,7 @@ except BraggfillError as error:
 
 RUN = f"results/{settings.run}"
 SEED = settings.seed
-CHUNKS = [f"{i:04d}" for i in range(-(-settings.size.particles // settings.size.particles_per_chunk))]
+CHUNKS = [f"{i:04d}" for i in range(settings.size.chunks)]
 FILLED_SCAN = settings.inpaint.scan  # the measured scan whose gaps are filled
 JUDGED_SCAN = settings.evaluate.scan  # the one that portions are judged on
 PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
@@ -48,8 +48,8 @@ def code(stage):
 
 def indices(wildcards):
     """The particles of a chunk."""
-    first = int(wildcards.chunk) * settings.size.particles_per_chunk
-    return list(range(first, min(first + settings.size.particles_per_chunk, settings.size.particles)))
+    first = int(wildcards.chunk) * settings.size.chunk
+    return list(range(first, min(first + settings.size.chunk, settings.size.particles)))
 
 
 def scan_file(wildcards):
@@ -76,7 +76,7 @@ def memory(mb):
 
 def minutes(fixed, particle=0.0, pattern=0.0):
     """Time limit of a job, several times what was measured, by the size of a chunk; longer with every retry."""
-    particles = min(settings.size.particles_per_chunk, settings.size.particles)
+    particles = min(settings.size.chunk, settings.size.particles)
     limit = fixed + particles * (particle + settings.scatter.views * pattern)
     return lambda wildcards, attempt: math.ceil(limit) * attempt
 

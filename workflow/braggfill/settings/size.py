@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from braggfill.settings.base import Field, StageSettings
 
+SMALLEST_CHUNK = 10
+MOST_CHUNKS = 500  # planning takes about 40 ms a chunk; a queue takes some hundred jobs without complaint
+
 
 class SizeSettings(StageSettings):
     """How much is simulated, and in how many files. Chunks change no number: each particle has seeds of its own."""
@@ -13,9 +16,26 @@ class SizeSettings(StageSettings):
     (`extract`); 150 particles in 10 views of 10 portions are the paper's 15,000 simulated portions. More particles
     give more diverse shapes."""
 
-    particles_per_chunk: int = Field(10, ge=1, le=100_000)
+    particles_per_chunk: int | None = Field(None, ge=1, le=100_000)
     """Particles in one job and one file of each stage from `particle` to `extract`. Few make many short jobs, which a
-    cluster's scheduler dislikes; many leave cores idle. A chunk should take minutes."""
+    cluster's scheduler dislikes; many leave cores idle. A chunk should take minutes. `null`: 10 up to 5,000
+    particles, then 20, 40, 80 and so on, so that there are never more than 500 chunks and planning stays quick."""
 
     keep_patterns: bool = False
     """Whether the whole simulated patterns, about 20 MB a view, are kept once their portions are cut."""
+
+    @property
+    def chunk(self) -> int:
+        """Particles in a chunk: what ``particles_per_chunk`` says, or else ten, doubled until the chunks are few.
+
+        Doubled, not fitted to the number of particles: a run that is made larger mostly keeps the chunks that it has.
+        """
+        size = self.particles_per_chunk or SMALLEST_CHUNK
+        while self.particles_per_chunk is None and size * MOST_CHUNKS < self.particles:
+            size *= 2
+        return size
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are; the last one may hold fewer particles."""
+        return -(-self.particles // self.chunk)
