@@ -135,7 +135,7 @@ def test_what_is_written_comes_back_bit_for_bit(tmp_path, suffix, kind):
 def test_npz_holds_data_mask_sigma(tmp_path):
     scans.write(tmp_path / "a.npz", COUNTS, MASK, SIGMA)
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert set(file.files) == {"data", "mask", "sigma", "provenance"}
+        assert set(file.files) == {"data", "mask", "sigma", "free", "provenance"}
         assert file["mask"].dtype == bool
         np.testing.assert_array_equal(file["mask"], MASK)
         np.testing.assert_array_equal(file["sigma"], SIGMA)

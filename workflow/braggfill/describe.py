@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -70,6 +72,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
             lines.append(("warning", f"{negative} voxels outside the mask are negative; add them to the mask"))
     if odd:
         lines.append(("warning", f"{odd} voxels outside the mask are NaN or infinite; add them to the mask"))
+    if usable.any():
+        lines += _oversampling(np.where(usable, intensity, 0), ~usable)
     if mask is None:
         return lines
     found = geometry(mask)
@@ -85,6 +89,59 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
     if found.missing > mask.size / 2:
         lines.append(("warning", "more than half is missing; is the mask inverted? (--invert-mask)"))
     return lines
+
+
+def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str = "auto") -> list[tuple[str, str]]:
+    """(what, value) lines about how a network would fill a scan, and how long that takes here: by filling a part.
+
+    The part is a block of 64 voxels along each axis around the missing voxel nearest to the peak.  Time goes with the
+    number of cells of 16 voxels along each axis that hold anything missing.
+    """
+    from braggfill import filling
+
+    shown = np.where(mask | ~(np.nan_to_num(intensity) >= 0), 0, np.nan_to_num(intensity))
+    if not shown.any():
+        return []
+    peak = np.unravel_index(int(np.argmax(shown)), shown.shape)
+    places = np.argwhere(mask)
+    near = places[np.argmin(((places - peak) ** 2).sum(1))]
+    first = [int(np.clip(p - 32, 0, max(n - 64, 0))) for p, n in zip(near, mask.shape, strict=True)]
+    box = tuple(slice(f, f + 64) for f in first)
+    part, hole = shown[box], mask[box]
+    if hole.all() or not part[~hole].any():
+        return []
+    filling.fill(part, hole, network=network, device=device, most_missing=True)  # loads what has to be loaded
+    began = time.perf_counter()
+    filling.fill(part, hole, network=network, device=device, most_missing=True)
+    seconds = (time.perf_counter() - began) * _cells(mask) / max(_cells(hole), 1)
+    return [
+        ("plan", f"fill {int(np.count_nonzero(mask))} voxels by the network {network.name}"),
+        ("time", f"about {_duration(seconds)} here, once everything is loaded"),
+    ]
+
+
+def _cells(mask: np.ndarray, edge: int = 16) -> int:
+    """Cells of a grid that hold anything missing."""
+    for axis in range(mask.ndim):
+        mask = np.logical_or.reduceat(mask, np.arange(0, mask.shape[axis], edge), axis=axis)
+    return int(np.count_nonzero(mask))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{max(seconds, 0.1):.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _oversampling(intensity: np.ndarray, missing: np.ndarray) -> list[tuple[str, str]]:
+    from braggfill import oversampling
+
+    found = oversampling.estimate(intensity, missing)
+    if not any(found):
+        return [("sampling", "oversampling cannot be told from this pattern")]
+    told = [f"{name} {'?' if value is None else f'{value:.1f}'}" for name, value in zip(AXES, found, strict=True)]
+    line = f"oversampling about {', '.join(told)} (± {oversampling.TOLERANCE:.0%}, from the autocorrelation)"
+    return [("sampling", line)]
 
 
 def _distance(peak: int, first: int, width: int) -> str:

@@ -15,13 +15,28 @@ spec                                          what is read
 ============================================  =====================================================================
 
 Conventions: axes are rocking, vertical, horizontal; a mask is boolean and **True means missing**.  What a format says
-otherwise is converted here, see :func:`load_mask`.  Nothing is ever unpickled.
+otherwise is converted here, see :func:`load_mask`; what is missing where no mask is named, see :func:`missing`.
+Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 from braggfill.scans.checks import check
-from braggfill.scans.output import check_output, write
+from braggfill.scans.choosing import Missing, marked, missing
+from braggfill.scans.output import check_output, check_place, write
 from braggfill.scans.reading import Loaded, load, load_mask, own_mask, read
 
-__all__ = ["Loaded", "check", "check_output", "load", "load_mask", "own_mask", "read", "write"]
+__all__ = [
+    "Loaded",
+    "Missing",
+    "check",
+    "check_output",
+    "check_place",
+    "load",
+    "load_mask",
+    "marked",
+    "missing",
+    "own_mask",
+    "read",
+    "write",
+]

@@ -73,6 +73,7 @@ def write(
     mask: np.ndarray,
     sigma: np.ndarray | None = None,
     *,
+    free: np.ndarray | None = None,
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
     like: str | Path | None = None,
@@ -83,17 +84,20 @@ def write(
     suffix                         what is in the file
     =============================  ====================================================================================
     ``.npz``                       ``data``, ``mask`` (True where filled), ``sigma`` (standard deviation of what was
-                                   filled in photons, NaN where there is none), ``provenance`` (JSON text)
+                                   filled in photons, NaN where there is none), ``free`` (True where phase retrieval
+                                   should leave a voxel free), ``provenance`` (JSON text)
     ``.npy``                       the filled data alone
     ``.cxi .h5 .hdf5 .nxs``        CXI and NeXus: ``/entry_1/data_1/data``, ``filled`` (1 where filled) and ``sigma``;
-                                   ``/entry_1/instrument_1/detector_1/mask``, the voxels that phase retrieval should
-                                   leave free: none.  PyNX opens it as it is.
+                                   ``/entry_1/instrument_1/detector_1/mask``, 1 where phase retrieval should leave a
+                                   voxel free.  PyNX opens it as it is.
     =============================  ====================================================================================
 
     Parameters
     ----------
     data, mask, sigma : arrays of one shape; without ``sigma`` it is written as NaN.
-    provenance : what was done (scan, method, network …), plain values.
+    free : True where phase retrieval should leave a voxel free; nowhere by default.
+    provenance : what was done (scan, method, network …), plain values.  With ``noise`` true the filled voxels are
+        random counts, which is then told beside them, too.
     force : overwrite ``path`` if it exists.
     like : the scan's file; if it is CXI, energy, distance and pixel size are carried over.
 
@@ -103,8 +107,9 @@ def write(
     """
     path = Path(path)
     check_output(path, force=force)
-    if data.shape != mask.shape or (sigma is not None and sigma.shape != data.shape):
-        raise ValueError("data, mask and sigma must have the same shape")
+    if any(array is not None and array.shape != data.shape for array in (mask, sigma, free)):
+        raise ValueError("data, mask, sigma and free must have the same shape")
+    free = np.zeros(data.shape, bool) if free is None else np.ascontiguousarray(free, dtype=bool)
     mask = np.ascontiguousarray(mask, dtype=bool)
     if sigma is None:
         sigma = np.full(data.shape, np.nan, np.float32)
@@ -114,14 +119,14 @@ def write(
         with storage.replacing(path) as temporary:
             if path.suffix.lower() == ".npz":
                 text = np.array(json.dumps(told))
-                np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, provenance=text)
+                np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, free=free, provenance=text)
             elif path.suffix.lower() == ".npy":
                 np.save(temporary, data)
             else:
                 # In memory first: HDF5 that meets a full disk cannot be closed any more, and ends the program.
                 content = io.BytesIO()
                 with h5py.File(content, "w") as file:
-                    _cxi(file, data, mask, sigma, told)
+                    _cxi(file, data, mask, sigma, free, told)
                     _carry(file, like)
                 temporary.write_bytes(content.getbuffer())
     except OSError as error:
@@ -129,7 +134,14 @@ def write(
         raise BraggfillError(line) from error
 
 
-def _cxi(file: h5py.File, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray, told: Mapping[str, Any]) -> None:
+def _cxi(
+    file: h5py.File,
+    data: np.ndarray,
+    mask: np.ndarray,
+    sigma: np.ndarray,
+    free: np.ndarray,
+    told: Mapping[str, Any],
+) -> None:
     def group(place: str, kind: str) -> h5py.Group:
         made = file.require_group(place)
         made.attrs["NX_class"] = kind
@@ -148,8 +160,9 @@ def _cxi(file: h5py.File, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray,
     file["entry_1/start_time"] = told["date"]
     group("entry_1/instrument_1", "NXinstrument")
     group(DETECTOR, "NXdetector")
-    dataset(f"{DETECTOR}/data", data, "intensity in photons, filled where data_1/filled is 1")
-    dataset(f"{DETECTOR}/mask", np.zeros(data.shape, np.int8), "what phase retrieval leaves free, 1 = masked: nothing")
+    filled = "filled with random counts, for looks only," if told.get("noise") else "filled"
+    dataset(f"{DETECTOR}/data", data, f"intensity in photons, {filled} where data_1/filled is 1")
+    dataset(f"{DETECTOR}/mask", free.astype(np.int8), "1 where phase retrieval leaves a voxel free (masked)")
     shown = group("entry_1/data_1", "NXdata")
     shown.attrs["signal"] = "data"
     shown["data"] = h5py.SoftLink(f"/{DETECTOR}/data")

@@ -1,0 +1,215 @@
+"""``braggfill inpaint``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braggfill.cli import networks, talk
+from braggfill.cli.texts import INPAINT
+from braggfill.errors import BraggfillError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch.nn import Module
+
+METHODS = ("braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
+WITH_NETWORK = ("braggfill", "paper")
+
+
+def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "inpaint",
+        epilog=INPAINT,
+        description="Fill the missing voxels of a scan. Measured voxels come back exactly as they went in.",
+        parents=parents,
+        formatter_class=plain,
+    )
+    add = parser.add_argument
+    add("-o", "--out", metavar="OUT", required=True, help="the file to write, see below")
+    add("--force", action="store_true", help="overwrite OUT if it exists")
+    add(
+        "--method",
+        choices=METHODS,
+        default="braggfill",
+        metavar="METHOD",
+        help=f"a network (braggfill, the default, or paper) or an interpolation ({', '.join(METHODS[2:])})",
+    )
+    add("--network", metavar="FILE", help="the trained network, a .safetensors file, see below")
+    add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
+    add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
+    add(
+        "--free",
+        choices=("none", "filled"),
+        default="none",
+        help="what the mask for phase retrieval leaves free: nothing (default), or all that was filled",
+    )
+    add("--noise", action="store_true", help="draw counts from what was filled: for looks only, and marked in OUT")
+    add("--seed", type=int, default=0, metavar="N", help="of random numbers (--noise, --finetune); default 0")
+    learn = parser.add_argument_group("fine-tuning, on the scan itself")
+    learn.add_argument(
+        "--finetune",
+        nargs="?",
+        const=3,
+        type=int,
+        metavar="EPOCHS",
+        help="train the network on the scan for EPOCHS (default 3) before filling; kept only if it helps",
+    )
+    learn.add_argument("--portions", type=int, metavar="N", help="portions of the scan to train on (default 6400)")
+    learn.add_argument(
+        "--save-network", metavar="FILE", help="keep the fine-tuned network for the particle's other scans"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Fill the scan; returns the exit status."""
+    from braggfill import scans
+
+    say, detail = talk.remarks(options)
+    _check(options)
+    uses_network = options.method in WITH_NETWORK
+    file = networks.choose(options.network, options.method, say) if uses_network else None
+    scan = scans.load(options.scan)
+    missing = talk.missing(options, scan)
+    if missing is None:
+        raise BraggfillError(
+            f"{scan.where}: nothing says what is missing: its file holds no mask and every voxel may be a count; "
+            "name a mask with --mask, or the detector with --detector"
+        )
+    mask = missing.array
+    say(f"scan {scan.where}, {talk.size(scan)}; missing {mask.mean():.2%}: {missing.where}")
+    scans.check(scan.array, mask, scan.where, missing.where)
+    if mask.mean() > 0.5:
+        say("warning: more than half is missing; is the mask inverted? (--invert-mask)")
+
+    # The network is loaded only now: everything above is told without waiting for it.
+    from braggfill import filling
+
+    network: Path | Module | None = file
+    told: dict[str, Any] = {} if file is None else networks.provenance(file)
+    for name in ("network", "network_sha256") if told else ():
+        detail(f"{name} {told[name]}")
+    if file is not None and options.finetune is not None:
+        network, report = _finetune(options, file, scan.array, mask, say)
+        told["finetuned"] = report
+    start = time.perf_counter()
+    filled = filling.fill(
+        scan.array,
+        mask,
+        method=options.method,
+        network=network,
+        device=options.device,
+        progress=talk.shows_progress(options),
+        most_missing=True,
+    )
+    seconds = time.perf_counter() - start
+    detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
+    data = filled.data
+    if options.noise:
+        data = _noisy(data, filled.mask, options.seed)
+        say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
+    provenance = {
+        "scan": talk.name(scan.where),
+        "mask": "; ".join(talk.name(part) for part in missing.where.split("; ")),
+        "mask_inverted": options.invert_mask,
+        "method": options.method,
+        **told,
+        "noise": options.noise,
+        **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
+        "free": options.free,
+        "filled_voxels": int(mask.sum()),
+        "seconds": round(seconds, 2),
+    }
+    scans.write(
+        options.out,
+        data,
+        filled.mask,
+        filled.sigma,
+        free=filled.mask if options.free == "filled" else None,
+        provenance=provenance,
+        force=options.force,
+        like=options.scan,
+    )
+    options.written = True
+    if options.preview:
+        from braggfill import preview
+
+        preview.save(options.preview, scan.array, data, filled.mask, filled.sigma)
+        detail(f"preview {options.preview}")
+    say(f"filled {provenance['filled_voxels']} voxels in {seconds:.1f} s: {options.out}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """What can be told before anything is read."""
+    from braggfill import scans
+
+    inputs = tuple(filter(None, (options.scan, options.mask, options.network)))
+    scans.check_output(options.out, force=options.force, inputs=inputs)
+    if options.preview:
+        from braggfill import preview
+
+        preview.check(options.preview, force=options.force)
+    if options.seed < 0:
+        raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
+    if options.finetune is None:
+        for name in ("portions", "save_network"):
+            if getattr(options, name) is not None:
+                option = name.replace("_", "-")
+                raise BraggfillError(f"--{option}: goes with --finetune only; add it, or leave this out")
+    elif options.method not in WITH_NETWORK:
+        raise BraggfillError(f"--finetune: --method {options.method} has no network to train; leave one of them out")
+    if options.save_network:
+        if Path(options.save_network).suffix != ".safetensors":
+            raise BraggfillError(f"{options.save_network}: a network is a .safetensors file; give it that suffix")
+        scans.check_place(options.save_network, force=options.force)
+    written = [Path(p).absolute() for p in (options.out, options.preview, options.save_network) if p]
+    if len(set(written)) < len(written):
+        raise BraggfillError(f"{written[-1].name}: two outputs have this name; give each its own")
+
+
+def _finetune(
+    options: argparse.Namespace, file: Path, intensity: np.ndarray, mask: np.ndarray, say: Any
+) -> tuple[Module, dict[str, Any]]:
+    """The network, fine-tuned if that helps, and what was found."""
+    from braggfill import finetune, networks
+
+    network, report = finetune.finetune(
+        finetune.load(file, options.device),
+        intensity,
+        mask,
+        epochs=options.finetune,
+        portions=options.portions or finetune.PORTIONS,
+        seed=options.seed,
+        progress=talk.shows_progress(options),
+    )
+    fewer = "" if report.portions == report.wanted else f" (the scan has no more; {report.wanted} were asked for)"
+    say(f"fine-tuned on {report.portions} portions{fewer}, {report.epochs} epochs, in {report.seconds:.0f} s")
+    say(
+        f"PCC over artificial gaps in {report.held} cells set apart: linear {report.linear:.4f}, network "
+        f"{report.before:.4f}, fine-tuned {report.after:.4f} (gain {report.after - report.before:+.4f}, 95 % interval "
+        f"{report.gain_low:+.4f} to {report.gain_high:+.4f}): "
+        f"{'kept' if report.kept else 'no sure help, the network stays as it was'}"
+    )
+    if options.save_network and report.kept:
+        card = {k: v for k, v in network.card.items() if k not in ("format", "network", "options")}
+        networks.save(options.save_network, network, {**card, "finetuned_from": file.name})
+        say(f"fine-tuned network: {options.save_network}")
+    elif options.save_network:
+        say(f"warning: {options.save_network} is not written, because fine-tuning did not help")
+    return network, report.asdict()
+
+
+def _noisy(data: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
+    """Filled voxels as Poisson counts of the expectation that was predicted."""
+    import numpy as np
+
+    from braggfill import seeds
+
+    noisy = data.copy()
+    noisy[mask] = seeds.generator(seed, "inpaint/noise").poisson(np.minimum(data[mask], 1e15))
+    return noisy

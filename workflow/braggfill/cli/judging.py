@@ -1,0 +1,147 @@
+"""``braggfill info`` and ``braggfill compare``: what a scan holds, and how far its filling can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from braggfill.cli import networks, talk
+from braggfill.cli.filling import METHODS, WITH_NETWORK
+from braggfill.cli.texts import COMPARE, INFO
+from braggfill.errors import BraggfillError
+
+
+def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
+    """Add the commands to the parser's."""
+    common: dict[str, Any] = {"parents": parents, "formatter_class": plain}
+    told = "Print what a scan holds, what is missing in it, and what filling it takes."
+    info = commands.add_parser("info", epilog=INFO, description=told, **common)
+    info.add_argument("--network", metavar="FILE", help="the network to time (default as of inpaint)")
+    info.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
+    info.set_defaults(run=_info)
+
+    told = "Put artificial gaps into a scan's own good region, fill them by each method, and tell how well that went."
+    compare = commands.add_parser("compare", epilog=COMPARE, description=told, **common)
+    add = compare.add_argument
+    add("-o", "--out", metavar="CSV", help="also write the table to this .csv file")
+    add("--figure", metavar="PNG", help="also draw it")
+    add("--force", action="store_true", help="overwrite CSV and PNG if they exist")
+    add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
+    add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
+    add("--portions", type=int, default=200, metavar="N", help="portions to look at (default 200)")
+    add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
+    add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
+    add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
+    add("--seed", type=int, default=0, metavar="N", help="of the places of the gaps; default 0")
+    compare.set_defaults(run=_compare)
+
+
+def _info(options: argparse.Namespace) -> int:
+    from braggfill import scans
+    from braggfill.describe import describe, effort
+
+    scan = scans.load(options.scan)
+    missing = talk.missing(options, scan)
+    lines = [("scan", scan.where)]
+    if missing is not None:
+        lines += [("mask", part) for part in missing.where.split("; ")]
+    lines += describe(scan.array, None if missing is None else missing.array)
+    if missing is not None and missing.array.any() and not missing.array.all():
+        try:
+            file = networks.choose(options.network, "braggfill", _nothing)
+        except BraggfillError as error:
+            if options.network:
+                raise
+            lines.append(("plan", str(error)))
+        else:
+            lines += effort(scan.array, missing.array, file, options.device)
+    for what, value in lines:
+        print(f"{what:<9} {value}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from braggfill import scans
+
+    say, detail = talk.remarks(options)
+    _check(options)
+    scan = scans.load(options.scan)
+    missing = talk.missing(options, scan)
+    mask = np.zeros(scan.array.shape, bool) if missing is None else missing.array
+    said = "nothing is missing" if missing is None else f"missing {mask.mean():.2%}: {missing.where}"
+    say(f"scan {scan.where}, {talk.size(scan)}; {said}")
+    if mask.any():
+        scans.check(scan.array, mask, scan.where, missing.where)
+    methods = _methods(options, say)
+    from braggfill import compare
+
+    rows = compare.compare(
+        scan.array,
+        mask,
+        methods,
+        widths=options.width or compare.WIDTHS,
+        axis=options.axis,
+        portions=options.portions,
+        seed=options.seed,
+        progress=talk.shows_progress(options),
+    )
+    found = max(row.portions for row in rows)
+    if found < options.portions:
+        say(
+            f"only {found} portions near the peak are wholly measured and hold light; {options.portions} were asked for"
+        )
+    print(compare.table(rows))
+    if options.out:
+        compare.write(options.out, rows)
+        options.written = True
+        detail(f"table {options.out}")
+    if options.figure:
+        compare.draw(options.figure, rows, talk.name(scan.where))
+        options.written = True
+        detail(f"figure {options.figure}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from braggfill import preview, scans
+
+    if options.portions < 1 or options.seed < 0:
+        raise BraggfillError("--portions, --seed: give at least one portion, and a seed that is not negative")
+    if options.out:
+        if Path(options.out).suffix.lower() != ".csv":
+            raise BraggfillError(f"{options.out}: the table is a .csv file; give it that suffix")
+        scans.check_place(options.out, force=options.force)
+    if options.figure:
+        preview.check(options.figure, force=options.force)
+
+
+def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
+    """A function for each method that is asked for; by default all that there are networks for."""
+    from braggfill import filling, finetune
+
+    fills: dict[str, Any] = {}
+    for method in options.method or [name for name in METHODS if name in filling.METHODS]:
+        network = None
+        if method in WITH_NETWORK:
+            named = options.network if options.method or method == "braggfill" else None
+            try:
+                network = finetune.load(networks.choose(named, method, say), options.device)
+            except BraggfillError as error:
+                if options.method or named:
+                    raise
+                say(f"without {method}: {error}")
+                continue
+
+        def fill(intensity: Any, mask: Any, method: str = method, network: Any = network) -> Any:
+            return filling.fill(intensity, mask, method=method, network=network, most_missing=True).data
+
+        fills[method] = fill
+    return fills
+
+
+def _nothing(line: str) -> None:
+    pass

@@ -1,0 +1,59 @@
+"""Which network a command uses, and what its file says of itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from braggfill.cli.texts import NETWORK
+from braggfill.errors import BraggfillError
+
+
+def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path:
+    """The network's file: named, in the environment, shipped, or trained here; says which it took.
+
+    Raises
+    ------
+    BraggfillError : the file that is named is not there, or there is none at all.
+    """
+    if named:
+        return _existing(named, "--network")
+    if method == "braggfill" and os.environ.get(NETWORK):
+        network = _existing(os.environ[NETWORK], NETWORK)
+        say(f"network {network} (from {NETWORK})")
+        return network
+    shipped = Path(__file__).parents[1] / "weights" / f"{method}.safetensors"
+    if shipped.is_file():
+        return shipped
+    results = Path("results")
+    trained = [*results.glob("*/train/model.safetensors"), *results.glob("*/train/*/model.safetensors")]
+    if trained and method == "braggfill":
+        network = max(trained, key=lambda file: file.stat().st_mtime)
+        say(f"network {network} (the newest under ./results)")
+        return network
+    if method != "braggfill":
+        raise BraggfillError(f"no network: none for --method {method} came with braggfill; name one with --network")
+    raise BraggfillError(
+        "no network: none came with braggfill and none was trained under ./results; "
+        "train one with 'make run', name one with --network, or use --method linear"
+    )
+
+
+def provenance(path: Path) -> dict[str, Any]:
+    """Name, sha256 and card of a network's file."""
+    import hashlib
+
+    from braggfill import networks
+
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"network": path.name, "network_sha256": digest, "network_card": networks.card(path)}
+
+
+def _existing(name: str, given_by: str) -> Path:
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise BraggfillError(f"{path}: no such network file (given by {given_by}); check the path")
+    return path

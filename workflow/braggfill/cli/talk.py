@@ -1,0 +1,74 @@
+"""What the commands share: options about the scan and what is missing, and how much is said."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from braggfill.scans import Loaded, Missing
+
+Say = Callable[[str], None]
+
+
+def scan_options() -> argparse.ArgumentParser:
+    """The options of every command that reads a scan."""
+    parser = argparse.ArgumentParser(add_help=False)
+    add = parser.add_argument
+    add("scan", metavar="SCAN", help="the scan, see below")
+    add("--mask", metavar="MASK", help="what is missing, see below")
+    add("--invert-mask", action="store_true", help="the mask file is zero where a voxel is missing")
+    add("--detector", metavar="NAME", help="take the gaps of this detector, see below")
+    add("--roi", metavar="ROW,COL", help="where on the detector the scan lies, see below")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no remarks; errors only")
+    much.add_argument("-v", "--verbose", action="store_true", help="say more")
+    add("--debug", action="store_true", help="show the traceback of an unexpected error")
+    return parser
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    print(f"braggfill: {line}", file=sys.stderr, flush=True)
+
+
+def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
+    """What to say remarks with, and details: silent as the options have it."""
+    return (_nothing if options.quiet else say), (say if options.verbose else _nothing)
+
+
+def shows_progress(options: argparse.Namespace) -> bool:
+    """Whether progress bars are shown."""
+    return not options.quiet
+
+
+def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
+    """What is missing in the scan, by all the options that tell."""
+    from braggfill import scans
+
+    return scans.missing(
+        options.scan,
+        scan.array,
+        mask=options.mask,
+        detector=options.detector,
+        roi=options.roi,
+        invert=options.invert_mask,
+    )
+
+
+def name(where: str) -> str:
+    """Where an array came from, without the folder: results are shared, and folders are nobody's business."""
+    path, separator, inside = where.partition("::")
+    return f"{Path(path).name}{separator}{inside}"
+
+
+def size(scan: Loaded) -> str:
+    """Shape and type of a scan."""
+    return f"{' × '.join(map(str, scan.array.shape))} {scan.array.dtype}"
+
+
+def _nothing(line: str) -> None:
+    pass

@@ -1,0 +1,92 @@
+"""What ``--help`` says beside the options."""
+
+from __future__ import annotations
+
+NETWORK = "BRAGGFILL_NETWORK"
+
+TOP = """\
+Fills the gaps that detectors leave in 3D Bragg coherent diffraction patterns,
+so that phase retrieval gives the true strain.
+
+commands:
+  braggfill inpaint SCAN --mask MASK -o OUT    fill a scan
+  braggfill info SCAN [--mask MASK]            size, counts, what is missing, oversampling
+  braggfill compare SCAN [--mask MASK]         how far each method can be trusted on it
+  braggfill bundle RUN                         pack a run of the workflow to share it
+  braggfill verify BUNDLE                      is it whole, and what would run again here
+  braggfill unpack BUNDLE FOLDER               go on with it in another folder
+
+'braggfill inpaint --help' has file formats and examples.
+
+exit status: 0 done; 1 a fault of braggfill; 2 something to put right, told in
+one line; 3 (verify alone) whole, but stages would run again; 130 interrupted."""
+
+FILES = """\
+files:
+  SCAN is a 3D array of photon counts (axes: rocking angle, detector vertical,
+  detector horizontal), MASK an array of the same shape, or one frame for all,
+  that is not zero where the detector saw nothing.
+
+    scan.npz  scan.npz::name     the array of that name, else 'data' (of a mask
+                                 'mask'), else the first
+    scan.npy
+    scan.h5::/path/in/file       HDF5, NeXus, CXI; without a path CXI's or
+                                 NeXus' default, else the largest 3D dataset
+    stack.tif  folder/  "folder/*.tif"
+
+what is missing:
+  With --mask what MASK says, and nothing else. Without it everything that is
+  known: the gaps of --detector, the mask in the scan's own file, and voxels that
+  cannot be counts (not finite, negative, the largest integer of their type, as
+  Eiger files mark gaps). What was taken is told.
+
+  --detector: maxipix, merlin, eiger2m, eiger1m, eiger4m, eiger9m, eiger2_4m,
+  pilatus1m, lambda750k … (pyFAI's names; pip install 'braggfill[detectors]').
+  --roi says where the scan lies on it, counted from 0 as in Python: ROW,COLUMN is
+  the detector's pixel that is the scan's pixel (0, 0); ROW:ROW,COLUMN:COLUMN also
+  checks the size. Whole frames need none."""
+
+INPAINT = f"""\
+{FILES}
+
+output:
+  OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
+  there is none; free), .npy (data alone), or .cxi, .h5 (opens in PyNX as it is;
+  /entry_1/data_1 holds data, filled and sigma, detector_1/mask what phase
+  retrieval leaves free). Measured voxels are unchanged.
+
+network:
+  --network, else the file that {NETWORK} names, else the one that came
+  with braggfill, else the newest that a run trained under ./results. The
+  interpolations (--method linear, cubic, nearest …) need none.
+
+examples:
+  braggfill inpaint scan.npz --mask mask.npy -o filled.npz --preview filled.png
+  braggfill inpaint S11.cxi -o S11_filled.cxi
+  braggfill inpaint scan.h5::/1.1/measurement/mpx1x4 --detector maxipix -o filled.cxi
+  braggfill inpaint scan.npz --detector eiger1m --roi 400:656,300:556 -o filled.cxi
+  braggfill inpaint frames/ --mask gaps.tif -o filled.npz --method linear
+  braggfill inpaint scan.npz -o filled.cxi --finetune 3 --save-network particle.safetensors
+  braggfill inpaint next.npz -o next.cxi --network particle.safetensors"""
+
+INFO = f"""\
+{FILES}
+
+examples:
+  braggfill info scan.h5::/1.1/measurement/mpx1x4
+  braggfill info scan.npz --mask mask.npy
+  braggfill info scan.npz --detector maxipix --roi 140,98"""
+
+COMPARE = f"""\
+Gaps of each width are laid across the neighbourhood of the peak (128 voxels along
+each axis), never over what is missing, and filled by each method as a real gap is.
+The table has the mean correlation (PCC) with what was measured there, over
+portions of 32 voxels along each axis, its 95 % interval, and the noise ceiling:
+what a perfect prediction could reach against counts with their noise.
+
+{FILES}
+
+examples:
+  braggfill compare scan.npz --mask mask.npy
+  braggfill compare scan.npz --detector maxipix --width 6 --axis 1
+  braggfill compare S11.cxi --method braggfill --method linear -o pcc.csv --figure pcc.png"""

@@ -1,0 +1,108 @@
+"""Which voxels of a scan are missing: by a mask's file, or by everything that scan and detector tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from braggfill.errors import BraggfillError
+from braggfill.scans.reading import Loaded, load_mask, own_mask
+
+
+class Marked(NamedTuple):
+    """Voxels that cannot be counts."""
+
+    array: np.ndarray
+    """Boolean, the scan's shape."""
+    kinds: dict[str, int]
+    """How many of which kind; kinds without any are left out."""
+
+
+class Missing(NamedTuple):
+    """What is missing in a scan, and who says so."""
+
+    array: np.ndarray
+    """Boolean, the scan's shape, True = missing."""
+    where: str
+    """In words, for the user: file, detector and place, or kind of voxel."""
+
+
+def marked(intensity: np.ndarray) -> Marked:
+    """Voxels that are not finite, negative, or hold the largest integer of their type (16 bits or more), by which Eiger
+    files mark gaps."""
+    kind, size = intensity.dtype.kind, intensity.dtype.itemsize
+    found = np.zeros(intensity.shape, bool)
+    kinds = {}
+
+    def add(name: str, bad: np.ndarray) -> None:
+        nonlocal found
+        if number := int(np.count_nonzero(bad)):
+            kinds[name] = number
+            found = found | bad
+
+    if kind == "f":
+        add("not finite", ~np.isfinite(intensity))
+    if kind in "if":
+        with np.errstate(invalid="ignore"):
+            add("negative", (intensity < 0) & ~found)
+    if kind in "iu" and size >= (2 if kind == "u" else 4):
+        largest = np.iinfo(intensity.dtype).max
+        add(f"of {largest}, the largest integer of its type", intensity == largest)
+    return Marked(found, kinds)
+
+
+def missing(
+    spec: str | Path,
+    intensity: np.ndarray,
+    *,
+    mask: str | None = None,
+    detector: str | None = None,
+    roi: str | None = None,
+    invert: bool = False,
+) -> Missing | None:
+    """What is missing in a scan; None if nothing says that anything is.
+
+    A ``mask`` that is named is all that counts.  Without one, everything that is known is joined: the ``detector``'s
+    gaps at ``roi`` (:func:`braggfill.detectors.placed`), the mask that the scan's own file holds, and the voxels that
+    cannot be counts (:func:`marked`).
+
+    Parameters
+    ----------
+    spec : the scan's file, see :mod:`braggfill.scans`; ``intensity`` is what was read from it.
+    invert : the file of the mask, or the scan's own, is zero where a voxel is missing.
+
+    Raises
+    ------
+    BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.detectors.placed`; both a mask and a
+        detector are named; a region without a detector.
+    """
+    if roi and not detector:
+        raise BraggfillError("--roi: tells where on the detector the scan lies; name the detector with --detector")
+    if mask and detector:
+        raise BraggfillError("--mask and --detector: give one of them; a mask that is named is all that counts")
+    if mask:
+        return Missing(*load_mask(mask, intensity.shape, invert=invert))
+    array = np.zeros(intensity.shape, bool)
+    told = []
+    if detector:
+        from braggfill import detectors
+
+        gaps, where = detectors.placed(detector, intensity.shape, roi)
+        array |= gaps
+        told.append(f"detector {where}")
+    own: Loaded | None = own_mask(spec, intensity.shape)
+    if own is not None:
+        given = ~own.array if invert else own.array
+        array |= given
+        told.append(f"{own.where} (the scan's own)")
+    elif invert:
+        raise BraggfillError("--invert-mask: there is no mask to invert; name one with --mask")
+    extra = marked(intensity)
+    more = {name: number for name, number in extra.kinds.items() if (extra.array & ~array).any()}
+    array |= extra.array
+    told += [f"{number} voxels {name}" for name, number in more.items()]
+    if not told:
+        return None
+    return Missing(array, "; ".join(told))
