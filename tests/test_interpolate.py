@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+WEIGHTS = ("linear", "cubic", "nearest")
+"""Those whose result is a weighted sum along lines: nothing along an axis that the mask does not change on enters."""
+
 
 def plane(shape, axis, start, width):
     mask = np.zeros(shape, bool)
@@ -116,6 +119,8 @@ def test_a_batch_is_its_members_and_a_constant_axis_changes_nothing(method):
     whole = interpolate(counts, mask, method)
     for i in np.ndindex(2, 4):
         np.testing.assert_allclose(interpolate(counts[i], mask, method), whole[i], rtol=1e-12)
+        if method not in WEIGHTS:
+            continue
         frames = np.stack([interpolate(frame, mask[0], method) for frame in counts[i]])
         np.testing.assert_allclose(frames, whole[i], rtol=1e-12)
 
@@ -134,7 +139,7 @@ def test_turning_the_array_turns_the_result(method):
 def test_at_the_border_the_measured_edge_is_copied():
     counts = np.random.default_rng(1).poisson(40, (5, 9))
     mask = plane(counts.shape, 1, 0, 3)
-    for method in METHODS:
+    for method in WEIGHTS:
         filled = interpolate(counts, mask, method)
         np.testing.assert_allclose(filled[:, :3], np.repeat(counts[:, 3:4], 3, axis=1), rtol=1e-12)
 

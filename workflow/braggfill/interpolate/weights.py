@@ -1,97 +1,16 @@
-r"""Classical interpolation of the log intensity across a gap, in any number of dimensions.
-
-What is filled depends linearly on the measured values of :math:`y = \log(1 + I)`, with weights that follow from the
-mask alone.  The weights are therefore worked out once a mask and applied to any number of arrays; axes along which
-the mask does not change (the rocking axis of a detector gap) are never looked at.
-"""
+"""Weights of the interpolations that follow from the mask alone: nearest voxel, and along the axes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import scipy.ndimage
 import scipy.sparse
 
-from braggfill.errors import BraggfillError
-
-Method = Literal["linear", "cubic", "nearest"]
-METHODS: tuple[str, ...] = get_args(Method)
-MOST = 80.0
-"""Greatest log(1 + I) that a filled voxel may take: a cubic across a wide gap may run away, but stays a number."""
-
-
-def interpolate(intensity: np.ndarray, mask: np.ndarray, method: Method = "linear") -> np.ndarray:
-    r"""Fill the missing voxels from the measured ones around them.
-
-    Along every axis, the run of missing voxels through a voxel lies between measured ones at positions :math:`l < r`.
-
-    - ``linear``: :math:`y(x) = \frac{r - x}{r - l}\, y_l + \frac{x - l}{r - l}\, y_r` with :math:`y = \log(1 + I)`;
-    - ``cubic``: the cubic through the two measured voxels on each side, linear where a side has only one;
-      clipped at zero photons;
-    - ``nearest``: the value of the nearest measured voxel (Euclidean), unchanged.
-
-    The results of the axes are averaged with weights 1 / (length of the run), so that across a plane the result is
-    the one-dimensional one.  A voxel none of whose runs is bounded on both sides (the centre of a cross) is filled in
-    a later pass, from what was filled before; where no run is bounded (a gap at the border), the measured end of the
-    run is copied, the nearer axis weighing more.  This is the "standard interpolation" of the paper's Figs 3 and 4 and
-    of supplement S4.
-
-    Parameters
-    ----------
-    intensity : photons, shape ``(*batch, *mask.shape)``; never negative, finite where measured.
-    mask : boolean, True where missing.  With fewer axes than ``intensity`` it holds for every array of the batch.
-    method : ``"linear"``, ``"cubic"`` or ``"nearest"``.
-
-    Returns
-    -------
-    Photons, same shape; single precision for single-precision input, else double.  Measured voxels are unchanged.
-
-    Raises
-    ------
-    BraggfillError : the shapes do not match, everything is missing, or a measured voxel beside the gap is negative
-        or not a number.
-
-    Example
-    -------
-    >>> line = np.expm1(np.linspace(0.0, 4.0, 5))
-    >>> gap = np.array([False, False, True, False, False])
-    >>> bool(np.isclose(interpolate(np.where(gap, 0, line), gap)[2], line[2]))
-    True
-    """
-    intensity = np.asarray(intensity)
-    mask = np.asarray(mask, dtype=bool)
-    batch = intensity.shape[: intensity.ndim - mask.ndim]
-    if mask.ndim > intensity.ndim or intensity.shape[len(batch) :] != mask.shape:
-        raise BraggfillError(f"mask: its shape {mask.shape} does not fit the intensity's {intensity.shape}; use equal")
-    filled = np.array(intensity, dtype=np.float32 if intensity.dtype in (np.float16, np.float32) else np.float64)
-    if not mask.any():
-        return filled
-    plan = _plan(mask, method)
-    # Voxels of the reduced grid first, everything that shares its weights last.
-    constant = [len(batch) + axis for axis in plan.constant]
-    varying = [axis for axis in range(len(batch), filled.ndim) if axis not in constant]
-    view = filled.transpose(*varying, *range(len(batch)), *constant)
-    where = np.unravel_index(plan.used, plan.shape)
-    values = view[where].astype(np.float64, copy=False).reshape(len(plan.used), -1)
-    measured = values[: plan.sources]
-    if not (measured >= 0).all() or not np.isfinite(measured).all():
-        raise BraggfillError("intensity: negative or not a number beside the gap; add such voxels to the mask")
-    copies = method == "nearest"
-    if not copies:
-        values[: plan.sources] = np.log1p(measured)
-    for targets, weights in plan.passes:
-        values[targets] = np.clip(weights @ values, 0.0, None if copies else MOST)
-    found = values[plan.sources :]
-    found = found if copies else np.expm1(found)
-    targets = tuple(index[plan.sources :] for index in where)
-    view[targets] = found.reshape(len(plan.used) - plan.sources, *view.shape[len(varying) :])
-    return filled
-
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Weights that fill a mask: everything that does not depend on the intensity."""
 
     constant: tuple[int, ...]
@@ -106,11 +25,8 @@ class _Plan:
     """For each pass the rows of ``used`` that it fills, and their weights over ``used``."""
 
 
-def _plan(mask: np.ndarray, method: str) -> _Plan:
-    if method not in METHODS:
-        raise BraggfillError(f"method: {method!r} is not an interpolation; use one of {', '.join(METHODS)}")
-    if mask.all():
-        raise BraggfillError("mask: everything is missing, there is nothing to interpolate from; check the mask")
+def plan(mask: np.ndarray, method: str) -> Plan:
+    """The weights of ``linear``, ``cubic`` or ``nearest`` for a mask of which some is missing and not all."""
     constant = tuple(axis for axis in range(mask.ndim) if (mask == mask.take([0], axis)).all())
     reduced = mask[tuple(0 if axis in constant else slice(None) for axis in range(mask.ndim))]
     steps = _nearest(reduced) if method == "nearest" else _passes(reduced, cubic=method == "cubic")
@@ -124,7 +40,7 @@ def _plan(mask: np.ndarray, method: str) -> _Plan:
     for aim, rows, cols, weights in steps:
         matrix = scipy.sparse.coo_array((weights, (rows, place[cols])), shape=(len(aim), len(used)))
         passes.append((place[aim], matrix.tocsr()))
-    return _Plan(constant, reduced.shape, used, len(sources), passes)
+    return Plan(constant, reduced.shape, used, len(sources), passes)
 
 
 _Step = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -145,29 +61,41 @@ def _passes(mask: np.ndarray, *, cubic: bool) -> list[_Step]:
     steps = []
     while missing.any():
         todo = np.flatnonzero(missing)
-        runs = [_ends(missing, axis) for axis in range(missing.ndim)]
-        found = [np.stack([run.reshape(-1)[todo] for run in ends]) for ends in runs]
+        found = [_ends(missing, todo, axis) for axis in range(missing.ndim)]
         step = _between(missing.shape, todo, found, cubic) or _beside(missing.shape, todo, found)
         steps.append(step)
         missing.reshape(-1)[step[0]] = False
     return steps
 
 
-def _ends(missing: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Positions along ``axis`` of the known voxels around each one: second before, before, after, second after.
+def _ends(missing: np.ndarray, todo: np.ndarray, axis: int) -> np.ndarray:
+    """Positions along ``axis`` of the known voxels around each missing one, (4, n): second before, before, after,
+    second after; -1 before, and the length of the axis after, where there is none.
 
-    -1 before, and the length of the axis after, where there is none.
+    Parameters
+    ----------
+    todo : flat indices of what is missing, sorted.
     """
     length = missing.shape[axis]
-    place = np.arange(length, dtype=np.int32).reshape([-1 if a == axis else 1 for a in range(missing.ndim)])
-    before = np.maximum.accumulate(np.where(missing, np.int32(-1), place), axis=axis)
-    after = np.flip(np.minimum.accumulate(np.flip(np.where(missing, np.int32(length), place), axis), axis=axis), axis)
-    # The second neighbour is the first one's first neighbour: look one voxel further out.
-    left = np.take_along_axis(before, np.clip(before - 1, 0, None), axis)
-    right = np.take_along_axis(after, np.clip(after + 1, None, length - 1), axis)
-    left = np.where(before >= 1, left, np.int32(-1))
-    right = np.where(after <= length - 2, right, np.int32(length))
-    return left, before, after, right
+    stride = int(np.prod(missing.shape[axis + 1 :], dtype=np.int64))
+    at = todo // stride % length
+    # Flat index (a, i, b) of the axis' own split becomes (a, b, i): each line is then a stretch of neighbours.
+    line = (todo // (stride * length)) * stride + todo % stride
+    order = np.lexsort((at, line))
+    at, line = at[order], line[order]
+    new = np.ones(len(todo), dtype=bool)
+    new[1:] = (line[1:] != line[:-1]) | (at[1:] != at[:-1] + 1)
+    starts = np.flatnonzero(new)
+    first, last, own = at[starts], at[np.append(starts[1:], len(todo)) - 1], line[starts]
+    before, after = first - 1, last + 1
+    left, right = np.maximum(before - 1, -1), np.minimum(after + 1, length)
+    # Where the second neighbour is missing itself, it is the first neighbour's run that it lies in.
+    touching = np.flatnonzero((own[1:] == own[:-1]) & (last[:-1] == first[1:] - 2))
+    left[touching + 1] = before[touching]
+    right[touching] = after[touching + 1]
+    ends = np.empty((4, len(todo)), dtype=np.int32)
+    ends[:, order] = np.stack([left, before, after, right])[:, np.cumsum(new) - 1]
+    return ends
 
 
 def _between(shape: tuple[int, ...], todo: np.ndarray, found: list[np.ndarray], cubic: bool) -> _Step | None:

@@ -1,0 +1,158 @@
+"""Fill the missing voxels of a whole pattern, of any size, by a network or by interpolation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braggfill import interrupts
+from braggfill.errors import BraggfillError
+from braggfill.filling.checking import check, exact_type
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+__all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "fill"]
+
+NETWORKS = ("braggfill", "paper")
+INTERPOLATIONS = ("linear", "cubic", "nearest", "idw", "biharmonic")
+METHODS = NETWORKS + INTERPOLATIONS
+BEYOND = 7.0
+"""How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A filled pattern, its arrays all of the pattern's shape."""
+
+    data: np.ndarray
+    """Photons: what was measured, bit for bit, and what was filled, finite and never negative."""
+    mask: np.ndarray
+    """True where filled."""
+    sigma: np.ndarray
+    """Standard deviation, photons, of what the detector would have counted; NaN where measured, and everywhere where
+    the method has no uncertainty. It is (1 + I) sinh(s), half the width of the 68 % interval of log(1 + counts)."""
+
+
+def fill(
+    intensity: np.ndarray,
+    mask: np.ndarray,
+    *,
+    method: str = "braggfill",
+    network: str | Path | Module | None = None,
+    device: str = "auto",
+    step: int = 16,
+    skip: int = 4,
+    batch: int = 32,
+    progress: bool = False,
+    most_missing: bool = False,
+) -> Filled:
+    """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
+
+    ``braggfill``, the default, predicts portions of 32 x 32 x 32 voxels that overlap over everything that is missing
+    and averages them in the logarithm, a portion's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
+    whose middle lies more than 8 voxels from anything measured are also filled coarse to fine, over copies of the
+    pattern binned by 2, 4 …, and both are averaged (:mod:`braggfill.filling.wide`).  ``paper`` slides the published
+    network along planes and crosses (:mod:`braggfill.filling.published`).  The others interpolate
+    (:func:`braggfill.interpolate.interpolate`) and state no uncertainty.
+
+    Parameters
+    ----------
+    intensity : photons, three axes (rocking angle, vertical, horizontal), integers or real numbers; not negative and
+        finite where measured. What lies in the gap is not looked at.
+    mask : True (or 1) where missing, same shape; or one detector frame, which then holds for all.
+    method : ``"braggfill"``, ``"paper"`` (networks), ``"linear"``, ``"cubic"``, ``"nearest"``, ``"biharmonic"``
+        (interpolation of the log intensity), ``"idw"`` (inverse distance weighting of the photons, as in PyNX).
+    network : a trained network's file, or one that :func:`braggfill.networks.load` has loaded; by default the one of
+        that name that comes with the package.
+    device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
+    step : voxels between neighbouring portions of ``braggfill``; less is slower and averages more.
+    skip : voxels skipped between neighbouring portions of ``paper``; 0 is the best that there is, and the slowest.
+    batch : portions a call; speed and memory only.
+    progress : show a progress bar.
+    most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
+        is usually inverted.
+
+    Returns
+    -------
+    Filled: ``data``, ``mask`` (what was filled) and ``sigma``. ``data`` has the input's type if that is a real number
+    of at least single precision; else float32, or float64 where that is needed to hold the counts exactly. Measured
+    voxels are what they were, bit for bit. ``sigma`` grows with the distance from what is measured: where the network
+    can only guess, it is as large as the pattern varies.
+
+    Raises
+    ------
+    BraggfillError : the arrays do not fit each other or are not of that kind, everything is missing, measured voxels
+        are negative or not finite, there is no network, the method or device is unknown, or the gap is none that a
+        ``paper`` network can fill.
+
+    Example
+    -------
+    >>> counts = np.random.default_rng(0).poisson(20.0, (40, 64, 64))
+    >>> gap = np.zeros((64, 64), bool)
+    >>> gap[:, 30:36] = True
+    >>> filled = fill(counts, gap, method="linear")
+    >>> bool((filled.data[:, ~gap] == counts[:, ~gap]).all())
+    True
+    """
+    intensity, mask = check(intensity, mask, most_missing=most_missing)
+    if method not in METHODS:
+        raise BraggfillError(f"method: {method!r} is unknown; use one of {', '.join(METHODS)}")
+    for name, number, least in (("step", step, 1), ("skip", skip, 0), ("batch", batch, 1)):
+        if isinstance(number, bool) or int(number) != number or number < least:
+            raise BraggfillError(f"{name}: {number!r} is no whole number of at least {least}")
+    model = _network(method, network, device) if method in NETWORKS else None
+    data = intensity.astype(exact_type(intensity, mask))
+    sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
+    if mask.any():
+        seen = intensity.astype(np.float32)
+        seen[mask] = 0
+        deviation = None
+        if model is None:
+            from braggfill.interpolate import interpolate
+
+            values = interpolate(seen, mask, method)[mask]
+        else:
+            logs = np.log1p(seen, out=seen)
+            limit = float(logs.max()) + BEYOND
+            if model.uncertain:
+                from braggfill.filling.wide import fill_wide
+
+                found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
+            else:
+                from braggfill.filling.published import fill_published
+
+                found, spread = fill_published(logs, mask, model, skip, batch, progress, limit), None
+            values = np.expm1(found)
+            if spread is not None and getattr(model, "card", {}).get("uncertainty", True):
+                deviation = (1 + values) * np.sinh(spread)
+        data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
+        if deviation is not None:
+            sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
+    return Filled(data, mask, sigma)
+
+
+def _network(method: str, network: str | Path | Module | None, device: str) -> Module:
+    """The network, loaded, on its device."""
+    with interrupts.held():
+        import torch
+
+        from braggfill import networks
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if device == "gpu" else device
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
+    if network is None:
+        network = networks.shipped(method)
+    model = networks.load(network, device) if isinstance(network, str | Path) else network.to(device).eval()
+    if model.name != method:
+        raise BraggfillError(f"network: it is a {model.name} network; use method {model.name}, or another network")
+    # Channels last: a third less time on a processor.
+    return model.to(memory_format=torch.channels_last_3d)
