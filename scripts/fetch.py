@@ -8,5 +8,5 @@ with job(snakemake):
     from braggfill import fetch
     from braggfill.settings.fetch import FetchSettings
 
-    settings = FetchSettings(**snakemake.params.settings)
-    fetch.fetch(settings, snakemake.wildcards.name, Path(snakemake.output[0]), code=snakemake.params.code)
+    settings, params = FetchSettings(**snakemake.params.settings), snakemake.params
+    fetch.fetch(settings, snakemake.wildcards.name, Path(snakemake.output[0]), code=params.code, told=params.found)

@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+from braggfill import fetch
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag
@@ -87,6 +88,22 @@ def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(project.folder, moved, symlinks=True)
     assert "Nothing to be done" in Project(moved, project.environment).snakemake("-n")
+
+
+def test_measured_data_that_lie_elsewhere_rerun_nothing(project, tmp_path):
+    """Not another copy of the same content, of another size even; nor none at all: what was fetched is there."""
+    fetched = sorted((project.folder / "results/test/fetch").glob("*.h5"))
+    assert fetched
+    for place in (tmp_path / "nothing", tmp_path / "others"):
+        place.mkdir()
+        if place.name == "others":
+            for path in fetched:
+                (place / fetch.DATA_SETS[path.stem].file).write_bytes(b"another file")
+        moved = Project(project.folder, {**project.environment, "BRAGGFILL_DATA": str(place)})
+        change = project.write("nowhere.yaml", "fetch: {folders: [nowhere]}\n")
+        assert not set(moved.planned()), place.name
+        # Other settings of fetch do rerun it: the check can fail.
+        assert "fetch" in moved.planned(configs=(change,))
 
 
 def test_the_workflow_is_lint_free(project):

@@ -246,3 +246,24 @@ def test_locate_changes_with_the_local_file_and_not_with_a_download(tmp_path, sm
     assert fetch.locate("small", settings(tmp_path, folders=(str(tmp_path / "there"),))) == found
     local(tmp_path / "there", counts=np.arange(1000), bad=SMALL["bad"])
     assert fetch.locate("small", settings(tmp_path, folders=(str(tmp_path / "there"),))) != found
+
+
+def test_locate_of_data_that_are_there_never_changes_and_of_data_left_out_does(tmp_path, small, source):
+    """What is there is held to its sha256; what was left out is looked for again when a file appears."""
+    one, out = settings(tmp_path), tmp_path / "out.h5"
+    source.answer = download.NotToBeHad("no network")
+    told = fetch.locate("small", one, out)
+    fetch.fetch(one, "small", out, told=told)
+    assert storage.left_out(out)
+    assert fetch.locate("small", one, out) == told
+    file = local(tmp_path / "here")
+    told = fetch.locate("small", one, out)
+    assert told != "public source"
+    fetch.fetch(one, "small", out, told=told)
+    assert fetch.locate("small", one, out) == told
+    local(tmp_path / "here", counts=np.arange(1000), bad=SMALL["bad"])
+    assert fetch.locate("small", one, out) == told
+    file.unlink()
+    assert fetch.locate("small", one, out) == told
+    out.unlink()
+    assert fetch.locate("small", one, out) == "public source"

@@ -17,6 +17,6 @@ rule fetch:
     params:
         settings=block("fetch"),
         code=code("fetch"),
-        found=lambda wildcards: _fetch.locate(wildcards.name, settings.fetch),
+        found=lambda wildcards: _fetch.locate(wildcards.name, settings.fetch, Path(f"{RUN}/fetch/{wildcards.name}.h5")),
     script:
         "../../scripts/fetch.py"

@@ -20,10 +20,12 @@ from braggfill.settings import root as settings_root
 
 LOCATE = """
 import json, sys
+from pathlib import Path
 from braggfill import fetch
 from braggfill.settings.fetch import FetchSettings
 names, settings = json.load(sys.stdin)
-print(json.dumps({name: fetch.locate(name, FetchSettings(**settings)) for name in names}))
+found = {out: fetch.locate(name, FetchSettings(**settings), Path(out)) for out, name in names.items()}
+print(json.dumps(found))
 """
 
 
@@ -100,7 +102,7 @@ def located(top: Path, jobs: Iterable[records.Job]) -> dict[str, str]:
         return {}
     done = subprocess.run(
         [sys.executable, "-c", LOCATE],
-        input=json.dumps([list(names.values()), settings or {}]),
+        input=json.dumps([names, settings or {}]),
         cwd=top,
         env={**os.environ, "PYTHONPATH": str(top.resolve() / "workflow")},
         capture_output=True,
@@ -109,8 +111,7 @@ def located(top: Path, jobs: Iterable[records.Job]) -> dict[str, str]:
     )
     if done.returncode:
         return {}
-    found = json.loads(done.stdout)
-    return {output: found[name] for output, name in names.items()}
+    return json.loads(done.stdout)
 
 
 def scripts_that_differ(bundle: files.Bundle, listed: Iterable[str], top: Path) -> set[str]:

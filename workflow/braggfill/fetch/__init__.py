@@ -25,12 +25,13 @@ VARIABLE = "BRAGGFILL_DATA"
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def fetch(settings: FetchSettings, name: str, out: Path, code: str = "") -> None:
+def fetch(settings: FetchSettings, name: str, out: Path, code: str = "", told: str = "") -> None:
     """Write a measured data set to ``out`` (HDF5), or a file that says in one line why it was left out.
 
     It is looked for in the folder that the environment variable ``BRAGGFILL_DATA`` names, in ``settings.folders``, in
     ``settings.download_folder``, and at its public source; what comes from there is kept in ``download_folder``.  A
-    file whose content is not the published one is passed over with a warning.
+    file whose content is not the published one is passed over with a warning.  ``told`` is what :func:`locate` said
+    when the job was planned; it is kept beside the data.
 
     ====================  ==========================================================================================
     name                  data sets
@@ -55,24 +56,45 @@ def fetch(settings: FetchSettings, name: str, out: Path, code: str = "") -> None
         with storage.create(out, code=code, left_out=line, name=name, source=entry.source):
             return
     with storage.create(
-        out, code=code, name=name, source=entry.source, license=entry.license, sha256=entry.sha256, found=found
+        out,
+        code=code,
+        name=name,
+        source=entry.source,
+        license=entry.license,
+        sha256=entry.sha256,
+        found=found,
+        told=told,
     ) as file:
         for key, array in arrays.items():
             file.create_dataset(key, data=array, chunks=True, compression="gzip", compression_opts=1, shuffle=True)
 
 
-def locate(name: str, settings: FetchSettings | None = None) -> str:
+def locate(name: str, settings: FetchSettings | None = None, out: Path | None = None) -> str:
     """Where a data set would come from: name and size of its local file, or ``"public source"``.
 
-    Cheap (no hashing, no network), the same for the same file in another folder, and unchanged by a download: meant as
-    a rule's parameter, so that data put into a folder later are taken.
+    Cheap (no hashing, no network), the same for the same file in another folder, and unchanged by a download.  If
+    ``out`` holds the data already, it is what the job that wrote it was told, wherever a file lies by now: content is
+    held to its sha256, so there is nothing to be gained.  Meant as a rule's parameter, so that data put into a folder
+    later are taken where they were left out, and nothing else runs again.
     """
     entry = _entry(name)
+    told = _told(out) if out is not None else None
+    if told is not None:
+        return told
     for folder in _folders(settings or FetchSettings()):
         path = folder / entry.file
         if path.is_file():
             return f"{entry.file}, {path.stat().st_size} bytes"
     return "public source"
+
+
+def _told(out: Path) -> str | None:
+    """What the job that wrote a data set was told of its place, or None if ``out`` does not hold it."""
+    try:
+        with storage.read(out) as file:
+            return None if "left_out" in file.attrs else file.attrs.get("told")
+    except BraggfillError:
+        return None
 
 
 def _entry(name: str) -> DataSet:
