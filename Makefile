@@ -32,7 +32,7 @@ test: setup ## run every test, the tiny DAG included
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 test-slurm: setup ## start a Slurm of one node (root, Debian's packages) and run the tiny DAG through it
-	@$(BIN)/python -m pytest -m slurm tests/test_slurm.py
+	@$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py
 
 lint: setup ## what the pre-commit hooks check
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow/rules && $(BIN)/codespell

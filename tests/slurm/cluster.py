@@ -1,4 +1,4 @@
-"""A Slurm of one node on loopback, in a folder of its own: installed where it can be, started, stopped.
+"""A Slurm of one node on loopback, in a folder of its own: started, and stopped.
 
 Nothing of the machine's own Slurm or MUNGE, if there is one, is read, changed or stopped: ports, sockets, keys and
 state are this cluster's, and only the processes started here are ended.
@@ -15,63 +15,15 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "squeue", "scancel", "scontrol")
-PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+from slurm.programs import Programs, programs
+
 NO_ACCOUNTING = Path(__file__).resolve().parents[2] / "slurm" / "no-accounting"  # as the documentation says
-POLICY = Path("/usr/sbin/policy-rc.d")
-
-
-class Unavailable(Exception):
-    """Why there is no Slurm to be had here, in one line."""
-
-
-def install() -> None:
-    """Make Slurm's programs available, from Debian's packages where they are missing.
-
-    Raises
-    ------
-    Unavailable : not root, no apt, or the packages cannot be had.
-    """
-    if os.getuid() != 0:
-        raise Unavailable("only root can start a Slurm node")
-    if not _missing():
-        return
-    if shutil.which("apt-get") is None:
-        raise Unavailable(f"no {_missing()[0]} and no apt-get to install it with")
-    lock = ("-o", "DPkg::Lock::Timeout=120")
-    commands = [("apt-get", *lock, "-qq", "install", "-y", "--no-install-recommends", *PACKAGES)]
-    commands = [*commands, ("apt-get", *lock, "-qq", "update"), *commands]  # perhaps the lists are fresh already
-    with _no_services():
-        for command in commands:
-            environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-            if not _missing():
-                return
-    reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
-    raise Unavailable(f"apt-get cannot install {' '.join(PACKAGES)}: {reason}")
-
-
-def _missing() -> list[str]:
-    return [program for program in PROGRAMS if shutil.which(program, path=PATH) is None]
-
-
-@contextlib.contextmanager
-def _no_services() -> Iterator[None]:
-    """While packages are installed, none of their services is started."""
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text("#!/bin/sh\nexit 101\n")
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink(missing_ok=True)
+START_LIMIT_S = 180
+STOP_LIMIT_S = 60
 
 
 @dataclass
@@ -80,10 +32,11 @@ class Cluster:
 
     folder: Path
     environment: dict[str, str]
+    programs: Programs
 
     def call(self, *command: str, check: bool = True) -> str:
         """The output of one of Slurm's commands."""
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300, check=False)
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
         return done.stdout
@@ -97,32 +50,68 @@ class Cluster:
 
 @contextlib.contextmanager
 def started(cpus: int = 2) -> Iterator[Cluster]:
-    """A cluster that lives as long as the block.
+    """A cluster that lives as long as the block, also where that ends by an error, Ctrl-C or a termination.
 
     Raises
     ------
-    RuntimeError : a daemon does not start; with the end of its log.
+    Unavailable : there is no Slurm to be had here.
+    RuntimeError : a daemon does not start, not at the third try either; with the end of its log.
     """
+    before = signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # short: a socket's path has 108 characters at most
     folder.chmod(0o755)
-    path = os.pathsep.join([str(folder), str(NO_ACCOUNTING), PATH])
-    environment = {**os.environ, "PATH": path, "SLURM_CONF": str(folder / "slurm.conf")}
-    cluster = Cluster(folder, environment)
     processes: list[subprocess.Popen] = []
+    cluster = Cluster(folder, {}, Programs())
     try:
-        _configure(folder, cpus)
-        daemons = {
-            "munged": ("munged", "--foreground", "--force", *_munge(folder)),
-            "slurmctld": ("slurmctld", "-D", "-i", "-f", str(folder / "slurm.conf")),
-            "slurmd": ("slurmd", "-D", "-N", "localhost", "-f", str(folder / "slurm.conf")),
-        }
-        for name, command in daemons.items():
-            processes.append(_start(name, command, cluster))
-        _wait_for_node(cluster, processes)
+        cluster.programs = programs(folder)
+        path = os.pathsep.join([str(folder), str(NO_ACCOUNTING), cluster.programs.path])
+        own = {"PATH": path, "SLURM_CONF": str(folder / "slurm.conf"), **cluster.programs.environment}
+        cluster.environment = {**os.environ, **own}
+        for last in (False, False, True):  # a port that was free may be taken when a daemon asks for it
+            try:
+                _launch(cluster, cpus, processes)
+                break
+            except RuntimeError:
+                _stop(cluster, processes)
+                if last:
+                    raise
         yield cluster
     finally:
+        again = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what was started is stopped, however impatient one is
         _stop(cluster, processes)
         shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGINT, again)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
+def _launch(cluster: Cluster, cpus: int, processes: list[subprocess.Popen]) -> None:
+    """Start the three daemons, each as soon as the one before it answers."""
+    folder = cluster.folder
+    _configure(cluster, cpus)
+    configuration = ("-f", str(folder / "slurm.conf"))
+
+    def answers(*command: str) -> str:
+        return cluster.call(*command, check=False)
+
+    steps: list[tuple[tuple[str, ...], Callable[[], object]]] = [
+        (("munged", "--foreground", "--force", *_munge(folder)), (folder / "munge.socket").is_socket),
+        (("slurmctld", "-D", "-i", *configuration), lambda: "UP" in answers("scontrol", "ping")),
+        (
+            ("slurmd", "-D", "-N", "localhost", *cluster.programs.options, *configuration),
+            lambda: "idle" in answers("sinfo", "--noheader", "--format", "%T").split(),
+        ),
+    ]
+    for command, ready in steps:
+        processes.append(_start(command, cluster))
+        end = time.monotonic() + START_LIMIT_S
+        while not ready():
+            if any(process.poll() is not None for process in processes) or time.monotonic() > end:
+                raise RuntimeError(f"{command[0]} does not start: {_last_words(cluster)}")
+            time.sleep(0.1)
 
 
 def _munge(folder: Path) -> tuple[str, ...]:
@@ -130,10 +119,13 @@ def _munge(folder: Path) -> tuple[str, ...]:
     return tuple(f"--{option}={folder}/munge.{name}" for option, name in names.items())
 
 
-def _configure(folder: Path, cpus: int) -> None:
+def _configure(cluster: Cluster, cpus: int) -> None:
+    folder = cluster.folder
     for name in ("state", "spool"):
+        shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir()
     key = folder / "munge.key"
+    key.unlink(missing_ok=True)
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
     with socket.socket() as one, socket.socket() as two:
@@ -144,38 +136,25 @@ def _configure(folder: Path, cpus: int) -> None:
     values = {"FOLDER": folder, "USER": getpass.getuser(), "CPUS": cpus}
     for name, value in {**values, "CONTROLLER_PORT": ports[0], "NODE_PORT": ports[1]}.items():
         text = text.replace(f"{{{name}}}", str(value))
-    (folder / "slurm.conf").write_text(text)
+    (folder / "slurm.conf").write_text(text + cluster.programs.settings)
     # Snakemake hides Slurm's variables from the srun inside a job; one on a cluster of /etc/slurm doesn't need them.
     srun = folder / "srun"
-    srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {shutil.which("srun", path=PATH)} "$@"\n')
+    needed = {"SLURM_CONF": f"{folder}/slurm.conf", **cluster.programs.environment}
+    variables = " ".join(f"{name}={value}" for name, value in needed.items())
+    srun.write_text(f'#!/bin/sh\n{variables} exec {cluster.programs.which("srun")} "$@"\n')
     srun.chmod(0o755)
 
 
-def _start(name: str, command: tuple[str, ...], cluster: Cluster) -> subprocess.Popen:
+def _start(command: tuple[str, ...], cluster: Cluster) -> subprocess.Popen:
     dies_with_us = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
-    with open(cluster.folder / f"{name}.out", "w") as output:
-        process = subprocess.Popen(
-            (*dies_with_us, *command),
+    with open(cluster.folder / f"{command[0]}.out", "w") as output:
+        return subprocess.Popen(
+            (*dies_with_us, cluster.programs.which(command[0]), *command[1:]),
             env=cluster.environment,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    time.sleep(0.5)
-    if process.poll() is not None:
-        raise RuntimeError(f"{name} ended with {process.returncode}: {_last_words(cluster)}")
-    return process
-
-
-def _wait_for_node(cluster: Cluster, processes: list[subprocess.Popen], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while time.monotonic() < end:
-        if "idle" in cluster.call("sinfo", "--noheader", "--format", "%T", check=False).split():
-            return
-        if any(process.poll() is not None for process in processes):
-            break
-        time.sleep(0.3)
-    raise RuntimeError(f"no idle node after {limit_s:.0f} s: {_last_words(cluster)}")
 
 
 def _last_words(cluster: Cluster) -> str:
@@ -184,17 +163,30 @@ def _last_words(cluster: Cluster) -> str:
 
 
 def _stop(cluster: Cluster, processes: list[subprocess.Popen]) -> None:
-    """End every job, then every daemon that was started here, the last one first."""
+    """End every job, then every daemon that was started here, the last one first, then what may be left of the jobs."""
     with contextlib.suppress(Exception):
-        if len(processes) == 3 and cluster.jobs():
+        if len(processes) == 3 and all(process.poll() is None for process in processes) and cluster.jobs():
             cluster.call("scancel", "--user", getpass.getuser(), check=False)
-            end = time.monotonic() + 15
+            end = time.monotonic() + STOP_LIMIT_S
             while cluster.jobs() and time.monotonic() < end:
-                time.sleep(0.3)
-    for process in reversed(processes):
-        process.send_signal(signal.SIGTERM)
+                time.sleep(0.2)
+    while processes:
+        process = processes.pop()
+        process.terminate()
         try:
-            process.wait(15)
+            process.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    for process in _of(cluster):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def _of(cluster: Cluster) -> Iterator[int]:
+    """Processes that know this cluster and no other by its folder: steps of jobs that outlived their daemon."""
+    mark = f"SLURM_CONF={cluster.folder}/slurm.conf".encode()
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in place.read_bytes().split(b"\0") and int(place.parent.name) != os.getpid():
+                yield int(place.parent.name)
