@@ -9,6 +9,7 @@ from pydantic import model_validator
 from braggfill.settings.base import Field, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=24)]
+Exponent = Annotated[float, Field(ge=-6, le=6)]
 Channels = Annotated[int, Field(ge=4, le=512)]
 
 
@@ -114,6 +115,11 @@ class TrainSettings(StageSettings):
     """Share of training portions that are shown without their Poisson noise, where the expectation is known: teaches
     fringes that the noise would hide."""
 
+    brightness_exponent: tuple[Exponent, Exponent] | None = None
+    """Each time a simulated portion is seen its expectation is multiplied by ten to a power drawn between these two,
+    and its counts are drawn afresh, e.g. [-0.5, 2]: one pattern then teaches every exposure, and the same noise is
+    never seen twice. None: the counts that the pattern came with."""
+
     portions_max: int | None = Field(default=None, ge=1)
     """Use at most this many training portions, the first ones. None: all."""
 
@@ -134,6 +140,12 @@ class TrainSettings(StageSettings):
 
     tensorboard: bool = False
     """Also write TensorBoard logs beside the checkpoint."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TrainSettings:
+        if self.brightness_exponent and self.brightness_exponent[0] > self.brightness_exponent[1]:
+            raise ValueError("brightness_exponent: the smaller one comes first, e.g. [-0.5, 2]")
+        return self
 
     def gaps(self) -> GapSettings:
         """The gap settings in force."""

@@ -7,6 +7,7 @@ that a resumed training sees what one that was never killed would have seen.
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Portions:
 
     counted: Tensor
     wanted: Tensor
+    known: Tensor
+    """Whether a portion's noise-free expectation is known, (n,): only then can its counts be drawn again."""
 
     def __len__(self) -> int:
         return len(self.counted)
@@ -42,7 +45,7 @@ class Portions:
 
     def checksum(self) -> int:
         """Changes with any portion."""
-        return zlib.crc32(self.wanted.numpy(), zlib.crc32(self.counted.numpy()))
+        return zlib.crc32(self.known.numpy(), zlib.crc32(self.wanted.numpy(), zlib.crc32(self.counted.numpy())))
 
 
 def encode(intensity: np.ndarray) -> np.ndarray:
@@ -65,21 +68,21 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions
     ------
     BraggfillError : a file is missing, damaged or not made of portions; no training portion is left.
     """
-    kept: dict[int, tuple[list, list]] = {TRAIN: ([], []), VALIDATION: ([], [])}
+    kept: dict[int, list[tuple[np.ndarray, ...]]] = {TRAIN: [], VALIDATION: []}
+    wish = {TRAIN: settings.portions_max or math.inf, VALIDATION: math.inf}
     for file in files:
         if storage.left_out(file) is not None:
             continue
-        for split, counts, expectation in _portions(Path(file), settings):
-            kept[split][0].append(encode(counts))
-            kept[split][1].append(encode(expectation))
-    parts = [_join(*kept[TRAIN]), _join(*kept[VALIDATION])]
+        for split, counts, expectation, known in _portions(Path(file), settings):
+            most = max(0, int(min(wish[split], len(counts))))
+            kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
+            wish[split] -= most
+    parts = [_join(kept[TRAIN]), _join(kept[VALIDATION])]
     if not len(parts[0]):
         raise BraggfillError(
             "train: there is not one training portion; make more particles, or lower train.photons_min "
             f"({settings.photons_min:g})"
         )
-    if settings.portions_max is not None:
-        parts[0] = _some(parts[0], slice(settings.portions_max))
     if len(parts[1]) > settings.validation_max:
         chosen = np.linspace(0, len(parts[1]) - 1, settings.validation_max).round().astype(int)
         parts[1] = _some(parts[1], torch.from_numpy(chosen))
@@ -94,8 +97,8 @@ def _check_shape(shape: tuple[int, int, int], settings: TrainSettings) -> None:
         raise BraggfillError(f"train.symmetries: portions of {shape} are no cubes; set it to false, or extract cubes")
 
 
-def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Blocks of portions of one split: counts and what is to be predicted."""
+def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of portions of one split: counts, what is to be predicted, and whether that is the expectation."""
     with storage.read(file) as source:
         if "counts" not in source or "split" not in source:
             raise BraggfillError(f"{file}: not a file of portions (no counts or split); give what extract made")
@@ -105,6 +108,7 @@ def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.nda
             part = slice(first, first + 256)
             counts = source["counts"][part].astype(np.float32)
             wanted = source["expectation"][part].astype(np.float32) if known else counts
+            expected = np.isfinite(wanted).all(axis=(1, 2, 3)) & known
             wanted = np.where(np.isfinite(wanted), wanted, counts)
             if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
                 raise BraggfillError(f"{file}: counts that are negative or not numbers; make it again")
@@ -112,21 +116,20 @@ def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.nda
             for split in (TRAIN, VALIDATION):
                 chosen = (splits[part] == split) & (bright | (split != TRAIN))
                 if chosen.any():
-                    yield split, counts[chosen], wanted[chosen]
+                    yield split, counts[chosen], wanted[chosen], expected[chosen]
 
 
-def _join(counted: list[np.ndarray], wanted: list[np.ndarray]) -> Portions:
-    if not counted:
-        return Portions(
-            torch.empty((0, 32, 32, 32), dtype=torch.int16), torch.empty((0, 32, 32, 32), dtype=torch.int16)
-        )
-    if len({part.shape[1:] for part in counted}) > 1:
+def _join(blocks: list[tuple[np.ndarray, ...]]) -> Portions:
+    if not blocks:
+        nothing = torch.empty((0, 32, 32, 32), dtype=torch.int16)
+        return Portions(nothing, nothing, torch.empty(0, dtype=torch.bool))
+    if len({counted.shape[1:] for counted, *_ in blocks}) > 1:
         raise BraggfillError("train: the files hold portions of different sizes; extract them all anew")
-    return Portions(torch.from_numpy(np.concatenate(counted)), torch.from_numpy(np.concatenate(wanted)))
+    return Portions(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*blocks, strict=True)))
 
 
-def _some(portions: Portions, index: slice | Tensor) -> Portions:
-    return Portions(portions.counted[index], portions.wanted[index])
+def _some(portions: Portions, index: Tensor) -> Portions:
+    return Portions(portions.counted[index], portions.wanted[index], portions.known[index])
 
 
 def symmetries(size: int) -> Tensor:
@@ -140,7 +143,11 @@ def symmetries(size: int) -> Tensor:
 
 
 class Batches(Dataset):
-    """One epoch of portions, a batch an item: codes, masks and symmetries (-1: none)."""
+    """One epoch of portions, a batch an item: codes, masks, symmetries (-1: none) and brightness.
+
+    ``brightness`` is the natural logarithm of the factor on a portion's expectation, NaN where its counts stay as they
+    are; ``noise`` seeds the counts that are drawn from it.
+    """
 
     def __init__(self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None):
         """``epoch`` None: validation, always in the same order with the same gaps."""
@@ -163,6 +170,11 @@ class Batches(Dataset):
         turned = training and settings.symmetries
         self.symmetry = rng.integers(0, 48, number) if turned else np.full(number, -1)
         self.clean = rng.random(number) < settings.noise_free_fraction if training else np.zeros(number, bool)
+        self.brightness = np.full(number, np.nan, np.float32)
+        if training and settings.brightness_exponent is not None:
+            drawn = np.log(10) * rng.uniform(*settings.brightness_exponent, number)
+            self.brightness = np.where(portions.known.numpy()[self.order], drawn, np.nan).astype(np.float32)
+        self.noise = seeds.integer(seed, "train/noise", epoch or 0)
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.size)
@@ -178,4 +190,6 @@ class Batches(Dataset):
             "mask": torch.from_numpy(self.gaps.masks(part)),
             "symmetry": torch.from_numpy(self.symmetry[part]),
             "clean": torch.from_numpy(self.clean[part]),
+            "brightness": torch.from_numpy(self.brightness[part]),
+            "noise": self.noise + item,
         }

@@ -66,6 +66,7 @@ class Learner(lightning.LightningModule):
         """The weighed loss of a batch, and what it was made of (logarithms of photons)."""
         counted, truth = decode(batch["counted"]), decode(batch["wanted"])
         mask = batch["mask"]
+        counted, truth = relight(counted, truth, batch["brightness"], batch["noise"])
         if bool((batch["symmetry"] >= 0).all()):
             table = self.turns[batch["symmetry"]]
             counted, truth = (x.flatten(1).gather(1, table).view_as(x) for x in (counted, truth))
@@ -122,6 +123,22 @@ class Learner(lightning.LightningModule):
             found[name] = total / number
         self.sums = {}
         return found
+
+
+def relight(counted: Tensor, truth: Tensor, brightness: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    r"""Counts and expectation of the same portions in another exposure, as log(1 + photons), (B, n0, n1, n2).
+
+    .. math:: \lambda' = e^b \lambda, \qquad n' \sim \mathrm{Poisson}(\lambda')
+
+    Portions whose ``brightness`` :math:`b`, (B,), is not a number stay as they are.
+    """
+    chosen = torch.isfinite(brightness).nonzero()[:, 0]
+    if len(chosen) == 0:
+        return counted, truth
+    generator = torch.Generator(truth.device).manual_seed(seed)
+    rate = torch.expm1(truth[chosen]) * torch.exp(brightness[chosen])[:, None, None, None]
+    drawn = torch.poisson(rate, generator)
+    return counted.index_copy(0, chosen, torch.log1p(drawn)), truth.index_copy(0, chosen, torch.log1p(rate))
 
 
 def cosine_rate(highest: float, step: int, steps: int) -> float:
