@@ -97,7 +97,11 @@ def compare(
         inside = (slice(None),) * (axis + 1) + (_middle(size[axis], width),)
         gap = light[inside].reshape(len(light), -1)
         rng = seeds.generator(seed, "compare/ceiling", width)
-        ceiling = metrics.noise_ceiling(gap, None, rng, draws=3) if whole else np.full(len(gap), np.nan)
+        ceiling = (
+            metrics.noise_ceiling(gap, np.ones(gap.shape[1:], bool), rng, draws=3)
+            if whole
+            else np.full(len(gap), np.nan)
+        )
         for selection, chosen in (("all", np.ones(len(light), bool)), ("bright", bright)):
             for method in methods:
                 rows.append(_row(width, method, selection, scores[width, method][chosen], ceiling[chosen], seed))

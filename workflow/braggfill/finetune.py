@@ -29,8 +29,8 @@ PORTIONS, EPOCHS = 6400, 3
 LEARNING_RATE = 2e-4
 """A fifth of what the network is first trained with: it knows already what to do."""
 BATCH = 32
-HELD_SHARE, HELD_MOST, HELD_GAPS = 0.12, 24, 8
-"""Share of the bright cells that is set apart, the most cells, and artificial gaps in each."""
+HELD_SHARE, HELD_LEAST, HELD_MOST, HELD_GAPS = 0.2, 4, 24, 8
+"""Share of the bright cells that is set apart, the least and most cells, and artificial gaps in each."""
 BRIGHT = 1.0
 """Photons a voxel of a cell that can tell anything."""
 
@@ -154,7 +154,7 @@ def split(logs: np.ndarray, missing: np.ndarray, size: int, portions: int, seed:
     cells = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, 3)
     places = tuple(cells.T)
     cells = cells[free[places] & (photons[places] >= BRIGHT * size**3)]
-    number = min(HELD_MOST, max(2, round(HELD_SHARE * len(cells))))
+    number = min(HELD_MOST, max(HELD_LEAST, round(HELD_SHARE * len(cells))))
     if len(cells) < 2 * number:
         raise BraggfillError(
             f"--finetune: only {len(cells)} cells of {size}³ voxels are whole and hold a photon a voxel, too few to "
