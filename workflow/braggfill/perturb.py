@@ -24,7 +24,7 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.fft
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from braggfill import fourier, packing, seeds, storage
 from braggfill.boxes import bounding_box
@@ -42,6 +42,10 @@ CARRIED = (
     "step_inverse_angstrom",
     "oversampling",
 )
+
+
+BAND = 64
+"""Rows of a banded matrix that are multiplied at a time."""
 
 
 @dataclass(frozen=True)
@@ -103,25 +107,30 @@ def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: f
     r"""A correlated Gaussian random field, float32 of ``shape``, mean about 0 and variance about 1, periodic.
 
     White noise convolved with a Gaussian of standard deviation ``sigma_voxels``; its correlation is
-    :math:`\exp(-d^2 / 4 \sigma^2)`.  It is drawn in reciprocal space, where the noise is white too.
+    :math:`\exp(-d^2 / 4 \sigma^2)`.  It is drawn in reciprocal space, where the noise is white too, and only at the
+    frequencies that the Gaussian leaves more than 1e-7 of, which is less than the rounding of single precision.
     """
     shape = tuple(shape)
+    last = len(shape) - 1
     sigmas = np.broadcast_to(np.asarray(sigma_voxels, np.float64), (len(shape),))
-    half = (*shape[:-1], shape[-1] // 2 + 1)
-    spectrum = rng.standard_normal((*half, 2), np.float32).view(np.complex64)[..., 0]
-    # The planes that are their own mirror image keep only the real part of what they transform to.
-    spectrum[..., 0] *= np.sqrt(np.float32(2))
-    if shape[-1] % 2 == 0:
-        spectrum[..., -1] *= np.sqrt(np.float32(2))
-    power = 1.0
+    kept, factors, power = [], [], 1.0
     for axis, (n, sigma) in enumerate(zip(shape, sigmas, strict=True)):
-        frequencies = np.fft.rfftfreq(n) if axis == len(shape) - 1 else np.fft.fftfreq(n)
+        frequencies = np.fft.rfftfreq(n) if axis == last else np.fft.fftfreq(n)
         factor = np.exp(-2 * (np.pi * sigma * frequencies) ** 2)
-        spectrum *= factor.astype(np.float32).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+        kept.append(np.flatnonzero(factor > 1e-7))
+        factors.append(factor[kept[-1]].astype(np.float32))
         power *= np.mean(np.exp(-4 * (np.pi * sigma * np.fft.fftfreq(n)) ** 2))
-    field = scipy.fft.irfftn(spectrum, s=shape, norm="ortho")
-    field *= np.float32(1 / np.sqrt(2 * power))
-    return field
+    spectrum = rng.standard_normal((*map(len, kept), 2), np.float32).view(np.complex64)[..., 0]
+    # The planes that are their own mirror image keep only the real part of what they transform to.
+    spectrum[..., (kept[last] == 0) | (2 * kept[last] == shape[last])] *= np.sqrt(np.float32(2))
+    spectrum *= np.float32(1 / np.sqrt(2 * power))
+    for axis in range(last + 1):
+        spectrum *= factors[axis].reshape([-1 if i == axis else 1 for i in range(last + 1)])
+    for axis in range(last):
+        whole = np.zeros((*spectrum.shape[:axis], shape[axis], *spectrum.shape[axis + 1 :]), np.complex64)
+        whole[(slice(None),) * axis + (kept[axis],)] = spectrum
+        spectrum = scipy.fft.ifft(whole, axis=axis, norm="ortho", overwrite_x=True)
+    return scipy.fft.irfft(spectrum, n=shape[last], axis=last, norm="ortho")
 
 
 def spanning(field: np.ndarray, lowest: float, highest: float) -> np.ndarray:
@@ -133,13 +142,71 @@ def spanning(field: np.ndarray, lowest: float, highest: float) -> np.ndarray:
 
 
 def smooth(ideal: np.ndarray, sigma_voxels: float, threshold: float) -> np.ndarray:
-    """Step 1: the object with its modulus smoothed and cut to the support, its phase unchanged."""
+    """Step 1: the object with its modulus smoothed and cut to the support, its phase unchanged.
+
+    What the threshold leaves lies within the Gaussian's reach r (4 sigma) of a voxel whose own modulus is above the
+    threshold, so only the box around those voxels is smoothed, with a margin of 2 r.
+    """
     modulus = np.abs(ideal)
-    smoothed = gaussian_filter(modulus, sigma_voxels, mode="wrap")
+    reach = int(4 * sigma_voxels + 0.5)
+    peak = np.unravel_index(np.argmax(modulus), modulus.shape)
+    near = np.ix_(
+        *((np.arange(p - 2 * reach, p + 2 * reach + 1)) % n for p, n in zip(peak, modulus.shape, strict=True))
+    )
+    lowest = gaussian_filter(modulus[near], sigma_voxels)[(2 * reach,) * modulus.ndim]
+    lines, modes = [], []
+    for n, box in zip(modulus.shape, bounding_box(modulus >= threshold * lowest), strict=True):
+        whole = box.stop - box.start + 4 * reach >= n
+        lines.append(np.arange(n) if whole else np.arange(box.start - 2 * reach, box.stop + 2 * reach) % n)
+        modes.append("wrap" if whole else "nearest")
+    place = np.ix_(*lines)
+    inside = modulus[place]
+    smoothed = gaussian_filter(inside, sigma_voxels, mode=modes)
     smoothed[smoothed < threshold * smoothed.max()] = 0
-    phase = np.ones_like(ideal)
-    np.divide(ideal, modulus, out=phase, where=modulus > 1e-12 * modulus.max())
-    return smoothed * phase
+    there = ideal[place]
+    phase = np.ones_like(there)
+    np.divide(there, inside, out=phase, where=inside > 1e-12 * inside.max())
+    result = np.zeros_like(ideal)
+    result[place] = smoothed * phase
+    return result
+
+
+def intensity_of(inside: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    r"""Squared modulus of the unitary transform of an object that is zero outside a box, the peak at ``shape // 2``.
+
+    Where the box lies only turns phases, which the intensity does not see.  Each axis is filled up with zeros just
+    before it is transformed, so that the transform of a box of half the array's width costs little more than half.
+    """
+    transformed = np.asarray(inside, np.complex64)
+    for axis, n in enumerate(shape):
+        transformed = scipy.fft.fft(transformed, n=n, axis=axis, norm="ortho", overwrite_x=axis > 0)
+    return scipy.fft.fftshift(transformed.real**2 + transformed.imag**2)
+
+
+def blur(intensity: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+    """Gaussian blur with a standard deviation for each axis, voxels; beyond the border the border's value goes on.
+
+    The weights of ``scipy.ndimage.gaussian_filter``, applied as products with banded matrices in single precision.
+    """
+    result = np.asarray(intensity, np.float32)
+    for axis, sigma in enumerate(sigmas):
+        n, reach = result.shape[axis], int(4 * sigma + 0.5)
+        if reach == 0:
+            continue
+        weights = gaussian_filter1d(np.eye(n), sigma, axis=0, mode="nearest").astype(np.float32)
+        blurred = np.empty_like(result)
+        for start in range(0, n, BAND):
+            rows, columns = slice(start, start + BAND), slice(max(0, start - reach), start + BAND + reach)
+            band = weights[rows, columns]
+            if axis == 0:
+                flat = result[columns].reshape(-1, result[0].size)
+                np.matmul(band, flat, out=blurred[rows].reshape(-1, result[0].size))
+            elif axis == 1:
+                np.matmul(band, result[:, columns], out=blurred[:, rows])
+            else:
+                np.matmul(result[..., columns], band.T, out=blurred[..., rows])
+        result = blurred
+    return result
 
 
 def blur_sigmas(parameters: Parameters, oversampling: Sequence[float]) -> np.ndarray:
@@ -192,9 +259,8 @@ def steps(
     perturbed = np.zeros_like(smoothed)
     perturbed[box] = inside
 
-    transformed = fourier.forward(perturbed)
-    intensity = transformed.real**2 + transformed.imag**2
-    blurred = gaussian_filter(intensity, blur_sigmas(parameters, oversampling), mode="nearest")
+    intensity = intensity_of(inside, shape)
+    blurred = blur(intensity, blur_sigmas(parameters, oversampling))
     scale = np.float32(parameters.photons / blurred.max())
     expectation = packing.round_digits(blurred * scale + np.float32(parameters.background_photons))
     counts = photons.poisson(expectation).astype(np.uint32)

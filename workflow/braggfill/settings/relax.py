@@ -18,6 +18,11 @@ class RelaxSettings(StageSettings):
     force_tolerance_ev_per_angstrom: float = Field(1e-6, ge=0)
     """Stop when the largest force on any free atom is below this."""
 
+    max_force_ev_per_angstrom: float = Field(0.1, gt=0)
+    """Largest force on a free atom of a converged particle. Where the energy tolerance is met earlier, as when one atom
+    of a rough surface slides slowly to its place, the minimisation goes on until the forces are below this. Some ten
+    more steps reach 0.1; 0.05 may take hundreds, in which surface atoms migrate."""
+
     max_steps: int = Field(2_000, ge=1)
     """Most steps of conjugate gradients; a particle that needs more counts as not converged."""
 
