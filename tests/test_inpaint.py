@@ -229,13 +229,22 @@ def cases(draw):
 def test_whatever_the_shape_and_the_mask(case, method, network, published):
     counts, mask = case
     network = published if method == "paper" else network
-    try:
-        filled = filling.fill(counts, mask, method=method, network=network, step=32, skip=31, most_missing=True)
-    except BraggfillError as error:
-        assert method == "paper", error
-        assert "is wider than" in str(error)
+    if method == "paper" and _widest(mask) > 30:
+        with pytest.raises(BraggfillError, match="wider than"):
+            filling.fill(counts, mask, method=method, network=network, most_missing=True)
         return
+    filled = filling.fill(counts, mask, method=method, network=network, step=32, skip=31, most_missing=True)
     _lawful(filled, counts, mask, uncertain=method == "braggfill")
+
+
+def _widest(mask):
+    """Most neighbouring planes, along any axis, that are more than half missing (0 for an axis that is all so)."""
+    widest = 0
+    for axis in range(3):
+        planes = mask.mean(axis=tuple(a for a in range(3) if a != axis)) > 0.5
+        runs = "".join("x" if p else " " for p in planes).split()
+        widest = max([widest, *(len(r) for r in runs)]) if not planes.all() else widest
+    return widest
 
 
 COUNTS, MASK = _counts((12, 12, 12)), gaps.plane((12, 12, 12), 3)

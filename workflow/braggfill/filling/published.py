@@ -134,7 +134,7 @@ def _origins(
     front: np.ndarray,
     pads: list[tuple[int, int]],
 ) -> np.ndarray:
-    """Origins in the mirrored array: a gap in the middle across its axis, ``step`` apart and inside along the others."""
+    """Origins in the mirrored array: a gap in the middle across its axis; along the others ``step`` apart, inside."""
     kept = set()
     for axis, runs in enumerate(arms):
         lines = []

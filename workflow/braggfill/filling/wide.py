@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 REACH = 8.0
 """Voxels: a gap none of whose voxels lies farther from a measured one is filled as it is."""
+FORGETS = 32.0
+"""Voxels beyond that over which what is measured loses its say; a choice that covers: on measured and simulated
+patterns, planes and crosses of 20 to 38 voxels, the 68 % intervals held 70 to 83 % of the counts (beyond 14 voxels from
+what is measured 49 to 91 %), the 95 % intervals 93 to 98 %; without it, beyond 14 voxels, as little as 38 and 64 %."""
 
 
 def fill_wide(
@@ -36,8 +40,27 @@ def fill_wide(
               \sigma^2 = \frac{\sigma_1^2 + \sigma_2^2}{2} + \Bigl(\frac{y_1 - y_2}{2}\Bigr)^2
 
     so that where the two disagree, which is where they guess, the uncertainty says so.  The binned copy is binned
-    again while its gaps are still that wide.  Parameters as for ``slide``; ``logs`` may hold anything in the gap.
+    again while its gaps are still that wide.  Farther than 8 voxels from what is measured the network, which was
+    trained with narrower gaps, is too sure of itself: with d the distance and V the variance of the measured logarithm
+    around,
+
+    .. math:: \sigma^2 \to \sigma^2 + V \bigl(1 - e^{-(d - 8) / 32}\bigr).
+
+    Parameters as for ``slide``, but for ``logs``: log(1 + photons), anything in the gap.
     """
+    found, spread = _levels(logs, mask, model, step, batch, progress, limit)
+    if not _wide(mask):
+        return found, spread
+    distance = _depth(mask)
+    around = 2 * int(distance.max() + REACH) + 1
+    doubt = 1 - np.exp(-np.maximum(np.broadcast_to(distance, mask.shape)[mask] - REACH, 0) / FORGETS)
+    return found, np.sqrt(spread**2 + _variance(logs, mask, around) * doubt)
+
+
+def _levels(
+    logs: np.ndarray, mask: np.ndarray, model: Module, step: int, batch: int, progress: bool, limit: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The average over the pattern as it is and its binned copies; see :func:`fill_wide`."""
     start = bridged(logs, mask)
     found, spread = slide(start, mask, model, step, batch, progress, limit)
     if not _wide(mask):
@@ -45,7 +68,7 @@ def fill_wide(
     coarse, hidden = binned(logs, mask)
     if not hidden.any() or hidden.all():
         return found, spread
-    coarse[hidden] = fill_wide(coarse, hidden, model, step, batch, progress, limit + np.log(8.0))[0]
+    coarse[hidden] = _levels(coarse, hidden, model, step, batch, progress, limit + np.log(8.0))[0]
     start = _joined(logs, mask, finer(coarse, mask.shape))
     other, doubt = slide(start, mask, model, step, batch, progress, limit)
     return (found + other) / 2, np.sqrt((spread**2 + doubt**2) / 2 + ((found - other) / 2) ** 2)
@@ -95,19 +118,37 @@ def _joined(logs: np.ndarray, mask: np.ndarray, guess: np.ndarray) -> np.ndarray
 
 
 def _wide(mask: np.ndarray) -> bool:
-    """Whether some voxel lies more than ``REACH`` from a measured one (planes and axes that tell nothing left out)."""
-    reduced = mask
-    for axis in range(3):
-        one = reduced.take([0], axis)
-        reduced = one if (reduced == one).all() else reduced
-    cube = 2 * int(REACH / np.sqrt(3)) + 1
+    """Whether some voxel lies more than ``REACH`` from a measured one."""
+    reduced = _reduced(mask)
     # A ball of that radius holds this cube: where no cube fits into the gap, no ball does.
-    sizes = [min(cube, n) if n > 1 else 1 for n in reduced.shape]
+    cube = 2 * int(REACH / np.sqrt(3)) + 1
+    sizes = [min(cube, n) for n in reduced.shape]
     if not scipy.ndimage.minimum_filter(reduced.view(np.uint8), sizes, mode="nearest").any():
         return False
-    box = scipy.ndimage.find_objects(reduced.view(np.uint8))[0]
-    room = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
-    return float(scipy.ndimage.distance_transform_edt(reduced[room]).max()) > REACH
+    return float(_depth(reduced).max()) > REACH
+
+
+def _depth(mask: np.ndarray) -> np.ndarray:
+    """Distance in voxels from each missing voxel to the nearest measured one; broadcasts to the mask's shape."""
+    reduced = _reduced(mask)
+    return scipy.ndimage.distance_transform_edt(reduced).astype(np.float32)
+
+
+def _reduced(mask: np.ndarray) -> np.ndarray:
+    """The mask with the axes along which it does not change reduced to one plane."""
+    for axis in range(3):
+        one = mask.take([0], axis)
+        mask = one if (mask == one).all() else mask
+    return mask
+
+
+def _variance(logs: np.ndarray, mask: np.ndarray, size: int) -> np.ndarray:
+    """Of the measured logarithm in a box of edge ``size`` around each missing voxel, in their order."""
+    values = np.where(mask, np.float32(0), logs)
+    parts = ((~mask).astype(np.float32), values, values**2)
+    known, mean, square = (scipy.ndimage.uniform_filter(part, size, mode="constant")[mask] for part in parts)
+    known = np.maximum(known, np.finfo(np.float32).tiny)
+    return np.maximum(square / known - (mean / known) ** 2, 0)
 
 
 def _sum(array: np.ndarray) -> np.ndarray:
