@@ -1,0 +1,206 @@
+"""Options of the command line: detectors, noise, what is left free, how much is said; and how they go wrong."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from braggfill import detectors, filling, networks, scans
+from braggfill.cli import main
+from braggfill.cli.filling import METHODS
+from command_line import COUNTS, MASK, SHAPE, fill, here, network
+
+__all__ = ["here", "network"]  # fixtures
+
+
+def inpaint(*arguments, out="out.npz", method="linear"):
+    return main(["inpaint", "scan.npz", "-o", out, "--method", method, *map(str, arguments)])
+
+
+def provenance(path):
+    with np.load(path, allow_pickle=False) as file:
+        return json.loads(str(file["provenance"]))
+
+
+def test_every_method_of_the_package_can_be_named():
+    assert set(filling.METHODS) <= set(METHODS)
+
+
+# What is missing ----------------------------------------------------------------------------------------------------
+
+
+def test_a_detector_placed_by_its_region(here, capsys):
+    assert inpaint("--detector", "Maxipix", "--roi", "240,238") == 0
+    with np.load("out.npz") as file:
+        wanted = detectors.mask("maxipix")[240 : 240 + SHAPE[1], 238 : 238 + SHAPE[2]]
+        np.testing.assert_array_equal(file["mask"], np.broadcast_to(wanted, SHAPE))
+    assert "detector Maxipix, rows 240 to 275, columns 238 to 277" in capsys.readouterr().err
+    assert "Maxipix, rows 240" in provenance("out.npz")["mask"]
+
+
+def test_a_mask_in_the_scans_file_and_marked_voxels_are_taken_and_told(here, capsys):
+    data = COUNTS.astype(np.float32)
+    data[3, 4, 5] = np.nan
+    np.savez("scan.npz", data=data, mask=MASK)
+    assert inpaint() == 0
+    said = capsys.readouterr().err
+    assert "scan.npz::mask (the scan's own); 1 voxels not finite" in said
+    with np.load("out.npz") as file:
+        assert file["mask"][3, 4, 5]
+        assert np.isfinite(file["data"]).all()
+        np.testing.assert_array_equal(file["data"][~file["mask"]], data[~file["mask"]])
+
+
+def test_an_eiger_scan_says_itself_where_its_gaps_are(here):
+    data = np.where(MASK, 2**32 - 1, COUNTS).astype(np.uint32)
+    with h5py.File("scan.h5", "w") as file:
+        file["entry/data/data"] = data
+    assert main(["inpaint", "scan.h5", "-o", "out.npz", "--method", "linear"]) == 0
+    assert fill(out="other.npz") == 0
+    np.testing.assert_array_equal(scans.read("out.npz"), scans.read("other.npz"))
+
+
+# What is written ----------------------------------------------------------------------------------------------------
+
+
+def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys):
+    fill()
+    fill("--noise", out="noisy.npz")
+    assert "for looks only" in capsys.readouterr().err
+    plain, noisy = scans.read("out.npz"), scans.read("noisy.npz")
+    np.testing.assert_array_equal(noisy[~MASK], COUNTS[~MASK])
+    np.testing.assert_array_equal(noisy[MASK], np.rint(noisy[MASK]))
+    spread = (noisy[MASK] - plain[MASK]) / np.sqrt(np.maximum(plain[MASK], 1e-3))
+    bright = plain[MASK] > 5
+    assert abs(spread[bright].mean()) < 0.1
+    assert spread[bright].std() == pytest.approx(1, abs=0.1)
+    assert provenance("noisy.npz")["noise"] is True
+    assert provenance("out.npz")["noise"] is False
+    fill("--noise", "--force", out="noisy.npz")
+    np.testing.assert_array_equal(scans.read("noisy.npz"), noisy)
+    fill("--noise", "--seed", "1", "--force", out="noisy.npz")
+    assert (scans.read("noisy.npz") != noisy).any()
+    fill("--noise", out="noisy.cxi")
+    with h5py.File("noisy.cxi") as file:
+        assert "random counts" in file["entry_1/data_1/data"].attrs["long_name"]
+
+
+@pytest.mark.parametrize("free", ["none", "filled"])
+def test_the_mask_for_phase_retrieval_leaves_free_what_is_asked(here, free):
+    fill("--free", free)
+    fill("--free", free, out="out.cxi")
+    wanted = MASK if free == "filled" else np.zeros(SHAPE, bool)
+    with np.load("out.npz") as file:
+        np.testing.assert_array_equal(file["free"], wanted)
+    with h5py.File("out.cxi") as file:
+        np.testing.assert_array_equal(file["entry_1/instrument_1/detector_1/mask"], wanted)
+        np.testing.assert_array_equal(file["entry_1/data_1/filled"], MASK)
+
+
+def test_the_output_tells_version_network_and_settings(here, network):
+    assert fill("--network", network, "--device", "cpu", method="braggfill") == 0
+    told = provenance("out.npz")
+    assert told["program"] == "braggfill"
+    assert told["version"]
+    assert told["network_card"] == networks.card(network)
+    assert (told["method"], told["free"], told["filled_voxels"]) == ("braggfill", "none", int(MASK.sum()))
+
+
+def test_verbose_says_more_than_usual(here, network, capsys):
+    fill("--network", network, method="braggfill")
+    usual = capsys.readouterr().err
+    fill("--network", network, "--force", "-v", method="braggfill")
+    more = capsys.readouterr().err
+    assert len(more.splitlines()) > len(usual.splitlines())
+    assert "network_sha256" in more
+
+
+def test_info_tells_the_plan_and_how_long_it_takes(here, network, capsys):
+    assert main(["info", "scan.npz", "--mask", "mask.npy", "--network", str(network)]) == 0
+    out = capsys.readouterr().out
+    assert f"fill {int(MASK.sum())} voxels" in out
+    assert "oversampling" in out
+    assert "here, once everything is loaded" in out
+
+
+# What goes wrong ----------------------------------------------------------------------------------------------------
+
+# name: (arguments, what the line says)
+BAD = {
+    "nothing says what is missing": ([], "nothing says what is missing"),
+    "a detector that nobody knows": (["--detector", "maxipicks"], "--detector maxipicks: no such detector"),
+    "a detector without its region": (["--detector", "maxipix"], "say with --roi ROW,COLUMN"),
+    "a region without a detector": (["--mask", "mask.npy", "--roi", "1,2"], "--roi"),
+    "a region that is no region": (["--detector", "maxipix", "--roi", "here"], "--roi here: not understood"),
+    "a region beyond the detector": (["--detector", "maxipix", "--roi", "500,500"], "beyond the detector's"),
+    "a region of another size": (["--detector", "maxipix", "--roi", "240:250,240:250"], "10 rows"),
+    "a region without a gap": (["--detector", "maxipix", "--roi", "0,0"], "no gap there"),
+    "a detector without a gap": (["--detector", "timepix", "--roi", "0,0"], "no gap there"),
+    "a mask and a detector": (["--mask", "mask.npy", "--detector", "maxipix"], "--mask and --detector"),
+    "a mask to invert that is not there": (["--invert-mask"], "--invert-mask"),
+    "loud and quiet": (["--mask", "mask.npy", "-q", "-v"], "not allowed with"),
+    "a seed that is negative": (["--mask", "mask.npy", "--noise", "--seed", "-1"], "--seed -1"),
+    "free what": (["--mask", "mask.npy", "--free", "willy"], "willy"),
+    "fine-tuning without a network": (["--mask", "mask.npy", "--finetune"], "has no network to train"),
+    "epochs that are no number": (["--mask", "mask.npy", "--finetune", "many"], "many"),
+    "portions without fine-tuning": (["--mask", "mask.npy", "--portions", "9"], "--portions: goes with --finetune"),
+    "a network to save without fine-tuning": (
+        ["--mask", "mask.npy", "--save-network", "a.safetensors"],
+        "--save-network: goes with --finetune",
+    ),
+    "no epochs": (
+        ["--mask", "mask.npy", "--finetune", "0", "--method", "braggfill", "--network", "net"],
+        "net: no such",
+    ),
+    "one name for two outputs": (["--mask", "mask.npy", "--preview", "out.png", "-o", "out.png"], "out.png"),
+    "paper without its network": (["--mask", "mask.npy", "--method", "paper"], "--method paper"),
+}
+
+
+@pytest.mark.parametrize("how", BAD)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(here, capsys, how):
+    given, part = BAD[how]
+    before = sorted((file.name, file.stat().st_mtime_ns) for file in here.iterdir())
+    try:
+        status = inpaint(*given)
+    except SystemExit as leaving:
+        status = leaving.code
+    out, err = capsys.readouterr()
+    assert (status, out) == (2, "")
+    lines = [line for line in err.splitlines() if line.startswith("braggfill: error: ")]
+    assert len(lines) == 1
+    assert part in lines[0]
+    assert sorted((file.name, file.stat().st_mtime_ns) for file in here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (["--finetune", "0"], "1 to 100 epochs"),
+        (["--finetune", "--portions", "-3"], "at least one"),
+        (["--finetune"], "too few"),
+        (["--finetune", "--save-network", "net.txt"], ".safetensors"),
+        (["--finetune", "--save-network", "mask.npy"], ".safetensors"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_networks_that_cannot_learn_here_are_told(here, network, capsys, given, part):
+    before = sorted(file.name for file in here.iterdir())
+    assert inpaint("--mask", "mask.npy", "--network", network, *given, method="braggfill") == 2
+    assert part in capsys.readouterr().err.splitlines()[-1]
+    assert sorted(file.name for file in here.iterdir()) == before
+
+
+def test_weights_that_were_tampered_with_are_told(here, network, capsys):
+    """One byte of a weight's exponent: values that are not finite; a name of a layer: one that is missing."""
+    content = network.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    nan = content[:start] + b"\x00\x00\xc0\x7f" + content[start + 4 :]
+    renamed = content.replace(b"enter.first.weight", b"enter.first.wEight", 1)
+    for changed in (nan, renamed, content + b"more", content[:-40]):
+        (here / "bad.safetensors").write_bytes(changed)
+        assert inpaint("--mask", "mask.npy", "--network", "bad.safetensors", method="braggfill") == 2
+        assert "bad.safetensors: damaged" in capsys.readouterr().err.splitlines()[-1]
+        assert not (here / "out.npz").exists()
