@@ -64,7 +64,7 @@ def test_every_axis_width_method_and_selection_has_its_row(sweep):
     assert list(sweep.columns) == evaluate.GAP_COLUMNS
     rows = sweep.groupby(["gap_axis", "gap_px", "method", "selection"]).size()
     assert (rows == 1).all()
-    assert len(rows) == 2 * 2 * 3 * 3
+    assert len(rows) == 2 * 2 * len(METHODS) * 3
     assert set(sweep.source) == {"measured"}
     assert (sweep[sweep.selection == "all"].portions == 60).all()
     assert sweep.published.isna().all(), "published values belong to the network's rows"

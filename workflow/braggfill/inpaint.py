@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill import gaps, storage
+from braggfill import gaps, networks, storage
 from braggfill.errors import BraggfillError
 from braggfill.filling import Filled, fill
 from braggfill.settings.inpaint import InpaintSettings
@@ -63,21 +63,20 @@ def fill_cases(
         counts = counts[tuple(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
         target.attrs.update(crop_origin=origin, crop_shape=shape, peak=peak)
         centre = tuple(int(p) for p in peak - origin)
-        model = _prepare(settings, model)
+        methods = _prepare(settings, model)
         for name, kind, width, mask in _cases(settings, counts.shape, centre, masks, target):
-            _fill_case(target.create_group(name), settings, model, counts, mask, centre, kind, width)
+            _fill_case(target.create_group(name), settings, methods, counts, mask, centre, kind, width)
 
 
-def _prepare(settings: InpaintSettings, model: Path) -> Any:
-    """The network, loaded once for all the cases."""
-    if "network" not in settings.methods:
-        return None
-    import torch
+def _prepare(settings: InpaintSettings, model: Path) -> dict[str, Any]:
+    """The methods, and for those that are networks the network, loaded once for all the cases."""
+    files = {"network": model, "shipped": networks.shipped() if networks.is_shipped() else None}
+    methods = networks.at_hand(settings.methods)
+    if set(methods) & set(files):
+        import torch
 
-    from braggfill import networks
-
-    torch.set_num_threads(settings.threads)
-    return networks.load(model)
+        torch.set_num_threads(settings.threads)
+    return {method: networks.load(files[method]) if method in files else None for method in methods}
 
 
 def _cases(
@@ -119,7 +118,7 @@ def _cases(
 def _fill_case(
     group: h5py.Group,
     settings: InpaintSettings,
-    model: Any,
+    methods: dict[str, Any],
     counts: np.ndarray,
     mask: np.ndarray,
     centre: tuple[int, ...],
@@ -131,13 +130,13 @@ def _fill_case(
     group["truth"] = counts[mask]
     for axis in range(3):
         group[f"central/axis{axis}"] = counts.take(centre[axis], axis)
-    for method in settings.methods:
+    for method, network in methods.items():
         started = time.perf_counter()
         filled = fill(
             counts,
             mask,
-            method="braggfill" if method == "network" else method,
-            network=model,
+            method=method if network is None else "braggfill",
+            network=network,
             step=settings.step_px,
             batch=settings.batch_size,
             most_missing=True,

@@ -14,6 +14,7 @@ from braggfill import fetch as _fetch
 from braggfill.errors import BraggfillError
 from braggfill.external import pynx_version
 from braggfill.fingerprint import code as _code
+from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
 
 try:
@@ -32,6 +33,7 @@ PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
 SCANS = list(settings.extract.scans) if PORTIONS_PER_SCAN else []
 fingerprint = cache(_code)
 PYNX = pynx_version() or "none"
+SHIPPED = shipped_digest()  # the network that comes with the package is compared with
 PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
 PORTIONS = settings.size.particles * settings.scatter.views * settings.extract.portions
 

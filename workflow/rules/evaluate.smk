@@ -19,6 +19,7 @@ rule evaluate_measured:
         settings=block("evaluate"),
         code=code("evaluate"),
         seed=SEED,
+        shipped=SHIPPED,
     script:
         "../../scripts/evaluate.py"
 
@@ -43,6 +44,7 @@ rule evaluate_simulated:
         settings=block("evaluate"),
         code=code("evaluate"),
         seed=SEED,
+        shipped=SHIPPED,
     script:
         "../../scripts/evaluate.py"
 

@@ -20,5 +20,6 @@ rule inpaint:
         settings=block("inpaint"),
         code=code("inpaint"),
         seed=SEED,
+        shipped=SHIPPED,
     script:
         "../../scripts/inpaint.py"

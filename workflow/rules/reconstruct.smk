@@ -20,6 +20,7 @@ rule reconstruct_true_phase:
         settings=block("reconstruct"),
         code=code("reconstruct"),
         seed=SEED,
+        shipped=SHIPPED,
     script:
         "../../scripts/reconstruct.py"
 
@@ -46,6 +47,7 @@ rule reconstruct_retrieval:
         settings=block("reconstruct"),
         code=code("reconstruct"),
         seed=SEED,
+        shipped=SHIPPED,
         pynx=PYNX,
     script:
         "../../scripts/reconstruct.py"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import gaps, metrics, patches, seeds, storage
+from braggfill import gaps, metrics, networks, patches, seeds, storage
 from braggfill.errors import BraggfillError
 from braggfill.interpolate import MOST, interpolate
 from braggfill.settings.evaluate import EvaluateSettings
@@ -105,11 +105,15 @@ def crop_around_peak(counts: np.ndarray, edge: int) -> np.ndarray:
     return counts[tuple(slice(f, f + edge) for f in first)]
 
 
+def _fill_of(method: str, model: Path, batch: int) -> Fill:
+    if method in ("network", "shipped"):
+        return network_fill(model if method == "network" else networks.shipped(), batch)
+    return interpolation_fill(method, batch)
+
+
 def network_fill(model: Path, batch: int) -> Fill:
     """A function (counts (n, …), mask) -> what a trained network predicts in the gap, photons (n, voxels missing)."""
     import torch
-
-    from braggfill import networks
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = networks.load(model, device)
@@ -136,10 +140,11 @@ def interpolation_fill(method: str, batch: int) -> Fill:
     """The same for an interpolation."""
 
     def fill(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        # No method looks further than two voxels beyond a plane.
+        # Along the axes no method looks further than two voxels beyond a plane, the others as far as they say.
+        reach = 2 if method in ("linear", "cubic", "nearest") else 8
         axis = _gap_axis(mask)
         places = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        near = (slice(None),) * axis + (slice(max(places[0] - 2, 0), places[-1] + 3),)
+        near = (slice(None),) * axis + (slice(max(places[0] - reach, 0), places[-1] + 1 + reach),)
         part = mask[near]
         return np.concatenate(
             [interpolate(counts[(p, *near)], part, method)[:, part] for p in _parts(len(counts), batch)]
@@ -174,12 +179,8 @@ def _sweep(
     """Every width, method and selection of portions for a gap across one axis: the rows of the table."""
     from tqdm import tqdm
 
-    fills = {
-        method: network_fill(model, settings.batch_portions)
-        if method == "network"
-        else interpolation_fill(method, settings.batch_portions)
-        for method in ("linear", *settings.methods)
-    }
+    methods = networks.at_hand(settings.methods)
+    fills = {method: _fill_of(method, model, settings.batch_portions) for method in ("linear", *methods)}
     truths = {"counts": counts} if expectation is None else {"counts": counts, "expectation": expectation}
     mean = counts.reshape(len(counts), -1).mean(axis=1, dtype=np.float64)
     bar = tqdm(settings.gap_widths_px, f"{source} portions, gap across axis {axis}", unit="gap", disable=None)
@@ -194,7 +195,7 @@ def _sweep(
             scores = {method: metrics.pcc(logs, found, every) for method, found in filled.items()}
             for name, chosen in _selections(settings, mean):
                 linear = _row(settings, seed, scores["linear"], best, mean, chosen)
-                for method in settings.methods:
+                for method in methods:
                     row = _row(settings, seed, scores[method], best, mean, chosen)
                     row |= {"share_of_ceiling": _share(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])}
                     row |= {"source": source, "against": against, "gap_axis": axis, "gap_px": width}

@@ -13,7 +13,7 @@ from braggfill.settings.figures import FiguresSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "linear", "cubic", "nearest")
+METHODS = ("network", "shipped", "linear", "cubic", "nearest")
 
 
 def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated: Path) -> list[Path] | None:

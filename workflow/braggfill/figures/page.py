@@ -175,7 +175,7 @@ def _summary(folder: Path) -> Iterator[str]:
         for title, part in parts:
             bright = part[part.selection == ("ge1" if (part.selection == "ge1").any() else part.selection.iloc[0])]
             yield title
-            for method in ("network", "linear"):
+            for method in ("shipped", "network", "linear"):
                 rows = bright[bright.method == method].set_index("gap_px")
                 if len(rows):
                     yield _line(f"  {method}", [tables.number(_at(rows, w, "pcc_mean")) for w in widths])

@@ -12,7 +12,7 @@ from braggfill import storage
 from braggfill.figures import style
 from braggfill.settings.figures import FiguresSettings
 
-ORDER = ("truth", "whole", "gap", "free", "zeros", "linear", "cubic", "nearest", "network")
+ORDER = ("truth", "whole", "gap", "free", "zeros", "linear", "cubic", "nearest", "network", "shipped")
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""
 
@@ -67,7 +67,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
         options = {"marker": "o", "color": style.COLOURS[method], "label": style.NAMES[method]}
         phase.plot(part.gap_px, part.phase_std_rad, **options)
         strain.plot(part.gap_px, part.strain_rmse * 1e4, **options)
-        shift = {"gap": -0.15, "network": 0.15}.get(method, 0.0)
+        shift = {"gap": -0.15, "network": 0.15, "shipped": 0.25}.get(method, 0.0)
         mean.errorbar(
             part.gap_px + shift, part.mean_strain * 1e4, part.strain_spread * 1e4, capsize=2, linewidth=1, **options
         )

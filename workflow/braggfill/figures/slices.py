@@ -12,7 +12,7 @@ from braggfill import metrics, storage
 from braggfill.figures import style
 from braggfill.settings.figures import FiguresSettings
 
-ORDER = ("network", "linear", "cubic", "nearest")
+ORDER = ("network", "shipped", "linear", "cubic", "nearest")
 REACH = 24
 """Voxels around the centre of the cross that the enlarged slices show."""
 
@@ -150,7 +150,7 @@ def _profile(axes: Axes, images: dict[str, np.ndarray], case: Case, middle: int)
         line = np.maximum(image[case.peak[0], :, middle], style.FAINTEST / 2)
         if method == "truth":
             axes.plot(line, color="black", linewidth=0.8, label="truth")
-        elif method in ("network", "linear"):
+        elif method in ("network", "shipped", "linear"):
             axes.plot(line, color=style.COLOURS[method], linewidth=1.3, label=style.NAMES[method])
     axes.set_yscale("log")
     axes.set_xlabel("detector vertical (px)")

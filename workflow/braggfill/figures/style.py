@@ -25,6 +25,7 @@ FAINTEST = 0.5
 
 COLOURS = {
     "network": "#0072b2",
+    "shipped": "#56b4e9",
     "linear": "#e69f00",
     "cubic": "#009e73",
     "nearest": "#cc79a7",
@@ -35,7 +36,8 @@ COLOURS = {
     "ceiling": "#666666",
 }
 NAMES = {
-    "network": "network",
+    "network": "network of this run",
+    "shipped": "shipped network",
     "linear": "linear",
     "cubic": "cubic",
     "nearest": "nearest",

@@ -15,7 +15,7 @@ from braggfill.figures.style import NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "linear", "cubic", "nearest")
+METHODS = ("network", "shipped", "linear", "cubic", "nearest")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ False).  Only voxels that are not missing are looked at.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,24 @@ def shipped(name: str = "braggfill") -> Path:
             "or use method linear"
         )
     return path
+
+
+def is_shipped(name: str = "braggfill") -> bool:
+    """Whether weights of that name come with the package."""
+    return (Path(__file__).parent.parent / "weights" / f"{name}.safetensors").is_file()
+
+
+def at_hand(methods: Iterable[str]) -> list[str]:
+    """The methods of a comparison, without ``shipped`` where no weights came with the package."""
+    return [method for method in methods if method != "shipped" or is_shipped()]
+
+
+def shipped_digest(name: str = "braggfill") -> str:
+    """The sha256 of the weights that come with the package, or ``"none"``: what depends on them is made again when
+    they change."""
+    import hashlib
+
+    return hashlib.sha256(shipped(name).read_bytes()).hexdigest() if is_shipped(name) else "none"
 
 
 def load(path: str | Path, device: str = "cpu") -> Module:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import fourier, storage, strain
+from braggfill import fourier, networks, storage, strain
 from braggfill.reconstruct import objects
 from braggfill.settings.reconstruct import ReconstructSettings
 
@@ -100,8 +100,9 @@ def _cases(settings: ReconstructSettings, obj: np.ndarray, model: Path, file: An
         group.attrs.update({k: v for k, v in row.items() if k != "method"})
         return row
 
+    methods = networks.at_hand(chosen.methods)
     rows = [one("whole", 0, intensity)]
-    number = len(chosen.gap_widths_px) * (1 + len(chosen.methods))
+    number = len(chosen.gap_widths_px) * (1 + len(methods))
     with tqdm(total=number, desc="reconstruct", unit="object", disable=None, leave=False) as bar:
         for width in chosen.gap_widths_px:
             mask = objects.cross(intensity.shape, width, chosen.offset_px)
@@ -109,7 +110,7 @@ def _cases(settings: ReconstructSettings, obj: np.ndarray, model: Path, file: An
             gap = one("gap", width, empty)
             rows.append(gap)
             bar.update()
-            for method in chosen.methods:
+            for method in methods:
                 rows.append(one(method, width, objects.fill(empty, mask, method, model, settings), gap))
                 bar.update()
     return rows

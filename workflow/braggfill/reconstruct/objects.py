@@ -107,15 +107,16 @@ def cross(shape: Sequence[int], width: int, offset: tuple[int, int], peak: Seque
 def fill(
     intensity: np.ndarray, mask: np.ndarray, method: str, model: Path, settings: ReconstructSettings
 ) -> np.ndarray:
-    """The pattern with its gap filled; ``network`` is the one that the run trained."""
+    """The pattern with its gap filled; ``network`` is the one that the run trained, ``shipped`` the package's own."""
     from braggfill import filling
 
-    if method != "network":
+    if method not in ("network", "shipped"):
         return filling.fill(intensity, mask, method=method).data
     import torch
 
     torch.set_num_threads(settings.threads)
-    return filling.fill(intensity, mask, network=model, device=settings.device).data
+    network = model if method == "network" else None
+    return filling.fill(intensity, mask, network=network, device=settings.device).data
 
 
 def fields(obj: np.ndarray, inside: np.ndarray, geometry: Geometry) -> Fields:

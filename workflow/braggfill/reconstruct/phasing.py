@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import external, fourier, retrieval, seeds, storage, strain
+from braggfill import external, fourier, networks, retrieval, seeds, storage, strain
 from braggfill.errors import BraggfillError
 from braggfill.reconstruct import objects
 from braggfill.settings.reconstruct import ReconstructSettings
@@ -199,7 +199,7 @@ def _treat(settings: ReconstructSettings, seed: int, case: Case, model: Path, gr
         case.counts.shape, mask, chosen.free_fraction, seeds.generator(seed, f"reconstruct/free/{case.name}")
     )
     data: dict[str, tuple[np.ndarray, np.ndarray | None]] = {"whole": (case.counts, None)}
-    for treatment in chosen.treatments:
+    for treatment in networks.at_hand(chosen.treatments):
         if treatment == "free":
             data[treatment] = (empty, mask)
         elif treatment == "zeros":

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from braggfill.settings.base import Field, StageSettings
 
-Method = Literal["network", "linear", "cubic", "nearest"]
+Method = Literal["network", "shipped", "linear", "cubic", "nearest", "idw", "biharmonic"]
 GapWidth = Annotated[int, Field(ge=1, le=16)]
 
 
@@ -36,8 +36,9 @@ class EvaluateSettings(StageSettings):
     thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
     easier there. Simulated portions take the first axis alone."""
 
-    methods: tuple[Method, ...] = Field(("network", "linear", "cubic", "nearest"), min_length=1)
-    """What fills the gap; `network` is the one that the run trained, the others interpolate the log intensity."""
+    methods: tuple[Method, ...] = Field(("network", "shipped", "linear", "cubic", "nearest"), min_length=1)
+    """What fills the gap; `network` is the one that the run trained, `shipped` the one that comes with the
+    package, the others interpolate the log intensity."""
 
     bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
     """Portions with at least this mean count a voxel are reported apart, a selection for each number, because in darker

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from braggfill.settings.base import Field, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=64)]
-Method = Literal["network", "linear", "cubic", "nearest", "idw", "biharmonic"]
+Method = Literal["network", "shipped", "linear", "cubic", "nearest", "idw", "biharmonic"]
 
 
 class InpaintSettings(StageSettings):
@@ -29,9 +29,10 @@ class InpaintSettings(StageSettings):
     offset_px: tuple[int, int] = (13, 16)
     """Where the middle of the gap lies, in voxels from the peak along axes 1 and 2."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "linear", "cubic", "nearest")
-    """How the gaps are filled; `network` is the one that the run trained, the others interpolate: along the axes, from
-    the nearest voxel, by inverse distances (`idw`, as PyNX does), or as smoothly as can be (`biharmonic`)."""
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "shipped", "linear", "cubic", "nearest")
+    """How the gaps are filled; `network` is the one that the run trained, `shipped` the one that comes with the
+    package, the others interpolate: along the axes, from the nearest voxel, by inverse distances (`idw`, as PyNX does),
+    or as smoothly as can be (`biharmonic`)."""
 
     detector: str = "maxipix"
     """Real detector mask whose gap is also laid over the scan, by its name in the masks file; empty: none."""

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from braggfill.settings.base import Field, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=64)]
-Method = Literal["network", "linear", "cubic", "nearest"]
-Treatment = Literal["free", "zeros", "network", "linear", "cubic", "nearest"]
+Method = Literal["network", "shipped", "linear", "cubic", "nearest"]
+Treatment = Literal["free", "zeros", "network", "shipped", "linear", "cubic", "nearest"]
 Smooth = Annotated[float, Field(ge=0, le=10)]
 
 
@@ -34,7 +34,7 @@ class TruePhaseSettings(StageSettings):
     offset_px: tuple[int, int] = (13, 16)
     """Where the middle of the cross lies, in voxels from the peak along axes 1 and 2."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("linear", "network")
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("linear", "network", "shipped")
     """What fills the gap, besides leaving it empty."""
 
 
