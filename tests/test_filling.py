@@ -115,7 +115,7 @@ def test_patterns_smaller_than_a_portion_are_continued(shape, paper):
 
 def test_a_gap_that_is_too_wide_is_told(paper):
     counts = np.ones((32, 40, 90))
-    with pytest.raises(BraggfillError, match="a gap of 9 voxels .* wider than the 6 .* method braggfill"):
+    with pytest.raises(BraggfillError, match=r"a gap of 9 voxels .* wider than the 6 .* method braggfill"):
         filling.fill(counts, gaps.cross(counts.shape, (6, 9)), method="paper", network=paper)
     paper.card = {}
     with pytest.raises(BraggfillError, match="wider than a portion"):
