@@ -1,5 +1,6 @@
 """Laws of storage: rounding says how much it changes, and compression changes nothing."""
 
+import h5py
 import numpy as np
 import pytest
 from braggfill import packing, storage
@@ -49,3 +50,18 @@ def test_rounding_is_what_makes_files_small(tmp_path):
 
 def test_an_amplitude_of_zeros_stays_as_it_is():
     assert not round_to_peak(np.zeros((3, 3), np.complex64)).any()
+
+
+def test_a_piece_that_a_full_disk_left_empty_is_found(tmp_path):
+    values = np.random.default_rng(1).standard_normal((8, 64, 64)).astype(np.float32)
+    path = tmp_path / "some.h5"
+    with h5py.File(path, "w") as file:
+        place = packing.write(file, "values", values, chunks=(1, 64, 64)).id.get_chunk_info(4)
+    raw = bytearray(path.read_bytes())
+    start = place.byte_offset + place.size // 2
+    raw[start : start + 2000] = bytes(2000)
+    path.write_bytes(raw)
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["values"][:4], values[:4])
+        with pytest.raises(OSError, match="read"):
+            file["values"][4]

@@ -238,8 +238,8 @@ def _read(path: Path, source: Any, name: str) -> tuple[dict[str, np.ndarray], di
 def _write(
     group: Any, attributes: dict[str, Any], arrays: dict[str, np.ndarray], result: Relaxed, misfit: float
 ) -> None:
-    group.create_dataset("positions", data=result.positions)
-    group.create_dataset("displacement", data=result.displacement)
+    group.create_dataset("positions", data=result.positions, fletcher32=True)
+    group.create_dataset("displacement", data=result.displacement, fletcher32=True)
     if "interface" in arrays:
         group.create_dataset("interface", data=arrays["interface"])
     for key, value in attributes.items():
