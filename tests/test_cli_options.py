@@ -180,7 +180,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(here, capsys, how):
     [
         (["--finetune", "0"], "1 to 100 epochs"),
         (["--finetune", "--portions", "-3"], "at least one"),
-        (["--finetune"], "too few"),
+        (["--finetune"], "too little"),
         (["--finetune", "--save-network", "net.txt"], ".safetensors"),
         (["--finetune", "--save-network", "mask.npy"], ".safetensors"),
         (["--device", "abacus"], "abacus"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import finetune, gaps, networks, patches
+from braggfill import finetune, gaps, heldout, networks, patches
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.seeds import generator
@@ -19,6 +19,13 @@ MASK = gaps.plane(SHAPE, 4, axis=1, start=20)
 CARD = {"uncertainty": True, "settings": {"gap": {"width_px": [3, 6], "cross_fraction": 0, "dead_fraction": 0}}}
 
 
+@pytest.fixture(autouse=True)
+def _few_judges(monkeypatch):
+    """Enough for these fringes, and quick."""
+    monkeypatch.setattr(heldout, "HELD", 10)
+    monkeypatch.setattr(finetune, "HELD_GAPS", 2)
+
+
 @pytest.fixture
 def network(tmp_path):
     torch.manual_seed(1)
@@ -27,32 +34,34 @@ def network(tmp_path):
     return finetune.load(path, "cpu")
 
 
-def test_training_portions_share_no_voxel_with_what_judges_or_is_missing():
-    logs = np.log1p(np.where(MASK, 0, COUNTS)).astype(np.float32)
-    held, origins = finetune.split(logs, MASK, 16, 300, 0)
-    judging = np.zeros(SHAPE, int)
+@pytest.mark.parametrize("missing", [NOTHING, MASK])
+def test_training_portions_share_no_voxel_with_what_judges_or_is_missing(missing):
+    logs = np.log1p(np.where(missing, 0, COUNTS)).astype(np.float32)
+    held, origins = heldout.split(logs, missing, 16, 300, 0)
+    assert len(held) == heldout.HELD
+    judging = np.zeros(SHAPE, bool)
     for cell in held:
-        judging[patches.window(cell, 16)] += 1
-    assert judging.max() == 1
-    assert not (judging.astype(bool) & MASK).any()
-    assert len(np.unique(origins, axis=0)) == len(origins)
+        judging[patches.window(cell, 16)] = True
+    assert not (judging & missing).any()
+    for some in (held, origins):
+        assert len(np.unique(some, axis=0)) == len(some)
     for origin in origins:
         window = patches.window(origin, 16)
         assert judging[window].shape == (16, 16, 16)
         assert not judging[window].any()
-        assert not MASK[window].any()
+        assert not missing[window].any()
 
 
 def test_fewer_places_give_fewer_portions_and_all_of_them_differ():
     logs = np.log1p(COUNTS[:33, :33, :100]).astype(np.float32)
-    _, origins = finetune.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
+    _, origins = heldout.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
     assert 0 < len(origins) < 18 * 18 * 85
     assert len(np.unique(origins, axis=0)) == len(origins)
 
 
 def test_brighter_places_are_drawn_more_often():
     logs = np.where(GRID[2] < 64, 6.0, 1.0) + np.zeros(SHAPE)
-    _, origins = finetune.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
+    _, origins = heldout.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
     assert (origins[:, 2] < 56).mean() > 0.6
 
 
@@ -89,9 +98,9 @@ def test_what_is_missing_is_not_looked_at(network):
 @pytest.mark.parametrize(
     ("intensity", "options", "part"),
     [
-        (COUNTS[:20], {}, "do not hold a portion"),
-        (COUNTS[:40, :40, :40], {}, "too few"),
-        (COUNTS // 10**4, {}, "too few"),
+        (COUNTS[:20], {}, "does not hold a portion"),
+        (COUNTS[:40, :40, :40], {}, "too little"),
+        (COUNTS // 10**4, {}, "too little"),
         (COUNTS, {"epochs": 0}, "1 to 100 epochs"),
         (COUNTS, {"portions": 0}, "at least one"),
     ],

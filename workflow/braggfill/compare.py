@@ -154,8 +154,11 @@ def draw(path: str | Path, rows: Sequence[Row], title: str) -> None:
             spread = np.abs(np.array([[row.pcc_low, row.pcc_high] for row in some]).T - y)
             panel.errorbar(x, y, spread, marker="o", markersize=4, capsize=2, label=method, color=f"C{k}")
             if k == 0:
-                panel.plot(x, [row.ceiling for row in some], "k--", label="noise ceiling")
+                panel.plot(
+                    [row.gap_px for row in some], [row.ceiling for row in some], "k_--", ms=14, label="noise ceiling"
+                )
                 panel.set_xticks([row.gap_px for row in some])
+                panel.set_xlim(some[0].gap_px - 1, some[-1].gap_px + 1)
                 name = "≥ 1 photon a voxel" if selection == "bright" else "all"
                 panel.set_title(f"{name}, {some[0].portions} portions", fontsize=10)
         panel.set_xlabel("width of the gap (px)")

@@ -1,9 +1,9 @@
 r"""Fine-tuning: a trained network learns on from the scan that it is to fill (paper, section 2.7).
 
 Portions that hold no missing voxel get artificial gaps, drawn afresh each time, and the network is trained on them for
-a few epochs with the loss that it was first trained with.  Cells of the scan are set apart beforehand: no voxel of
-theirs is in any training portion, and artificial gaps in them tell whether it helped.  It did if the PCC over these
-gaps rose by more than what depends on which cells they are: the 95 % bootstrap interval of the mean gain lies above 0.
+a few epochs with the loss that it was first trained with.  A slab of the scan is set apart beforehand: no voxel of it
+is in any training portion, and artificial gaps in portions of it tell whether it helped.  It did if the PCC over these
+gaps rose by more than what depends on which portions they are: the 95 % bootstrap interval of the mean gain is above 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from braggfill import gaps, interrupts, metrics, patches, seeds
+from braggfill import gaps, heldout, interrupts, metrics, patches, seeds
 from braggfill.errors import BraggfillError
 from braggfill.settings.train import GapSettings, TrainSettings
 
@@ -29,29 +29,27 @@ PORTIONS, EPOCHS = 6400, 3
 LEARNING_RATE = 2e-4
 """A fifth of what the network is first trained with: it knows already what to do."""
 BATCH = 32
-HELD_SHARE, HELD_LEAST, HELD_MOST, HELD_GAPS = 0.2, 4, 24, 8
-"""Share of the bright cells that is set apart, the least and most cells, and artificial gaps in each."""
-BRIGHT = 1.0
-"""Photons a voxel of a cell that can tell anything."""
+HELD_GAPS = 6
+"""Artificial gaps in each portion that judges."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a fine-tuning did; PCC are means over the cells that were set apart."""
+    """What a fine-tuning did; PCC are means over portions of what was set apart."""
 
     portions: int
     """Different portions that were trained on, and (``wanted``) that were asked for."""
     wanted: int
     epochs: int
     held: int
-    """Cells set apart."""
+    """Portions that judge."""
     linear: float
     """PCC of linear interpolation there, of the network ``before``, and ``after``."""
     before: float
     after: float
     gain_low: float
     gain_high: float
-    """95 % bootstrap interval of the mean of after - before over the cells."""
+    """95 % bootstrap interval of the mean of after - before over them."""
     loss_before: float
     loss_after: float
     kept: bool
@@ -86,7 +84,7 @@ def finetune(
 
     Returns
     -------
-    The network that is better on the cells set apart, the given one or the new one, and what was found.
+    The network that is better on what was set apart, the given one or the new one, and what was found.
 
     Raises
     ------
@@ -101,7 +99,7 @@ def finetune(
     started = time.perf_counter()
     size = int(network.size)
     logs = np.log1p(np.where(missing, 0, intensity).astype(np.float32))
-    held, origins = split(logs, missing, size, portions, seed)
+    held, origins = heldout.split(logs, missing, size, portions, seed)
     settings = _settings(network)
     judge = _Judge(logs, held, size, settings.gaps(), seed)
     before = judge.scores(network, settings)
@@ -133,64 +131,6 @@ def finetune(
     return learner, report
 
 
-def split(logs: np.ndarray, missing: np.ndarray, size: int, portions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """First voxels of the cells that are set apart, and of the training portions, (n, 3) each.
-
-    The cells are whole, lie on a grid, hold at least a photon a voxel, and are spread evenly over the brightness of all
-    such.  The training portions are whole, different from each other, share no voxel with a cell set apart, and are
-    drawn with a probability proportional to their mean log intensity.
-
-    Raises
-    ------
-    BraggfillError : the scan is too small or too dark, or holds too much that is missing.
-    """
-    shape = logs.shape
-    if any(n < size for n in shape):
-        raise BraggfillError(f"--finetune: the scan's {shape} voxels do not hold a portion of {size}³; leave it out")
-    light = np.expm1(logs, dtype=np.float64)
-    photons = _box_sums(light, size)
-    free = _box_sums(missing, size) == 0
-    grid = [np.arange((n % size) // 2, n - size + 1, size) for n in shape]
-    cells = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1).reshape(-1, 3)
-    places = tuple(cells.T)
-    cells = cells[free[places] & (photons[places] >= BRIGHT * size**3)]
-    number = min(HELD_MOST, max(HELD_LEAST, round(HELD_SHARE * len(cells))))
-    if len(cells) < 2 * number:
-        raise BraggfillError(
-            f"--finetune: only {len(cells)} cells of {size}³ voxels are whole and hold a photon a voxel, too few to "
-            "learn from and to judge by; leave it out"
-        )
-    ranked = cells[np.argsort(photons[tuple(cells.T)], kind="stable")]
-    held = ranked[((np.arange(number) + 0.5) * len(ranked) / number).astype(int)]
-    taken = missing.copy()
-    for cell in held:
-        taken[patches.window(cell, size)] = True
-    weights = np.where(_box_sums(taken, size) == 0, _box_sums(logs, size), 0).clip(0)
-    reach = np.cumsum(weights.reshape(-1))
-    if not len(reach) or reach[-1] <= 0:
-        raise BraggfillError("--finetune: no place for a portion is left beside those set apart; leave it out")
-    rng = seeds.generator(seed, "finetune/portions")
-    chosen: np.ndarray = np.empty(0, np.int64)
-    for _ in range(20):
-        more = np.searchsorted(reach, rng.random(2 * portions) * reach[-1], side="right")
-        _, first = np.unique(np.concatenate([chosen, more]), return_index=True)
-        chosen = np.concatenate([chosen, more])[np.sort(first)]
-        if len(chosen) >= portions:
-            break
-    return held, np.stack(np.unravel_index(chosen[:portions], weights.shape), axis=-1)
-
-
-def _box_sums(array: np.ndarray, size: int) -> np.ndarray:
-    """Sum over the portion that begins at each voxel, of ``shape - size + 1``."""
-    sums = array.astype(np.int32 if array.dtype == bool else np.float64)
-    for axis in range(array.ndim):
-        total = np.cumsum(np.moveaxis(sums, axis, 0), axis=0)
-        run = total[size - 1 :].copy()
-        run[1:] -= total[:-size]
-        sums = np.moveaxis(run, 0, axis)
-    return sums
-
-
 def _settings(network: Module) -> TrainSettings:
     """What the network was trained with, as far as its card tells."""
     card = getattr(network, "card", {})
@@ -204,16 +144,16 @@ def _settings(network: Module) -> TrainSettings:
 @dataclass(frozen=True)
 class _Scores:
     pcc: np.ndarray
-    """A cell: mean over its gaps."""
+    """A portion: mean over its gaps."""
     loss: float
 
 
 class _Judge:
-    """Artificial gaps in the cells that were set apart, always the same ones."""
+    """Artificial gaps in the portions that judge, always the same ones."""
 
     def __init__(self, logs: np.ndarray, held: np.ndarray, size: int, wish: GapSettings, seed: int):
         self.truth = np.repeat(patches.cut(logs, held, size), HELD_GAPS, axis=0)
-        self.cells = len(held)
+        self.portions = len(held)
         rng = seeds.generator(seed, "finetune/held")
         self.masks = _gaps(rng, len(self.truth), size, wish)
 
@@ -228,10 +168,10 @@ class _Judge:
                 guess, log_variance = network.predict(truth.masked_fill(mask, 0), mask)
                 losses.append(float(_loss(settings, guess, log_variance, truth, mask)) * len(truth))
                 values.append(self._pcc(guess, truth, mask))
-        return _Scores(self._by_cell(np.concatenate(values)), sum(losses) / len(self.truth))
+        return _Scores(self._by_portion(np.concatenate(values)), sum(losses) / len(self.truth))
 
     def linear(self) -> np.ndarray:
-        """PCC of linear interpolation, a cell."""
+        """PCC of linear interpolation, a portion."""
         import torch
 
         from braggfill.networks.bridge import bridge
@@ -240,15 +180,15 @@ class _Judge:
         for part in _parts(len(self.truth)):
             truth, mask = _to(torch.device("cpu"), self.truth[part], self.masks[part])
             values.append(self._pcc(bridge(truth, mask), truth, mask))
-        return self._by_cell(np.concatenate(values))
+        return self._by_portion(np.concatenate(values))
 
     def _pcc(self, guess: Tensor, truth: Tensor, mask: Tensor) -> np.ndarray:
         from braggfill import losses
 
         return losses.pcc(guess, truth, mask).cpu().numpy()
 
-    def _by_cell(self, values: np.ndarray) -> np.ndarray:
-        values = values.reshape(self.cells, HELD_GAPS)
+    def _by_portion(self, values: np.ndarray) -> np.ndarray:
+        values = values.reshape(self.portions, HELD_GAPS)
         good = np.isfinite(values)
         return np.where(good, values, 0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
 

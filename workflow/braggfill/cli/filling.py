@@ -190,7 +190,7 @@ def _finetune(
     fewer = "" if report.portions == report.wanted else f" (the scan has no more; {report.wanted} were asked for)"
     say(f"fine-tuned on {report.portions} portions{fewer}, {report.epochs} epochs, in {report.seconds:.0f} s")
     say(
-        f"PCC over artificial gaps in {report.held} cells set apart: linear {report.linear:.4f}, network "
+        f"PCC over artificial gaps in {report.held} portions set apart: linear {report.linear:.4f}, network "
         f"{report.before:.4f}, fine-tuned {report.after:.4f} (gain {report.after - report.before:+.4f}, 95 % interval "
         f"{report.gain_low:+.4f} to {report.gain_high:+.4f}): "
         f"{'kept' if report.kept else 'no sure help, the network stays as it was'}"
