@@ -21,6 +21,7 @@ include: "workflow/rules/inpaint.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/upstream.smk"
 include: "workflow/rules/cache.smk"
 
 

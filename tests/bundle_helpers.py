@@ -30,6 +30,7 @@ rule figures:
     benchmark: f"{RUN}/benchmarks/figures.tsv"
     params: settings=block("figures"), run=settings.model_dump(mode="json"), code=code("figures"), seed=SEED
     script: "scripts/figures.py"
+include: "workflow/rules/upstream.smk"
 """
 SCRIPT = """
 from pathlib import Path

@@ -49,8 +49,8 @@ def test_what_was_made_is_in_the_cache(first, cache):
     assert len([file for file in cache.rglob("*.h5") if file.is_file()]) == len(STAGES)
 
 
-def test_another_folder_fetches_it(top, cache, first, tmp_path):
-    second = copy(top, tmp_path / "elsewhere", cache)
+def test_another_folder_fetches_it(cache, first, tmp_path):
+    second = copy(first.folder, tmp_path / "elsewhere", cache)
     output = second.snakemake(TARGET, "--cache", configs=("tiny.yaml",))
     assert fetched(output) == set(STAGES)
     for stage in STAGES:
@@ -60,8 +60,8 @@ def test_another_folder_fetches_it(top, cache, first, tmp_path):
     assert "Nothing to be done" in second.snakemake("-n", TARGET, configs=("tiny.yaml",))
 
 
-def test_only_what_changed_is_made(top, cache, first, tmp_path):
-    other = copy(top, tmp_path / "other", cache)
+def test_only_what_changed_is_made(cache, first, tmp_path):
+    other = copy(first.folder, tmp_path / "other", cache)
     change = other.write("change.yaml", "perturb: {support_threshold: 0.11}\n")
     output = other.snakemake(TARGET, "--cache", configs=("tiny.yaml", change))
     assert made(output) == {"perturb", "extract"}

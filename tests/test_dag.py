@@ -75,6 +75,18 @@ def test_a_changed_line_reruns_the_stage_and_what_follows(project, graph, stage)
         module.write_text(text)
 
 
+@pytest.mark.parametrize("stage", ["scatter", "train", "evaluate"])
+def test_a_change_that_failed_is_not_forgotten(project, graph, stage):
+    """Snakemake removes the output of a changed job before it runs; what follows must not pass for up to date then."""
+    change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
+    results = project.folder / "results/test"
+    (results / stage).rename(results / "away")
+    try:
+        assert set(project.planned(configs=(change,))) == descendants(graph, rules_of(project, stage))
+    finally:
+        (results / "away").rename(results / stage)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_changed_setting_reruns_the_stage_and_what_follows(project, graph, stage):
     change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
