@@ -11,8 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYNX := $(VENV)/.pynx
+WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv cases.csv) reconstruct/true_phase.csv)
 
-.PHONY: help setup run test test-slurm lint format pins schema bench bundle clean
+.PHONY: help setup run test test-slurm lint format pins schema weights bench bundle clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +47,11 @@ schema: setup ## write config/default.yaml, its JSON schema and the configuratio
 
 bundle: setup ## pack a run into one file to share: RUN=demo, WITH_DATA=1 for its arrays, too
 	@$(BIN)/braggfill bundle $(if $(RUN),$(RUN),$(error name the run: make bundle RUN=demo)) $(if $(WITH_DATA),--with-data) --force
+
+weights: setup ## train on config/paper.yaml (EPOCHS=…) and put the network into the package: hours, or a GPU
+	@$(BIN)/snakemake --cores $(CORES) --configfile config/paper.yaml $(if $(PROFILE),--profile $(PROFILE)) \
+	  $(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}') -- $(WEIGHED)
+	@$(BIN)/python -m braggfill.shipping results/paper
 
 bench: setup ## measure speed and memory, as ratios in one run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

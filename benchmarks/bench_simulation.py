@@ -3,12 +3,13 @@
 Prints wall time (and what the whole would take), the seconds of each stage, the share of a job's time that is start-up
 and imports, the largest memory of a job and the largest size on disk, and how relaxation ended.  The seconds of a tenth
 are those of other particles, on average smaller or larger ones, than those of the whole: atoms are printed beside.
-Usage: bench_simulation.py [--whole | --particles N] [--cores N]
+Usage: bench_simulation.py [--whole | --particles N] [--cores N] [--keep FOLDER]
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -72,19 +73,24 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="all 1,500 patterns instead of a tenth")
     parser.add_argument("--particles", type=int, help="this many particles instead of a tenth")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the run in this new folder")
     options = parser.parse_args()
     paper = yaml.safe_load((TOP / "config/paper.yaml").read_text())
     size = dict(paper["size"])
     if not options.whole:
         size["particles"] = options.particles or size["particles"] // 10
         size["particles_per_chunk"] = -(-size["particles"] // options.cores)
-    with tempfile.TemporaryDirectory(prefix="simulation-") as name:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        if options.keep:
+            folder = options.keep.resolve()
+            folder.mkdir(parents=True)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="simulation-")))
         change = folder / "change.yaml"
-        change.write_text(yaml.safe_dump({"run": "bench", "size": size}))
+        change.write_text(yaml.safe_dump({"size": size}))
         chunks = -(-size["particles"] // size["particles_per_chunk"])
-        targets = [f"results/bench/extract/chunk-{i:04d}.h5" for i in range(chunks)]
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(TOP / "Snakefile"), "--directory", name]
+        targets = [f"results/paper/extract/chunk-{i:04d}.h5" for i in range(chunks)]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(TOP / "Snakefile"), "--directory", str(folder)]
         command += ["--cores", str(options.cores), "--quiet", "all", "--configfile", str(TOP / "config/paper.yaml")]
         command += [str(change), "--", *targets]
         largest, stop = [0], threading.Event()
@@ -99,10 +105,10 @@ def main() -> None:
             watcher.join()
         rows = []
         for stage in STAGES:
-            files = sorted((folder / "results/bench/benchmarks").glob(f"{stage}-*.tsv"))
+            files = sorted((folder / "results/paper/benchmarks").glob(f"{stage}-*.tsv"))
             table = pd.concat(pd.read_csv(file, sep="\t", na_values="-") for file in files)
             rows.append((stage, len(files), table["s"].sum(), table["max_rss"].max(), startup_seconds(stage)))
-        relaxed = relaxation(folder / "results/bench/relax")
+        relaxed = relaxation(folder / "results/paper/relax")
         kept = sum(path.stat().st_size for path in (folder / "results").rglob("*.h5"))
     stages = pd.DataFrame(rows, columns=["stage", "jobs", "seconds", "largest_memory_mb", "startup_s"])
     fixed = (stages.jobs * stages.startup_s).sum()
