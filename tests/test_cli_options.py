@@ -142,6 +142,7 @@ BAD = {
     "a mask to invert that is not there": (["--invert-mask"], "--invert-mask"),
     "loud and quiet": (["--mask", "mask.npy", "-q", "-v"], "not allowed with"),
     "a seed that is negative": (["--mask", "mask.npy", "--noise", "--seed", "-1"], "--seed -1"),
+    "a skip backwards": (["--mask", "mask.npy", "--skip", "-2"], "--skip -2"),
     "free what": (["--mask", "mask.npy", "--free", "willy"], "willy"),
     "fine-tuning without a network": (["--mask", "mask.npy", "--finetune"], "has no network to train"),
     "epochs that are no number": (["--mask", "mask.npy", "--finetune", "many"], "many"),

@@ -90,13 +90,20 @@ def test_scans_shorter_than_a_portion_are_compared_and_fractions_have_no_ceiling
     assert np.isnan(rows[0].ceiling)
 
 
+def test_a_small_scan_with_a_gap_is_compared_in_smaller_portions():
+    some = (slice(40), slice(44), slice(20, 68))
+    missing = gaps.plane((40, 44, 48), 6, start=22)
+    rows = compare.compare(COUNTS[some], missing, {"linear": linear}, widths=[6], portions=6)
+    assert rows[0].portions > 0
+
+
 @pytest.mark.parametrize(
     ("intensity", "missing", "widths", "part"),
     [
         (COUNTS, MISSING, [0], "1 to 24"),
         (COUNTS, MISSING, [30], "1 to 24"),
         (COUNTS[..., :20], MISSING[..., :20], [18], "does not fit"),
-        (COUNTS, gaps.plane(SHAPE, 3, axis=0, start=18), [3], "wholly measured"),
+        (COUNTS[:20], gaps.plane((20, 76, 84), 3, axis=0, start=8), [3], "wholly measured"),
     ],
 )
 def test_what_cannot_be_compared_is_told(intensity, missing, widths, part):

@@ -2,8 +2,9 @@
 
 Sheets, gaps of the whole cross-section, are laid into the neighbourhood of the peak, 48 voxels apart, at places drawn
 anew in each round, and filled by each method exactly as a real gap is.  The sheets are then looked at in portions of 32
-voxels along each axis with the gap in their middle; only portions in which every voxel was measured count, so that no
-artificial gap lies over a real one.  The PCC of a portion is that of log(1 + counts) over its gap (the paper's Eq. 1).
+voxels along each axis (fewer in small scans) with the gap in their middle; only portions in which every voxel was
+measured count, so that no artificial gap lies over a real one.  The PCC of a portion is that of log(1 + counts) over its
+gap (the paper's Eq. 1).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A scan and what is missing in it (True) to the filled scan, photons."""
 
 WIDTHS = (3, 6, 9, 12)
-PORTION, PITCH = 32, 48
+PORTIONS, PITCH = (32, 24, 16), 48
+"""Edge of the portions, the first of which there is a whole one; and distance between sheets, voxels."""
 CROP = 128
 """Voxels along each axis around the peak that are looked at: the paper's pattern."""
 ROUNDS = 60
@@ -82,12 +84,7 @@ def compare(
     if not widths or widths[0] < 1 or widths[-1] > 24:
         raise BraggfillError(f"--width {' '.join(map(str, widths))}: give widths of 1 to 24 voxels")
     intensity, missing = _around_peak(intensity, missing)
-    size = tuple(min(PORTION, n) for n in intensity.shape)
-    if widths[-1] + 4 > size[axis]:
-        raise BraggfillError(
-            f"--width {widths[-1]}: does not fit the scan's {intensity.shape[axis]} voxels across the gap; give less"
-        )
-    places = _places(intensity, missing, size, axis, portions, seed)
+    size, places = _portions(intensity, missing, widths[-1], axis, portions, seed)
     scores = _scores(intensity, missing, methods, widths, axis, size, places, progress)
     whole = bool((np.rint(intensity[~missing]) == intensity[~missing]).all())
     light = np.concatenate([patches.cut(np.where(missing, 0, intensity), found, size) for found in places])
@@ -177,10 +174,30 @@ def _around_peak(intensity: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray
     return shown[box], missing[box]
 
 
+def _portions(
+    intensity: np.ndarray, missing: np.ndarray, widest: int, axis: int, portions: int, seed: int
+) -> tuple[tuple[int, ...], list[np.ndarray]]:
+    """Size of the portions, and where they lie; smaller ones where there is no room for the usual size."""
+    for edge in PORTIONS:
+        size = tuple(min(edge, n) for n in intensity.shape)
+        if widest + 4 > size[axis]:
+            if edge == PORTIONS[0]:
+                raise BraggfillError(
+                    f"--width {widest}: does not fit {intensity.shape[axis]} voxels across the gap; give less"
+                )
+            break
+        if places := _places(intensity, missing, size, axis, portions, seed):
+            return size, places
+    raise BraggfillError(
+        "no portion near the peak is wholly measured and holds a photon, so there is nothing to compare with; narrower "
+        "gaps (--width) take smaller portions"
+    )
+
+
 def _places(
     intensity: np.ndarray, missing: np.ndarray, size: tuple[int, ...], axis: int, portions: int, seed: int
 ) -> list[np.ndarray]:
-    """For each round the first voxels of its portions, whole ones in sheets that are filled together."""
+    """For each round the first voxels of its portions, whole ones in sheets that are filled together; empty if none."""
     rounds: list[np.ndarray] = []
     for number in range(ROUNDS):
         rng = seeds.generator(seed, "compare/places", number)
@@ -199,11 +216,6 @@ def _places(
             rounds.append(origins[np.sort(rng.permutation(len(origins))[:left])])
         if left <= len(origins):
             return rounds
-    if not rounds:
-        raise BraggfillError(
-            f"no portion of {' × '.join(map(str, size))} voxels near the peak is wholly measured and holds a photon, "
-            "so there is nothing to compare with"
-        )
     return rounds
 
 

@@ -39,6 +39,9 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         help=f"a network (braggfill, the default, or paper) or an interpolation ({', '.join(METHODS[2:])})",
     )
     add("--network", metavar="FILE", help="the trained network, a .safetensors file, see below")
+    add(
+        "--skip", type=int, default=4, metavar="N", help="voxels that --method paper jumps between portions (default 4)"
+    )
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
     add(
@@ -103,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
         method=options.method,
         network=network,
         device=options.device,
+        skip=options.skip,
         progress=talk.shows_progress(options),
         most_missing=True,
     )
@@ -120,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
         **told,
         "noise": options.noise,
         **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
+        **({"skip": options.skip} if options.method == "paper" else {}),
         "free": options.free,
         "filled_voxels": int(mask.sum()),
         "seconds": round(seconds, 2),
@@ -154,6 +159,8 @@ def _check(options: argparse.Namespace) -> None:
         from braggfill import preview
 
         preview.check(options.preview, force=options.force)
+    if options.skip < 0:
+        raise BraggfillError(f"--skip {options.skip}: give 0 (every voxel) or more")
     if options.seed < 0:
         raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
     if options.finetune is None:
