@@ -53,6 +53,6 @@ def upstream(rule):
     return digest
 
 
-for _rule in list(workflow.rules):
-    if _rule.output and len(_rule.input):
-        _rule.set_params(upstream=upstream(_rule))
+for _each in list(workflow.rules):
+    if _each.output and len(_each.input):
+        _each.set_params(upstream=upstream(_each))
