@@ -138,12 +138,20 @@ def test_skipping_changes_nothing_where_portions_agree():
     assert np.allclose(first, other, atol=1e-5)
 
 
-def test_a_network_of_another_kind_is_told(network, paper):
+def test_a_network_of_another_kind_is_told(network):
     counts, mask = np.ones((8, 8, 8)), gaps.plane((8, 8, 8), 2)
-    with pytest.raises(BraggfillError, match="it is a paper network"):
-        filling.fill(counts, mask, network=paper)
     with pytest.raises(BraggfillError, match="it is a braggfill network"):
         filling.fill(counts, mask, method="paper", network=network)
+
+
+@pytest.mark.parametrize("width", [3, 20, 38])
+def test_a_published_network_is_slid_over_any_gap_where_that_is_asked(width, paper):
+    counts = np.random.default_rng(0).poisson(30, (32, 40, 90))
+    mask = gaps.cross(counts.shape, (3, width))
+    filled = filling.fill(counts, mask, network=paper, step=32)
+    assert np.array_equal(filled.data[~mask], counts[~mask])
+    assert np.isfinite(filled.data).all()
+    assert np.isnan(filled.sigma).all()
 
 
 @pytest.mark.parametrize("wrong", [{"step": 0}, {"skip": -1}, {"batch": 0}, {"step": 1.5}, {"skip": True}])
@@ -230,6 +238,25 @@ def test_a_slope_across_a_wide_gap_is_kept_by_the_coarse_copy():
     start = wide._joined(logs, mask, wide.finer(coarse, shape))
     assert np.array_equal(start[~mask], logs[~mask])
     assert np.abs(start - logs).max() < 0.05
+
+
+def test_portions_that_are_turned_round_come_back_where_they_were():
+    """A network that answers each voxel with its own value gives back what it was shown, wherever portions lie."""
+    import torch
+
+    class Echo:
+        size, uncertain = 32, True
+
+        def parameters(self):
+            yield torch.zeros(1)
+
+        def __call__(self, x, m):
+            return x, x
+
+    logs, mask = _logs((40, 50, 60)), gaps.cross((40, 50, 60), 7, (3, 31))
+    found, spread = slide(logs, mask, Echo(), 5, 6, False, 80.0)
+    assert np.allclose(found, logs[mask], rtol=1e-5)
+    assert np.allclose(spread, np.exp(logs[mask] / 2), rtol=1e-5)
 
 
 # Whatever the geometry ------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def fill(
     method: str = "braggfill",
     network: str | Path | Module | None = None,
     device: str = "auto",
-    step: int = 16,
+    step: int = 9,
     skip: int = 4,
     batch: int = 32,
     progress: bool = False,
@@ -67,9 +67,11 @@ def fill(
     method : ``"braggfill"``, ``"paper"`` (networks), ``"linear"``, ``"cubic"``, ``"nearest"``, ``"biharmonic"``
         (interpolation of the log intensity), ``"idw"`` (inverse distance weighting of the photons, as in PyNX).
     network : a trained network's file, or one that :func:`braggfill.networks.load` has loaded; by default the one of
-        that name that comes with the package.
+        that name that comes with the package. Method ``braggfill`` takes a published network as well, slides it over
+        everything that is missing, whatever it was trained for, and states no uncertainty.
     device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
-    step : voxels between neighbouring portions of ``braggfill``; less is slower and averages more.
+    step : voxels between neighbouring portions of ``braggfill``; less is slower and averages more, odd numbers are
+        better than even ones.
     skip : voxels skipped between neighbouring portions of ``paper``; 0 is the best that there is, and the slowest.
     batch : portions a call; speed and memory only.
     progress : show a progress bar.
@@ -108,8 +110,10 @@ def fill(
     data = intensity.astype(exact_type(intensity, mask))
     sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
     if mask.any():
-        seen = intensity.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            seen = intensity.astype(np.float32)
         seen[mask] = 0
+        np.minimum(seen, np.finfo(np.float32).max, out=seen)
         deviation = None
         if model is None:
             from braggfill.interpolate import interpolate
@@ -118,7 +122,7 @@ def fill(
         else:
             logs = np.log1p(seen, out=seen)
             limit = float(logs.max()) + BEYOND
-            if model.uncertain:
+            if method == "braggfill":
                 from braggfill.filling.wide import fill_wide
 
                 found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
@@ -152,7 +156,7 @@ def _network(method: str, network: str | Path | Module | None, device: str) -> M
     if network is None:
         network = networks.shipped(method)
     model = networks.load(network, device) if isinstance(network, str | Path) else network.to(device).eval()
-    if model.name != method:
+    if method == "paper" and model.uncertain:
         raise BraggfillError(f"network: it is a {model.name} network; use method {model.name}, or another network")
     # Channels last: a third less time on a processor.
     return model.to(memory_format=torch.channels_last_3d)

@@ -10,6 +10,7 @@ import numpy as np
 from braggfill import patches
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 
@@ -31,7 +32,7 @@ def slide(
     batch: int,
     progress: bool,
     limit: float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
     Portions lie over everything that is missing, gaps in their middle where they can be, ``step`` voxels apart
@@ -40,12 +41,17 @@ def slide(
 
     .. math:: y = \frac{\sum_k w_k \mu_k}{\sum_k w_k}, \qquad \sigma^2 = \frac{\sum_k w_k \sigma_k^2}{\sum_k w_k}.
 
-    Along an axis shorter than a portion the pattern and its mask are mirrored.
+    Along an axis shorter than a portion the pattern and its mask are mirrored.  Every other portion is shown to the
+    network turned round (mirrored along all three axes) and its answer turned back.  That, and an odd ``step``, lets
+    neighbours differ in how their voxels fall into the network's 2 x 2 x 2 cells: on the APS scan (64³, 6 px cross) 9
+    apart reached the correlation of single voxels, 0.8328, in 1/80 of the time, while 16, 8, 4 and 2 apart without
+    turning gave 0.8297, 0.8300, 0.8301 and 0.8302.
 
     Parameters
     ----------
     start : the pattern with its gaps bridged, log(1 + photons), float32.
-    model : a network that states its uncertainty.
+    model : a network; of one that states no uncertainty the standard deviation is None, and what lies in a gap as wide
+        as a portion stays bridged.
     step, batch, progress : see :func:`braggfill.filling.fill`.
     limit : greatest value that a portion may predict.
     """
@@ -61,18 +67,35 @@ def slide(
     for part in bar(len(origins), batch, progress):
         chosen = origins[part : part + batch]
         gaps = patches.cut(hidden, chosen, size)
+        # A network that is given no interpolation needs something measured in each portion.
+        if not model.uncertain and (good := ~gaps.all(axis=(1, 2, 3))).any():
+            chosen, gaps = chosen[good], gaps[good]
+        elif not model.uncertain:
+            continue
         x, m = torch.from_numpy(patches.cut(grown, chosen, size)).to(device), torch.from_numpy(gaps).to(device)
+        turned = torch.arange(part, part + len(chosen), device=device) % 2 == 1
         with torch.inference_mode():
-            mean, log_variance = model(x, m)
-        mean = mean.float().clamp(0, limit).cpu().numpy()
-        spread = log_variance.float().exp().cpu().numpy()
+            ask = model if model.uncertain else model.predict
+            mean, log_variance = ask(_turn(x, turned), _turn(m, turned))
+        mean = _turn(mean.float(), turned).clamp(0, limit).cpu().numpy()
+        spread = None if log_variance is None else _turn(log_variance.float(), turned).exp().cpu().numpy()
         for k, origin in enumerate(chosen):
             inside, index = places(gaps[k], origin - margins, mask.shape, missing)
             weight = weights[inside]
             total[index] += weight * mean[k][inside]
-            variance[index] += weight * spread[k][inside]
             norm[index] += weight
+            if spread is not None:
+                variance[index] += weight * spread[k][inside]
+    if not model.uncertain:
+        return np.where(norm > 0, total / np.where(norm > 0, norm, 1), start.reshape(-1)[missing]), None
     return total / norm, np.sqrt(variance / norm)
+
+
+def _turn(portions: Tensor, which: Tensor) -> Tensor:
+    """The portions, those marked mirrored along all three axes: an inversion, which undoes itself."""
+    import torch
+
+    return torch.where(which[:, None, None, None], portions.flip((1, 2, 3)), portions)
 
 
 def places(

@@ -28,7 +28,7 @@ def fill_wide(
     batch: int,
     progress: bool,
     limit: float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
     :math:`y_1, \sigma_1` is what overlapping portions predict, from linear interpolation across the gap
@@ -46,8 +46,11 @@ def fill_wide(
 
     .. math:: \sigma^2 \to \sigma^2 + V \bigl(1 - e^{-(d - 8) / 32}\bigr).
 
-    Parameters as for ``slide``, but for ``logs``: log(1 + photons), anything in the gap.
+    Parameters as for ``slide``, but for ``logs``: log(1 + photons), anything in the gap.  A network that states no
+    uncertainty is slid over the pattern as it is.
     """
+    if not model.uncertain:
+        return slide(bridged(logs, mask), mask, model, step, batch, progress, limit)
     found, spread = _levels(logs, mask, model, step, batch, progress, limit)
     if not _wide(mask):
         return found, spread
