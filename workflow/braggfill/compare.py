@@ -3,8 +3,8 @@
 Sheets, gaps of the whole cross-section, are laid into the neighbourhood of the peak, 48 voxels apart, at places drawn
 anew in each round, and filled by each method exactly as a real gap is.  The sheets are then looked at in portions of 32
 voxels along each axis (fewer in small scans) with the gap in their middle; only portions in which every voxel was
-measured count, so that no artificial gap lies over a real one.  The PCC of a portion is that of log(1 + counts) over its
-gap (the paper's Eq. 1).
+measured count, so that no artificial gap lies over a real one.  The PCC of a portion is that of log(1 + counts) over
+its gap (the paper's Eq. 1).
 """
 
 from __future__ import annotations
