@@ -273,7 +273,13 @@ def _infinite(weights, card):
     return weights, card
 
 
+def _nudged(weights, card):
+    weights["leave.weight"] = weights["leave.weight"] * 1.01
+    return weights, card
+
+
 TAMPERED = {
+    "a weight is another": _nudged,
     "a weight is missing": _without_one,
     "a weight has another shape": _reshaped,
     "a weight is not finite": _infinite,

@@ -64,8 +64,20 @@ def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = No
         for name, value in network.state_dict().items()
     }
     card = {"format": FORMAT, "network": network.name, "options": network.options, **(metadata or {})}
+    card["sha256"] = _digest(weights)
     with replacing(path) as temporary:
         temporary.write_bytes(pack(weights, metadata={"braggfill": json.dumps(card)}))
+
+
+def _digest(weights: dict[str, Any]) -> str:
+    """sha256 of all weights, names and types included."""
+    import hashlib
+
+    found = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        found.update(value.numpy().tobytes())
+    return found.hexdigest()
 
 
 def card(path: str | Path) -> dict[str, Any]:
@@ -131,8 +143,8 @@ def load(path: str | Path, device: str = "cpu") -> Module:
 
     Raises
     ------
-    BraggfillError : the file is missing, truncated, or was tampered with (weights that are not there, of the wrong
-        shape or not finite).
+    BraggfillError : the file is missing, truncated, or was tampered with: weights that are not those that were saved,
+        of the wrong shape, or not finite.
     """
     import torch
     from safetensors import SafetensorError
@@ -141,7 +153,10 @@ def load(path: str | Path, device: str = "cpu") -> Module:
     found = card(path)
     network = build(found["network"], **found["options"])
     try:
-        weights = {name: value.float() for name, value in unpack(Path(path).read_bytes()).items()}
+        stored = unpack(Path(path).read_bytes())
+        if found.get("sha256", "") != _digest(stored):
+            raise RuntimeError("they are not those that were saved")
+        weights = {name: value.float() for name, value in stored.items()}
         if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
             raise RuntimeError("weights that are not finite")
         network.load_state_dict(weights)
