@@ -31,6 +31,7 @@ def here(tmp_path, monkeypatch):
     np.save(tmp_path / "mask.npy", FRAME)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BRAGGFILL_NETWORK", raising=False)
+    monkeypatch.setattr(networks, "WEIGHTS", tmp_path / "weights")
     return tmp_path
 
 

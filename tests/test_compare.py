@@ -6,7 +6,7 @@ import csv
 
 import numpy as np
 import pytest
-from braggfill import compare, filling, gaps
+from braggfill import compare, filling, gaps, networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.seeds import generator
@@ -120,6 +120,7 @@ def here(tmp_path, monkeypatch):
     np.savez(tmp_path / "scan.npz", data=np.where(MISSING, 0, COUNTS), mask=MISSING)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BRAGGFILL_NETWORK", raising=False)
+    monkeypatch.setattr(networks, "WEIGHTS", tmp_path / "weights")
     return tmp_path
 
 

@@ -7,7 +7,6 @@ import signal
 import threading
 
 import pytest
-
 from braggfill import interrupts
 
 
@@ -25,10 +24,15 @@ def number(request) -> int:
 
 
 def test_an_interrupt_comes_after_the_block(number):
-    done = False
-    with pytest.raises(KeyboardInterrupt), interrupts.held():
-        os.kill(os.getpid(), number)
-        done = True
+    done = []
+
+    def work():
+        with interrupts.held():
+            os.kill(os.getpid(), number)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert done
 
 

@@ -52,7 +52,7 @@ def test_the_network_is_ahead_of_linear_interpolation(kept, width):
 
 
 def test_every_shipped_file_is_small_half_precision_and_has_its_card():
-    files = sorted(shipping.WEIGHTS.glob("*.safetensors"))
+    files = sorted(networks.WEIGHTS.glob("*.safetensors"))
     assert files
     for file in files:
         assert file.stat().st_size <= shipping.LARGEST_BYTES

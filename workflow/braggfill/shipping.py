@@ -18,13 +18,12 @@ from braggfill.errors import BraggfillError
 if TYPE_CHECKING:
     import pandas as pd
 
-WEIGHTS = Path(__file__).parent / "weights"
 LARGEST_BYTES = 12_000_000
 SLACK = 0.002
 """PCC by which new weights may be behind the old ones at one width: less is chance."""
 
 
-def ship(run: Path, name: str = "braggfill", folder: Path = WEIGHTS, *, force: bool = False) -> Path:
+def ship(run: Path, name: str = "braggfill", folder: Path = networks.WEIGHTS, *, force: bool = False) -> Path:
     """Put a run's network into the package: ``<name>.safetensors``, its card ``<name>.md`` and ``<name>.csv``.
 
     Parameters

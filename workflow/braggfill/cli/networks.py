@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from braggfill import networks
 from braggfill.cli.texts import NETWORK
 from braggfill.errors import BraggfillError
 
@@ -24,9 +25,8 @@ def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path:
         network = _existing(os.environ[NETWORK], NETWORK)
         say(f"network {network} (from {NETWORK})")
         return network
-    shipped = Path(__file__).parents[1] / "weights" / f"{method}.safetensors"
-    if shipped.is_file():
-        return shipped
+    if networks.is_shipped(method):
+        return networks.shipped(method)
     results = Path("results")
     trained = [*results.glob("*/train/model.safetensors"), *results.glob("*/train/*/model.safetensors")]
     if trained and method == "braggfill":
@@ -44,8 +44,6 @@ def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path:
 def provenance(path: Path) -> dict[str, Any]:
     """Name, sha256 and card of a network's file."""
     import hashlib
-
-    from braggfill import networks
 
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

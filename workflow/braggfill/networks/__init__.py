@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NAMES = ("braggfill", "paper")
 FORMAT = 1
+WEIGHTS = Path(__file__).parent.parent / "weights"
+"""Folder of the weights that come with the package."""
 
 
 def build(name: str = "braggfill", **options: Any) -> Module:
@@ -111,7 +113,7 @@ def shipped(name: str = "braggfill") -> Path:
     ------
     BraggfillError : none of that name did.
     """
-    path = Path(__file__).parent.parent / "weights" / f"{name}.safetensors"
+    path = WEIGHTS / f"{name}.safetensors"
     if not path.is_file():
         raise BraggfillError(
             f"network: no weights of {name} come with this version; train one (make run) and give its file, "
@@ -122,7 +124,7 @@ def shipped(name: str = "braggfill") -> Path:
 
 def is_shipped(name: str = "braggfill") -> bool:
     """Whether weights of that name come with the package."""
-    return (Path(__file__).parent.parent / "weights" / f"{name}.safetensors").is_file()
+    return (WEIGHTS / f"{name}.safetensors").is_file()
 
 
 def at_hand(methods: Iterable[str]) -> list[str]:
