@@ -16,7 +16,7 @@ REACH = 8.0
 """Voxels: a gap none of whose voxels lies farther from a measured one is filled as it is."""
 FORGETS = 32.0
 """Voxels beyond that over which what is measured loses its say; a choice that covers: on measured and simulated
-patterns, planes and crosses of 20 to 38 voxels, the 68 % intervals held 70 to 83 % of the counts (beyond 14 voxels from
+patterns, planes and crosses of 20 to 38 voxels, the 68 % intervals held 67 to 83 % of the counts (beyond 14 voxels from
 what is measured 49 to 91 %), the 95 % intervals 93 to 98 %; without it, beyond 14 voxels, as little as 38 and 64 %."""
 
 
