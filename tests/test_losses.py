@@ -46,6 +46,13 @@ def test_every_term_pulls_towards_the_truth(term):
     assert term(prediction.detach() - step * prediction.grad, truth, mask) < start
 
 
+def test_a_wild_prediction_costs_no_more_amplitude_than_one_that_is_e3_times_too_bright():
+    truth, mask, _ = _case()
+    bright, wild = truth + losses.WILD, truth + 30.0
+    assert torch.equal(losses.amplitude(wild, truth, mask), losses.amplitude(bright, truth, mask))
+    assert losses.amplitude(bright, truth, mask) > losses.amplitude(truth + 1, truth, mask)
+
+
 def test_squared_and_absolute_errors_are_those():
     truth, mask, _ = _case()
     assert float(losses.mse(truth + 0.5, truth, mask)) == pytest.approx(0.25, rel=1e-5)

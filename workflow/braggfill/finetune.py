@@ -239,27 +239,14 @@ def _train(
 
 def _loss(settings: TrainSettings, guess: Tensor, log_variance: Tensor | None, truth: Tensor, mask: Tensor) -> Tensor:
     """The loss that the network was first trained with, against the counts: nobody knows their expectation."""
-    from braggfill import losses, normalise
+    from braggfill import losses
 
-    weights = settings.weights()
-    total = guess.new_zeros(())
-    for name in ("mse", "amplitude"):
-        if weight := getattr(weights, name):
-            total = total + weight * getattr(losses, name)(guess, truth, mask)
-    if weights.nll and log_variance is not None:
-        total = total + weights.nll * losses.nll(guess, log_variance, truth, mask)
-    published = [name for name in ("mae", "ssim", "gradient") if getattr(weights, name)]
-    if published:
-        scale = normalise.fit_log(truth, mask)
-        try:
-            for name in published:
-                term = getattr(losses, name)(scale.apply_log(guess), scale.apply_log(truth), mask)
-                total = total + getattr(weights, name) * term
-        except ImportError as error:
-            raise BraggfillError(
-                "--finetune: the loss of this network needs torchmetrics; pip install 'braggfill[train]'"
-            ) from error
-    return total
+    try:
+        return losses.total(settings.weights(), guess, log_variance, truth, truth, truth, mask)
+    except ImportError as error:
+        raise BraggfillError(
+            "--finetune: the loss of this network needs torchmetrics; pip install 'braggfill[train]'"
+        ) from error
 
 
 def _rate(highest: float, step: int, steps: int) -> float:

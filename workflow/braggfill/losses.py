@@ -7,12 +7,53 @@ Every mean over the gap is taken portion by portion first, so that narrow gaps c
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
+
+from braggfill.normalise import fit_log
+
+if TYPE_CHECKING:
+    from braggfill.settings.train import LossSettings
 
 OFFSET = 0.375
 """Photons added under the square root (Anscombe): there the spread of counts does not depend on their mean."""
 LOG_MAX = 40.0
+WILD = 3.0
+"""Natural logarithms above the truth beyond which a prediction costs no more amplitude."""
+
+
+def total(
+    weights: LossSettings,
+    prediction: Tensor,
+    log_variance: Tensor | None,
+    truth: Tensor,
+    counted: Tensor,
+    seen: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """The weighed sum of the terms.
+
+    Parameters
+    ----------
+    prediction, log_variance : what a network says, log(1 + photons) and the logarithm of its variance, if it has one.
+    truth : what is to be predicted; ``counted``: what the detector counted; ``seen``: what the network was shown.
+        The paper's terms see prediction and truth normalised to 0 to 1 by the measured voxels of ``seen``.
+    """
+    found = prediction.new_zeros(())
+    for term in (mse, amplitude):
+        if weight := getattr(weights, term.__name__):
+            found = found + weight * term(prediction, truth, mask)
+    if weights.nll and log_variance is not None:
+        found = found + weights.nll * nll(prediction, log_variance, counted, mask)
+    published = [term for term in (mae, ssim, gradient) if getattr(weights, term.__name__)]
+    if published:
+        scale = fit_log(seen, mask)
+        guess, true = scale.apply_log(prediction), scale.apply_log(truth)
+        for term in published:
+            found = found + getattr(weights, term.__name__) * term(guess, true, mask)
+    return found
 
 
 def gap_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -36,9 +77,11 @@ def amplitude(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     r"""Relative squared error of the amplitude,
     :math:`\sum (\hat a - a)^2 / \sum a^2` over each gap, with :math:`a = \sqrt{I + 3/8}`.
 
-    The square root of the intensity is what phase retrieval uses; the brightest voxels rule.
+    The square root of the intensity is what phase retrieval uses; the brightest voxels rule.  A prediction more than
+    e^3 times too bright counts as e^3 times: the squared logarithms lead it back, while the amplitude, exponential in
+    what the network says, would let a single voxel outweigh all other portions of a batch.
     """
-    guess, true = (_amplitude(y) for y in (prediction, truth))
+    guess, true = (_amplitude(y) for y in (torch.minimum(prediction, truth + WILD), truth))
     error = ((guess - true).square() * mask).flatten(1).sum(1)
     size = (true.square() * mask).flatten(1).sum(1)
     return (error / size.clamp(min=OFFSET)).sum() / (size > 0).sum().clamp(min=1)

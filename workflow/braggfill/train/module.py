@@ -10,7 +10,6 @@ from torch import Tensor
 
 from braggfill import losses
 from braggfill.networks.bridge import bridge
-from braggfill.normalise import fit_log
 from braggfill.settings.train import TrainSettings
 from braggfill.train.data import decode, symmetries
 
@@ -77,7 +76,7 @@ class Learner(lightning.LightningModule):
             prediction, log_variance = self.network(linear, mask)
         else:
             prediction, log_variance = self.network.predict(seen, mask)
-        total = self._weigh(prediction, log_variance, truth, counted, seen, mask)
+        total = losses.total(self.weights, prediction, log_variance, truth, counted, seen, mask)
         return {
             "loss": total,
             "prediction": prediction.detach(),
@@ -86,31 +85,6 @@ class Learner(lightning.LightningModule):
             "counted": counted,
             "mask": mask,
         }
-
-    def _weigh(
-        self,
-        prediction: Tensor,
-        log_variance: Tensor | None,
-        truth: Tensor,
-        counted: Tensor,
-        seen: Tensor,
-        mask: Tensor,
-    ) -> Tensor:
-        weights = self.weights
-        total = prediction.new_zeros(())
-        for name in ("mse", "amplitude"):
-            if weight := getattr(weights, name):
-                total = total + weight * getattr(losses, name)(prediction, truth, mask)
-        if weights.nll and log_variance is not None:
-            total = total + weights.nll * losses.nll(prediction, log_variance, counted, mask)
-        # The paper's terms live on the portion normalised to 0 to 1.
-        published = [name for name in ("mae", "ssim", "gradient") if getattr(weights, name)]
-        if published:
-            scale = fit_log(seen, mask)
-            guess, true = scale.apply_log(prediction), scale.apply_log(truth)
-            for name in published:
-                total = total + getattr(weights, name) * getattr(losses, name)(guess, true, mask)
-        return total
 
     def _note(self, name: str, value: Tensor, number: int) -> None:
         self.sums.setdefault(name, []).append(torch.stack([value.double() * number, value.new_tensor(number).double()]))
