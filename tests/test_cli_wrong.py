@@ -176,7 +176,13 @@ def test_interrupted_it_says_so_and_leaves_nothing(here, network, name):
     np.save("mask.npy", gaps.cross((160, 160, 160), 6)[0])
     before = contents(here)
     command = [*(sys.executable, "-m", "braggfill", "inpaint", "scan.npz", "--mask", "mask.npy", "-o", "out.npz")]
-    with subprocess.Popen([*command, "--network", str(network)], stderr=subprocess.PIPE, text=True) as process:
+    options = {
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    }
+    # What a shell starts in the background ignores SIGINT, and so does what that starts, these tests included.
+    with subprocess.Popen([*command, "--network", str(network)], **options) as process:
         assert "scan.npz" in process.stderr.readline()  # by now it reads, fills or writes
         time.sleep(0.5)
         process.send_signal(getattr(signal, name))
