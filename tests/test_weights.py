@@ -1,0 +1,146 @@
+"""The weights that ship keep their promises; only better ones replace them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from braggfill import networks, promise, shipping
+from braggfill.errors import BraggfillError
+from braggfill.evaluate import CASE_COLUMNS, GAP_COLUMNS
+from safetensors import safe_open
+
+TOLERANCE = 0.005
+"""PCC; processors and versions of PyTorch differ in the last bits, and nothing more."""
+CARD = {
+    "settings": {"epochs": 3},
+    "seed": 7,
+    "code": "c0de" * 16,
+    "versions": {"torch": "1"},
+    "portions": {"train": 20, "validation": 5},
+    "portions_seen": 60,
+}
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    torch.set_num_threads(2)
+    return networks.load(networks.shipped())
+
+
+@pytest.fixture(scope="module")
+def kept(shipped):
+    return promise.figures(shipped)
+
+
+@pytest.mark.parametrize("width", [str(width) for width in promise.WIDTHS])
+def test_the_figures_of_the_card_are_met(shipped, kept, width):
+    stated = shipped.card["promise"][width]
+    for method in ("network", "linear"):
+        assert kept[width][method] == pytest.approx(stated[method], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("width", [str(width) for width in promise.WIDTHS])
+def test_the_network_is_ahead_of_linear_interpolation(kept, width):
+    assert kept[width]["network"] > kept[width]["linear"]
+
+
+def test_every_shipped_file_is_small_half_precision_and_has_its_card():
+    files = sorted(networks.WEIGHTS.glob("*.safetensors"))
+    assert files
+    for file in files:
+        assert file.stat().st_size <= shipping.LARGEST_BYTES
+        with safe_open(str(file), framework="pt") as weights:
+            assert {weights.get_tensor(name).dtype for name in weights.keys()} == {torch.float16}  # noqa: SIM118
+        card = networks.card(file)
+        assert card["network"] in networks.NAMES
+        assert len(card["code"]) >= 16
+        assert {"settings", "seed", "versions", "portions_seen", "promise"} <= set(card)
+        text = file.with_suffix(".md").read_text()
+        assert f"{card['portions_seen']:,}" in text
+        assert len(pd.read_csv(file.with_suffix(".csv"))) > 0
+
+
+def test_it_fills_with_no_network_connection(tmp_path):
+    rng = np.random.default_rng(1)
+    np.savez(tmp_path / "scan.npz", data=rng.poisson(promise.pattern(0)[24:72, 24:72, 24:72]).astype(np.int32))
+    mask = np.zeros((48, 48, 48), bool)
+    mask[:, :, 20:24] = True
+    np.save(tmp_path / "mask.npy", mask)
+    script = (
+        "import socket, sys\n"
+        "def refuse(*arguments, **options): raise OSError('no connection')\n"
+        "socket.socket.connect = refuse; socket.getaddrinfo = refuse\n"
+        "from braggfill.cli import main\n"
+        "sys.exit(main(['inpaint', 'scan.npz', '--mask', 'mask.npy', '-o', 'out.npz']))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BRAGGFILL")}
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out.npz") as out:
+        assert np.isfinite(out["sigma"][mask]).all()
+        assert (out["data"][mask] >= 0).all()
+
+
+def rows(columns: list[str], **values) -> pd.DataFrame:
+    return pd.DataFrame([{**dict.fromkeys(columns, 0.5), **values}], columns=columns)
+
+
+def made_run(folder: Path, *, score: float, old: float | None = None, channels=(4, 8)) -> Path:
+    """A run's folder with a network and tables that say how good it is, and the shipped one."""
+    networks.save(folder / "train/model.safetensors", networks.build("braggfill", channels=channels), CARD)
+    (folder / "train/history.csv").write_text("epoch,val_loss\n1,0.5\n")
+    methods = {"network": score, "linear": 0.4} | ({} if old is None else {"shipped": old})
+    named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "portions": 9}
+    (folder / "evaluate").mkdir()
+    pd.concat([rows(GAP_COLUMNS, **named, method=m, pcc_mean=s, ceiling=0.9) for m, s in methods.items()]).to_csv(
+        folder / "evaluate/measured.csv", index=False
+    )
+    pd.DataFrame(columns=GAP_COLUMNS).to_csv(folder / "evaluate/simulated.csv", index=False)
+    pd.DataFrame(columns=CASE_COLUMNS).to_csv(folder / "evaluate/cases.csv", index=False)
+    (folder / "reconstruct").mkdir()
+    (folder / "reconstruct/true_phase.csv").write_text("gap_px,method\n")
+    return folder
+
+
+def test_what_is_shipped_is_the_run_s_network_in_half_precision(tmp_path):
+    run = made_run(tmp_path / "run", score=0.6)
+    target = shipping.ship(run, folder=tmp_path / "weights")
+    before, after = networks.load(run / "train/model.safetensors"), networks.load(target)
+    for name, value in before.state_dict().items():
+        assert torch.equal(value.half().float(), after.state_dict()[name])
+    assert after.card["promise"] == promise.figures(after)
+    text = target.with_suffix(".md").read_text()
+    assert "| 6 px | 0.600 [" in text
+    assert "60 seen" in text
+
+
+def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(promise, "figures", lambda network: {})
+    run = made_run(tmp_path / "run", score=0.6, old=0.61)
+    with pytest.raises(BraggfillError, match="behind the weights that are shipped now"):
+        shipping.ship(run, folder=tmp_path / "weights")
+    assert not (tmp_path / "weights").exists()
+    assert shipping.ship(run, folder=tmp_path / "weights", force=True).is_file()
+    assert shipping.ship(made_run(tmp_path / "better", score=0.62, old=0.61), folder=tmp_path / "weights").is_file()
+
+
+def test_a_run_that_did_not_end_is_told(tmp_path, capsys):
+    run = made_run(tmp_path / "run", score=0.6)
+    (run / "evaluate/cases.csv").unlink()
+    assert shipping.main([str(run)]) == 2
+    assert "cases.csv: no such file" in capsys.readouterr().err
+
+
+def test_weights_that_are_too_large_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(shipping, "LARGEST_BYTES", 1000)
+    with pytest.raises(BraggfillError, match="fewer channels"):
+        shipping.ship(made_run(tmp_path / "run", score=0.6), folder=tmp_path / "weights")
+    assert not list((tmp_path / "weights").iterdir())
