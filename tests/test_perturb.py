@@ -10,20 +10,12 @@ from braggfill.errors import BraggfillError
 from braggfill.settings.perturb import PerturbSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patterns import ellipsoid as pattern
 from pydantic import ValidationError
 
 few = settings(max_examples=15, deadline=None)
 numbers = st.integers(0, 2**32 - 1)
 shapes = st.tuples(*[st.integers(16, 33)] * 3)
-
-
-def pattern(shape=(32, 32, 32), seed=0):
-    """The amplitude of a strained ellipsoid that fills about a third of the array."""
-    rng = np.random.default_rng(seed)
-    grid = fourier.grid(shape)
-    inside = sum((g / (0.17 * n)) ** 2 for g, n in zip(grid, shape, strict=True)) <= 1
-    phase = sum(rng.uniform(-1, 1) * (g / n) ** 2 * 20 for g, n in zip(grid, shape, strict=True))
-    return fourier.forward((inside * np.exp(1j * phase)).astype(np.complex64))
 
 
 def run(seed=0, amplitude=None, **changes):
