@@ -15,6 +15,9 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 
+EVEN = 1e-6
+"""Measured voxels whose log(1 + photons) differ by no more than this are all equal: there is nothing to stretch."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -51,7 +54,8 @@ def fit(intensity: Any, mask: Any) -> Scale:
     Returns
     -------
     Scale with ``low`` and ``span`` of shape ``(*batch, 1, 1, 1)``; numbers for a single NumPy pattern.  Where all the
-    measured voxels are equal (an empty portion) the span is 1, so that they become 0 and come back as they were.
+    measured voxels are equal to within :data:`EVEN` (an empty portion) the span is 1: they become 0 and come back as
+    they were.
 
     Raises
     ------
@@ -84,7 +88,7 @@ def _limits(values: Any, mask: Any) -> tuple[Any, Any]:
 
 def _scale(low: Any, high: Any) -> Scale:
     library = _library(low)
-    span = library.where(high > low, high - low, library.ones_like(low))
+    span = library.where(high - low > EVEN, high - low, library.ones_like(low))
     return Scale(low.item(), span.item()) if library is np and low.ndim == 3 else Scale(low, span)
 
 
