@@ -46,7 +46,9 @@ def _info(options: argparse.Namespace) -> int:
     if missing is not None:
         lines += [("mask", part) for part in missing.where.split("; ")]
     lines += describe(scan.array, None if missing is None else missing.array)
-    if missing is not None and missing.array.any() and not missing.array.all():
+    if missing is None:
+        lines.append(("missing", "nothing says so; name a mask with --mask, or the detector with --detector"))
+    elif missing.array.any() and not missing.array.all():
         try:
             file = networks.choose(options.network, "braggfill", _nothing)
         except BraggfillError as error:

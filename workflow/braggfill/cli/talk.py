@@ -41,8 +41,8 @@ def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
 
 
 def shows_progress(options: argparse.Namespace) -> bool:
-    """Whether progress bars are shown."""
-    return not options.quiet
+    """Whether progress bars are shown: on a terminal, and not into a file."""
+    return not options.quiet and sys.stderr.isatty()
 
 
 def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
@@ -57,6 +57,14 @@ def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
         roi=options.roi,
         invert=options.invert_mask,
     )
+
+
+def agreed(question: str) -> bool:
+    """Whether the user says yes; nobody does where nobody is asked (no terminal)."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"braggfill: {question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def name(where: str) -> str:
