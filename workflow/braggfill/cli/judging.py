@@ -28,7 +28,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--force", action="store_true", help="overwrite CSV and PNG if they exist")
     add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
     add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
-    add("--portions", type=int, default=200, metavar="N", help="portions to look at (default 200)")
+    add("--portions", type=int, default=100, metavar="N", help="portions to look at (default 100)")
     add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
     add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
