@@ -82,9 +82,12 @@ def folder(tmp_path_factory):
         target["maxipix"] = mask
     model = _network(top)
     inpaint.fill_cases(SETTINGS.inpaint, seed, scan, top / "fetch/detector_masks.h5", model, top / "inpaint/cases.h5")
-    tables_ = {name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "cases", "realism")}
+    tables_ = {
+        name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "calibration", "cases", "realism")
+    }
     evaluate.gap_table(SETTINGS.evaluate, seed, scan, model, tables_["measured"])
     evaluate.simulated_table(SETTINGS.evaluate, seed, [file["extract"]], model, tables_["simulated"])
+    evaluate.calibration_table(SETTINGS.evaluate, seed, [file["extract"]], scan, model, tables_["calibration"])
     evaluate.case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
     evaluate.realism_table(
         SETTINGS.evaluate, seed, file["perturb"], scan, tables_["realism"], steps=top / "perturb/steps.h5", obj=obj
