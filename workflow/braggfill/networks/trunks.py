@@ -7,6 +7,7 @@ default; the others stay for comparison (docs/networks.md has their figures).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
