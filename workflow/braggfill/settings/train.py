@@ -144,8 +144,9 @@ class TrainSettings(StageSettings):
     """`auto`: the GPUs that there are, else the processor."""
 
     devices: int | None = Field(default=None, ge=1, le=64)
-    """How many GPUs of one machine train together; None: all that there are, or that a job was given. A batch is
-    divided among them, so give each at least 16 portions. On the processor: processes, one by default."""
+    """How many GPUs of one machine train together; None: all that there are, or that a job was given, as long
+    as each has 8 portions of a batch, which is divided among them: with several, make `batch_size` larger. On the
+    processor: processes, one by default."""
 
     threads: int = Field(default=2, ge=1, le=256)
     """Processor threads. The last bits of a result depend on it, so it is a setting and not what the machine has."""
