@@ -56,6 +56,22 @@ def test_a_mask_of_the_whole_detector_is_cut_to_the_scan(here, capsys):
             np.testing.assert_array_equal(file["mask"], np.broadcast_to(frame, SHAPE))
 
 
+def test_a_mask_is_joined_with_what_the_scan_marks_if_that_is_asked(here, capsys):
+    """Dead pixels in a file, gaps marked in the scan: an error that says how, and then both."""
+    data = np.where(MASK, 2**32 - 1, COUNTS).astype(np.uint32)
+    np.savez("scan.npz", data=data)
+    dead = np.zeros(SHAPE[1:], np.uint8)
+    dead[2, 3] = 1
+    np.save("dead.npy", dead)
+    assert main(["info", "scan.npz", "--mask", "dead.npy"]) == 0
+    assert "outside the mask are of 4294967295" in capsys.readouterr().out
+    assert inpaint("--mask", "dead.npy") == 2
+    assert "(--join)" in capsys.readouterr().err
+    assert inpaint("--mask", "dead.npy", "--join") == 0
+    with np.load("out.npz") as file:
+        np.testing.assert_array_equal(file["mask"], MASK | (dead > 0))
+
+
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("\n", 2), ("", 2)])
 def test_more_than_half_missing_is_asked_about(here, monkeypatch, capsys, answer, status):
     terminal = io.StringIO(answer)
@@ -233,7 +249,8 @@ def test_weights_that_were_tampered_with_are_told(here, network, capsys):
     content = network.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     nan = content[:start] + b"\x00\x00\xc0\x7f" + content[start + 4 :]
-    renamed = content.replace(b"enter.first.weight", b"enter.first.wEight", 1)
+    renamed = content.replace(b'.weight":', b'.wEight":', 1)
+    assert renamed != content
     for changed in (nan, renamed, content + b"more", content[:-40]):
         (here / "bad.safetensors").write_bytes(changed)
         assert inpaint("--mask", "mask.npy", "--network", "bad.safetensors", method="braggfill") == 2

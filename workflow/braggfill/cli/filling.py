@@ -71,6 +71,8 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Fill the scan; returns the exit status."""
+    import numpy as np
+
     from braggfill import scans
 
     say, detail = talk.remarks(options)
@@ -93,6 +95,9 @@ def run(options: argparse.Namespace) -> int:
             raise BraggfillError(
                 f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing fills it all the same"
             )
+
+    if number := int(np.count_nonzero(scans.hot(scan.array, mask))):
+        say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
 
     # The network is loaded only now: everything above is told without waiting for it.
     from braggfill import filling

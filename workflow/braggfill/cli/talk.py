@@ -20,6 +20,7 @@ def scan_options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("scan", metavar="SCAN", help="the scan, see below")
     add("--mask", metavar="MASK", help="what is missing, see below")
+    add("--join", action="store_true", help="join MASK with what is known without it")
     add("--invert-mask", action="store_true", help="the mask file is zero where a voxel is missing")
     add("--detector", metavar="NAME", help="take the gaps of this detector, see below")
     add("--roi", metavar="ROW,COL", help="where on the detector the scan lies, see below")
@@ -56,6 +57,7 @@ def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
         detector=options.detector,
         roi=options.roi,
         invert=options.invert_mask,
+        join=options.join,
     )
 
 

@@ -36,10 +36,10 @@ files:
 
 what is missing:
   With --mask what MASK says (and the gaps of --detector, if it is given, too), and
-  nothing else. Without it everything that is known: the gaps of --detector, the
-  mask in the scan's own file, and voxels that cannot be counts (not finite,
-  negative, the largest integer of their type, as Eiger files mark gaps). What was
-  taken is told.
+  nothing else. Without it, or with --join, everything that is known: the gaps of
+  --detector, the mask in the scan's own file, and voxels that cannot be counts (not
+  finite, negative, the largest integer of their type, as Eiger files mark gaps).
+  What was taken is told.
 
   --detector: maxipix, merlin, eiger2m, eiger1m, eiger4m, eiger9m, eiger2_4m,
   pilatus1m, lambda750k … (pyFAI's names; pip install 'braggfill[detectors]').
@@ -67,6 +67,7 @@ examples:
   braggfill inpaint scan.h5::/1.1/measurement/mpx1x4 --detector maxipix -o filled.cxi
   braggfill inpaint scan.npz --detector eiger1m --roi 400:656,300:556 -o filled.cxi
   braggfill inpaint scan.npz --detector maxipix --roi 140,98 --mask dead.npy -o filled.cxi
+  braggfill inpaint eiger.h5 --mask dead.npy --join -o filled.cxi
   braggfill inpaint frames/ --mask gaps.tif -o filled.npz --method linear
   braggfill inpaint scan.npz -o filled.cxi --finetune 3 --save-network particle.safetensors
   braggfill inpaint next.npz -o next.cxi --network particle.safetensors"""
