@@ -19,7 +19,7 @@ def network():
     torch.manual_seed(1)
     built = networks.build("braggfill", channels=[4, 8])
     with torch.no_grad():
-        built.leave.weight.mul_(10)
+        built.trunk.leave.weight.mul_(10)
     built.card = {"uncertainty": True}
     return built.eval()
 
@@ -188,12 +188,12 @@ def test_binning_looks_at_measured_voxels_only():
 @pytest.mark.parametrize(
     ("mask", "answer"),
     [
-        (gaps.plane((20, 40, 60), 15), False),
-        (gaps.plane((20, 40, 60), 17), True),
-        (gaps.cross((20, 40, 60), 10), False),
-        (gaps.cross((20, 60, 60), 12), True),
-        (gaps.plane((20, 40, 60), 9, start=0), True),
-        (gaps.plane((20, 40, 60), 8, start=0), False),
+        (gaps.plane((20, 40, 60), 17), False),
+        (gaps.plane((20, 40, 60), 19), True),
+        (gaps.cross((20, 60, 60), 12), False),
+        (gaps.cross((20, 60, 60), 14), True),
+        (gaps.plane((20, 40, 60), 10, start=0), True),
+        (gaps.plane((20, 40, 60), 9, start=0), False),
         (gaps.scattered(np.random.default_rng(0), (20, 20, 20), 0.4), False),
     ],
 )
@@ -219,11 +219,13 @@ def test_the_uncertainty_grows_with_the_distance_from_what_is_measured(kind, net
         mask = np.zeros(shape, bool)
         mask[2:30, 15:60, 20:60] = True
     _, spread = wide.fill_wide(logs, mask, network, 16, 8, False, 80.0)
-    start = bridged(logs, mask)
-    _, alone = slide(start, mask, network, 16, 8, False, 80.0)
-    depth = np.broadcast_to(wide._depth(mask), shape)[mask]
-    extra = spread - alone
+    _, alone = wide._levels(logs, mask, network, 16, 8, False, 80.0)
+    distance = np.broadcast_to(wide._depth(mask), shape)
+    depth = distance[mask]
+    # As a share of how much the pattern varies around.
+    extra = (spread**2 - alone**2) / wide._variance(logs, mask, 2 * int(distance.max() + wide.REACH) + 1)
     assert np.isfinite(spread).all()
+    assert (spread >= alone).all()
     near, middle, deep = (extra[(depth > a) & (depth <= b)].mean() for a, b in ((0, 5), (8, 11), (12, 40)))
     assert near < middle < deep
 

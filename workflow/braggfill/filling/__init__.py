@@ -74,7 +74,7 @@ def fill(
 
     ``braggfill``, the default, predicts portions of 32 x 32 x 32 voxels that overlap over everything that is missing
     and averages them in the logarithm, a portion's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
-    whose middle lies more than 8 voxels from anything measured are also filled coarse to fine, over copies of the
+    whose middle lies more than 9 voxels from anything measured are also filled coarse to fine, over copies of the
     pattern binned by 2, 4 …, and both are averaged (:mod:`braggfill.filling.wide`).  ``paper`` slides the published
     network along planes and crosses (:mod:`braggfill.filling.published`).  The others interpolate
     (:func:`braggfill.interpolate.interpolate`) and state no uncertainty.

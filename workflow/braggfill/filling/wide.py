@@ -12,12 +12,12 @@ from braggfill.filling.sliding import bridged, slide
 if TYPE_CHECKING:
     from torch.nn import Module
 
-REACH = 8.0
+REACH = 9.0
 """Voxels: a gap none of whose voxels lies farther from a measured one is filled as it is."""
+COARSE = 0.8
+"""Weight w of what starts from the binned copy."""
 FORGETS = 32.0
-"""Voxels beyond that over which what is measured loses its say; a choice that covers: on measured and simulated
-patterns, planes and crosses of 20 to 38 voxels, the 68 % intervals held 67 to 83 % of the counts (beyond 14 voxels from
-what is measured 49 to 91 %), the 95 % intervals 93 to 98 %; without it, beyond 14 voxels, as little as 38 and 64 %."""
+"""Voxels over which what is measured loses its say in a wide gap."""
 
 
 def fill_wide(
@@ -32,19 +32,35 @@ def fill_wide(
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
     :math:`y_1, \sigma_1` is what overlapping portions predict, from linear interpolation across the gap
-    (:func:`braggfill.filling.sliding.slide`).  If some voxel lies more than 8 from anything measured, the pattern is
+    (:func:`braggfill.filling.sliding.slide`).  If some voxel lies more than 9 from anything measured, the pattern is
     also binned by 2 along each axis (:func:`binned`), filled in the same way, and brought back
     (:func:`finer`) as a second thing to start from, which sees farther; that gives :math:`y_2, \sigma_2`, and
 
-    .. math:: y = \frac{y_1 + y_2}{2}, \qquad
-              \sigma^2 = \frac{\sigma_1^2 + \sigma_2^2}{2} + \Bigl(\frac{y_1 - y_2}{2}\Bigr)^2
+    .. math:: y = (1 - w) y_1 + w y_2, \qquad
+              \sigma^2 = (1 - w) \sigma_1^2 + w \sigma_2^2 + w (1 - w) (y_1 - y_2)^2, \qquad w = 0.8,
 
     so that where the two disagree, which is where they guess, the uncertainty says so.  The binned copy is binned
-    again while its gaps are still that wide.  Farther than 8 voxels from what is measured the network, which was
-    trained with narrower gaps, is too sure of itself: with d the distance and V the variance of the measured logarithm
-    around,
+    again while its gaps are still that wide.  In such a gap the network, which was trained with narrower ones, is too
+    sure of itself: with d the distance from what is measured and V the variance of the measured logarithm around,
 
-    .. math:: \sigma^2 \to \sigma^2 + V \bigl(1 - e^{-(d - 8) / 32}\bigr).
+    .. math:: \sigma^2 \to \sigma^2 + V \bigl(1 - e^{-d / 32}\bigr).
+
+    On the APS scan (64 x 128 x 128 voxels around the peak, of 38 px 32 x 128 x 128, gaps 22 to 24 voxels beside it)
+    this reached the correlations of the table, log(1 + counts) in the gap, against filling without the binned copies.
+    Of the voxels of which at least one photon was predicted, 61 % or more lay within one standard deviation at every
+    distance from what is measured (without V as little as 32 %), of all voxels 75 % or more; deep in a gap up to all:
+    there it is cautious.
+
+    ================  ======  ======  ==========
+    gap               linear  without with copies
+    ================  ======  ======  ==========
+    20 px, plane      0.769   0.825   0.830
+    26 px, plane      0.783   0.836   0.848
+    38 px, plane      0.827   0.869   0.894
+    20 px, cross      0.744   0.801   0.805
+    26 px, cross      0.753   0.800   0.812
+    38 px, cross      0.822   0.846   0.849
+    ================  ======  ======  ==========
 
     Parameters as for ``slide``, but for ``logs``: log(1 + photons), anything in the gap.  A network that states no
     uncertainty is slid over the pattern as it is.
@@ -56,7 +72,7 @@ def fill_wide(
         return found, spread
     distance = _depth(mask)
     around = 2 * int(distance.max() + REACH) + 1
-    doubt = 1 - np.exp(-np.maximum(np.broadcast_to(distance, mask.shape)[mask] - REACH, 0) / FORGETS)
+    doubt = 1 - np.exp(-np.broadcast_to(distance, mask.shape)[mask] / FORGETS)
     return found, np.sqrt(spread**2 + _variance(logs, mask, around) * doubt)
 
 
@@ -74,7 +90,8 @@ def _levels(
     coarse[hidden] = _levels(coarse, hidden, model, step, batch, progress, limit + np.log(8.0))[0]
     start = _joined(logs, mask, finer(coarse, mask.shape))
     other, doubt = slide(start, mask, model, step, batch, progress, limit)
-    return (found + other) / 2, np.sqrt((spread**2 + doubt**2) / 2 + ((found - other) / 2) ** 2)
+    variance = (1 - COARSE) * spread**2 + COARSE * doubt**2 + COARSE * (1 - COARSE) * (found - other) ** 2
+    return (1 - COARSE) * found + COARSE * other, np.sqrt(variance)
 
 
 def binned(logs: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
