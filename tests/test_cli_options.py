@@ -113,6 +113,23 @@ def test_an_eiger_scan_says_itself_where_its_gaps_are(here):
 # What is written ----------------------------------------------------------------------------------------------------
 
 
+def test_a_filling_is_held_to_a_finite_crystal_and_it_is_told(here, capsys):
+    """A small box's pattern has an autocorrelation that ends; one that falls off like a power has none to speak of."""
+    box = np.zeros((40, 40, 40))
+    box[15:25, 16:24, 15:24] = 1
+    intensity = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(box)))) ** 2
+    np.savez("scan.npz", data=np.random.default_rng(0).poisson(1e6 * intensity / intensity.max()))
+    np.save("mask.npy", np.pad(np.ones((40, 3), bool), ((0, 0), (24, 13))))
+    fill("--finite", out="held.npz")
+    assert "corrected; the autocorrelation ends within" in capsys.readouterr().err
+    found = provenance("held.npz")["finite"]
+    assert 0 < found["support"] < 0.5
+    assert found["error_after"] < found["error_before"]
+    fill(out="plain.npz")
+    assert "finite crystal" not in capsys.readouterr().err
+    assert "finite" not in provenance("plain.npz")
+
+
 def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys):
     fill()
     fill("--noise", out="noisy.npz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from braggfill.errors import BraggfillError
 if TYPE_CHECKING:
     import numpy as np
     from torch.nn import Module
+
+    from braggfill.filling.finite import Finite
 
 METHODS = ("braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
 WITH_NETWORK = ("braggfill", "paper")
@@ -51,6 +54,11 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         help="what the mask for phase retrieval leaves free: nothing (default), or all that was filled",
     )
     add("--most-missing", action="store_true", help="fill although more than half is missing, without asking")
+    add(
+        "--finite",
+        action="store_true",
+        help="correct the filling to that of a finite crystal, if that predicts measured voxels better; takes longer",
+    )
     add("--noise", action="store_true", help="draw counts from what was filled: for looks only, and marked in OUT")
     add("--seed", type=int, default=0, metavar="N", help="of random numbers (--noise, --finetune); default 0")
     learn = parser.add_argument_group("fine-tuning, on the scan itself")
@@ -119,7 +127,11 @@ def run(options: argparse.Namespace) -> int:
         skip=options.skip,
         progress=talk.shows_progress(options),
         most_missing=True,
+        finite=options.finite,
     )
+    if filled.finite is not None:
+        say(_told(filled.finite))
+        told["finite"] = asdict(filled.finite, dict_factory=_plain)
     seconds = time.perf_counter() - start
     detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
     data = filled.data
@@ -219,6 +231,27 @@ def _finetune(
     elif options.save_network:
         say(f"warning: {options.save_network} is not written, because fine-tuning did not help")
     return network, report.asdict()
+
+
+def _told(found: Finite) -> str:
+    """What holding the filling to a finite crystal came to."""
+    import math
+
+    errors = f"error of the amplitude of hidden voxels {found.error_before:.3f} interpolated"
+    if math.isnan(found.support):
+        rest = "" if math.isnan(found.error_after) else f" ({errors}, {found.error_after:.3f} corrected)"
+        return f"finite crystal: no sure help, the filling stays as it was{rest}"
+    return (
+        f"finite crystal: corrected; the autocorrelation ends within {found.support:.1%} of the array "
+        f"({errors}, {found.error_after:.3f} corrected)"
+    )
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What a file's provenance can hold: numbers, and no arrays."""
+    import math
+
+    return {k: None if math.isnan(v) else round(v, 6) for k, v in items if k != "values"}
 
 
 def _noisy(data: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from braggfill.filling.checking import check, exact_type
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from braggfill.filling.finite import Finite
+
 __all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "fill"]
 
 NETWORKS = ("braggfill", "paper")
@@ -35,6 +37,8 @@ class Filled:
     sigma: np.ndarray
     """Standard deviation, photons, of what the detector would have counted; NaN where measured, and everywhere where
     the method has no uncertainty. It is (1 + I) sinh(s), with s the standard deviation of log(1 + counts)."""
+    finite: Finite | None = None
+    """What holding the filling to a finite crystal came to, if that was asked for."""
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability
@@ -69,6 +73,7 @@ def fill(
     batch: int = 32,
     progress: bool = False,
     most_missing: bool = False,
+    finite: bool = False,
 ) -> Filled:
     """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
 
@@ -97,6 +102,9 @@ def fill(
     progress : show a progress bar.
     most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
         is usually inverted.
+    finite : correct the filling so that the pattern is that of a finite crystal (:mod:`braggfill.filling.finite`):
+        bright voxels of narrow gaps become several times better where the pattern is oversampled. It judges itself by
+        measured voxels, and leaves the filling as it is where it does not help. ``sigma`` stays that of the filling.
 
     Returns
     -------
@@ -156,7 +164,26 @@ def fill(
         data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
-    return Filled(data, mask, sigma)
+    corrected = _correct(data, mask, sigma) if finite and mask.any() else None
+    return Filled(data, mask, sigma, corrected)
+
+
+def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Finite:
+    """Hold the filled voxels of ``data`` to a finite crystal, in place."""
+    import os
+
+    from braggfill.filling.finite import make_finite
+
+    values = np.minimum(data[mask], np.finfo(np.float32).max / 1e6)
+    # How uncertain the expectation is: the stated deviation without counting noise; else half of
+    # what is filled.
+    latent = np.sqrt(np.maximum(sigma[mask].astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
+    latent = np.where(np.isfinite(latent), latent, 0.5 * values + 0.3)
+    known = np.minimum(data, np.finfo(np.float32).max / 1e6).astype(np.float32)
+    found = make_finite(known, mask, latent, workers=len(os.sched_getaffinity(0)))
+    if np.isfinite(found.support):
+        data[mask] = found.values
+    return found
 
 
 def _network(method: str, network: str | Path | Module | None, device: str) -> Module:
