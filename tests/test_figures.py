@@ -137,7 +137,17 @@ def html(folder, drawn):
 
 # Figures --------------------------------------------------------------------------------------------------------------
 
-MADE = {"particles", "perturbation", "portions", "slices-06", "detector", "accuracy", "true_phase", "errors"}
+MADE = {
+    "particles",
+    "perturbation",
+    "portions",
+    "slices-06",
+    "detector",
+    "accuracy",
+    "calibration",
+    "true_phase",
+    "errors",
+}
 MISSING = {"training", "retrieval_known", "retrieval_simulated", "treatments"}
 
 
