@@ -155,7 +155,7 @@ def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, m
     _, _, rows = run(tmp_path / "out", portions, tensorboard=True)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (events,) = (tmp_path / "out/work/tensorboard").rglob("events.out.tfevents.*")
+    (events,) = (tmp_path / "out" / "work" / "tensorboard").rglob("events.out.tfevents.*")
     told = EventAccumulator(str(events)).Reload()
     for name in ("train_loss", "val_loss", "linear_pcc"):
         shown = {scalar.step: scalar.value for scalar in told.Scalars(name)}
