@@ -18,7 +18,7 @@ RUN = Path("results/demo")
 
 def brightest_pattern() -> np.ndarray:
     """The simulated pattern with the most photons of the run's last chunk."""
-    with storage.read(sorted((RUN / "perturb").glob("chunk-*.h5"))[-1]) as file:
+    with storage.read(sorted((RUN / "perturb").glob("chunk-[0-9]*.h5"))[-1]) as file:
         patterns = [view["counts"][()] for particle in file.values() for view in particle.values()]
     return max(patterns, key=lambda counts: counts.sum())
 

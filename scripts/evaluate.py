@@ -1,4 +1,4 @@
-"""Make one table of the evaluation."""
+"""Make one table of the evaluation, or one part of it, or join the parts."""
 
 from pathlib import Path
 
@@ -8,14 +8,27 @@ with job(snakemake):
     from braggfill import evaluate
     from braggfill.settings.evaluate import EvaluateSettings
 
-    tables = {
+    tasks = {
         "evaluate_measured": evaluate.gap_table,
         "evaluate_simulated": evaluate.simulated_table,
+        "evaluate_oversampling": evaluate.oversampling_table,
+        "evaluate_position": evaluate.position_table,
+        "evaluate_skip": evaluate.skip_table,
+        "evaluate_gaps": evaluate.gaps_table,
         "evaluate_calibration": evaluate.calibration_table,
         "evaluate_cases": evaluate.case_table,
         "evaluate_realism": evaluate.realism_table,
     }
-    files = {k: Path(v) if isinstance(v, str) else [Path(f) for f in v] for k, v in snakemake.input.items()}
-    settings = EvaluateSettings(**snakemake.params.settings)
-    out, code = Path(snakemake.output[0]), snakemake.params.code
-    tables[snakemake.rule](settings, snakemake.params.seed, **files, out=out, code=code)
+    params, output = snakemake.params, snakemake.output
+    settings = EvaluateSettings(**params.settings)
+    named = {k: Path(v) if isinstance(v, str) else [Path(f) for f in v] for k, v in snakemake.input.items()}
+    named.pop("paper", None)  # the settings tell their widths
+    if snakemake.rule in ("evaluate_portions", "evaluate_whole"):
+        evaluate.join_tables(settings, named, {k: Path(v) for k, v in output.items()})
+    elif snakemake.rule == "evaluate_claims":
+        evaluate.claims_table(named, Path(output[0]))
+    else:
+        named |= {k: Path(v) for k, v in output.items()} or {"out": Path(output[0])}
+        if params.get("shards"):
+            named["shard"] = (int(snakemake.wildcards.shard), params.shards)
+        tasks[snakemake.rule](settings, params.seed, **named, code=params.code)

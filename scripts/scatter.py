@@ -1,4 +1,4 @@
-"""Scatter one chunk of particles, or check one of its peaks by other back ends."""
+"""Scatter one chunk of particles, at several oversamplings if asked, or check one of its peaks by other back ends."""
 
 from pathlib import Path
 
@@ -10,5 +10,7 @@ with job(snakemake):
 
     params = snakemake.params
     settings = ScatterSettings(**params.settings)
-    task = scatter.check_backends if snakemake.rule == "scatter_check" else scatter.scatter_chunk
-    task(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code)
+    tasks = {"scatter_check": scatter.check_backends, "scatter_oversampling": scatter.oversampling_chunk}
+    task = tasks.get(snakemake.rule, scatter.scatter_chunk)
+    options = params.get("options", {})
+    task(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code, **options)

@@ -142,7 +142,7 @@ def portions(project: Project) -> list[tuple]:
     import h5py
 
     found = []
-    for path in (project.folder / "results/test/extract").glob("chunk-*.h5"):
+    for path in (project.folder / "results/test/extract").glob("chunk-[0-9]*.h5"):
         with h5py.File(path) as file:
             columns = [file[name][()] for name in ("particle", "view", "origin", "split", "counts", "expectation")]
             for particle, view, origin, split, counts, expectation in zip(*columns, strict=True):

@@ -6,7 +6,7 @@ from braggfill import extract, storage
 from braggfill.errors import BraggfillError
 from braggfill.patches import window
 from braggfill.settings.extract import ExtractSettings, ScanSource
-from braggfill.splits import TEST, TRAIN, VALIDATION, split_of
+from braggfill.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -52,6 +52,10 @@ def test_every_round_holds_every_split_and_the_shares_are_exact(seed, train, val
     np.testing.assert_allclose(counted, fractions * len(found), atol=1.01)
     for start in range(0, len(found), length):
         assert set(found[start : start + length]) == {i for i in range(3) if parts[i]}
+
+
+def test_the_evaluations_own_particles_are_never_trained_on():
+    assert {split_of((1.0, 0.0, 0.0), seed, RESERVED + i) for seed in range(3) for i in range(50)} == {TEST}
 
 
 def test_the_published_split_of_two_hundred_particles():

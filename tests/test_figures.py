@@ -43,6 +43,16 @@ SETTINGS = Settings.model_validate(
             "gap_widths_px": [3, 6],
             "bootstrap_draws": 100,
             "ceiling_draws": 1,
+            "methods": ["network", "shipped", "linear", "cubic", "nearest"],
+            "whole_methods": ["network", "linear"],
+            "oversampling": [2, 3],
+            "oversampling_fringes": 5,
+            "oversampling_widths_px": [3, 6],
+            "position_widths_px": [3],
+            "skip_steps_px": [9, 31],
+            "skip_crop_px": 36,
+            "gaps_px": [[6, 3], [0, 12]],
+            "gaps_offset_px": [5, 6],
         },
         "reconstruct": {
             "true_phase": {"zoom": 0.5, "box_px": 40, "gap_widths_px": [3, 9], "offset_px": [6, 7]},
@@ -82,11 +92,9 @@ def folder(tmp_path_factory):
         target["maxipix"] = mask
     model = _network(top)
     inpaint.fill_cases(SETTINGS.inpaint, seed, scan, top / "fetch/detector_masks.h5", model, top / "inpaint/cases.h5")
-    tables_ = {
-        name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "calibration", "cases", "realism")
-    }
-    evaluate.gap_table(SETTINGS.evaluate, seed, scan, model, tables_["measured"])
-    evaluate.simulated_table(SETTINGS.evaluate, seed, [file["extract"]], model, tables_["simulated"])
+    names = (*evaluate.COLUMNS, "claims", "calibration", "cases", "realism")
+    tables_ = {name: top / f"evaluate/{name}.csv" for name in names}
+    _sweeps(top, file, scan, model, tables_)
     evaluate.calibration_table(SETTINGS.evaluate, seed, [file["extract"]], scan, model, tables_["calibration"])
     evaluate.case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
     evaluate.realism_table(
@@ -99,6 +107,25 @@ def folder(tmp_path_factory):
         pass
     _benchmarks(top)
     return top
+
+
+def _sweeps(top: Path, file: dict[str, Path], scan: Path, model: Path, out: dict[str, Path]) -> None:
+    """Every sweep's table, from parts as the workflow makes them."""
+    own, seed = SETTINGS.evaluate, SETTINGS.seed
+    part = {name: [top / f"evaluate/parts/{name}.csv"] for name in evaluate.COLUMNS}
+    part["intensity"].append(top / "evaluate/parts/intensity-simulated.csv")
+    evaluate.gap_table(own, seed, scan, model, part["measured"][0], part["intensity"][0])
+    evaluate.simulated_table(own, seed, [file["extract"]], model, part["simulated"][0], part["intensity"][1])
+    amplitudes, patterns = top / "scatter/oversampling-test0000.h5", top / "perturb/oversampling-test0000.h5"
+    scatter.oversampling_chunk(SETTINGS.scatter, seed, file["relax"], amplitudes, own.oversampling, 5)
+    perturb.perturb_chunk(SETTINGS.perturb, seed, amplitudes, patterns)
+    images = top / "evaluate/oversampling-test0000.h5"
+    evaluate.oversampling_table(own, seed, patterns, model, part["oversampling"][0], images)
+    evaluate.position_table(own, seed, file["perturb"], model, part["position"][0])
+    evaluate.skip_table(own, seed, scan, model, part["skip"][0], top / "evaluate/skip.h5")
+    evaluate.gaps_table(own, seed, scan, model, part["gaps"][0])
+    evaluate.join_tables(own, part, {name: out[name] for name in part})
+    evaluate.claims_table({name: out[name] for name in part}, out["claims"])
 
 
 def _network(top: Path) -> Path:
@@ -137,6 +164,7 @@ def html(folder, drawn):
 
 # Figures --------------------------------------------------------------------------------------------------------------
 
+SWEPT = {"intensity", "oversampling", "oversampling_images", "position", "skip", "gaps"}
 MADE = {
     "particles",
     "perturbation",
@@ -147,6 +175,7 @@ MADE = {
     "calibration",
     "true_phase",
     "errors",
+    *SWEPT,
 }
 MISSING = {"training", "retrieval_known", "retrieval_simulated", "treatments"}
 
@@ -307,6 +336,8 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
         assert f"{row.ceiling:.3f}" in line
     assert all(len(line) == len(t.head) for t in ready.values() for line in t.rows)
     assert set(ready) >= {"relax/", "evaluate/realism.csv", "evaluate/cases.csv", "reconstruct/true_phase.csv"}
+    swept = ("oversampling", "position", "skip", "gaps", "claims")
+    assert set(ready) >= {f"evaluate/{name}.csv" for name in swept}
 
 
 def test_an_empty_folder_gives_a_report_too(tmp_path):

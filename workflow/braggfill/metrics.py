@@ -108,25 +108,37 @@ class Bins:
         return float(np.mean(self.mean[self.count > 0])) if (self.count > 0).any() else float("nan")
 
 
-def log_intensity_bins(mean_intensity: np.ndarray, values: np.ndarray, bins: int = 20) -> Bins:
+def log_intensity_bins(
+    mean_intensity: np.ndarray, values: np.ndarray, bins: int = 20, *, limits: tuple[float, float] | None = None
+) -> Bins:
     """Average ``values`` over equal bins of log(mean intensity), from the least to the greatest that occurs.
 
     Items whose intensity is not positive or whose value is not finite are left out (paper Fig. 5, thesis Fig. 3.16).
+
+    Parameters
+    ----------
+    limits : least and greatest intensity of the bins, if they are not to follow from the items; what lies beyond is
+        counted in the first or the last bin.
     """
     mean_intensity, values = np.asarray(mean_intensity, np.float64), np.asarray(values, np.float64)
     good = (mean_intensity > 0) & np.isfinite(values)
-    if not good.any():
+    if not good.any() and limits is None:
         nothing = np.full(bins, np.nan)
         return Bins(np.full(bins + 1, np.nan), nothing, nothing.copy(), np.zeros(bins, int))
     logs, values = np.log(mean_intensity[good]), values[good]
-    low, high = logs.min(), logs.max()
+    low, high = (logs.min(), logs.max()) if limits is None else np.log(limits)
     high = high if high > low else low + 1e-9
-    place = np.minimum(((logs - low) / (high - low) * bins).astype(int), bins - 1)
+    place = log_places(logs, low, high, bins)
     count = np.bincount(place, minlength=bins)
     divisor = np.where(count > 0, count, np.nan)
     mean = np.bincount(place, values, bins) / divisor
     square = np.bincount(place, np.square(values - mean[place]), bins) / divisor
     return Bins(np.exp(np.linspace(low, high, bins + 1)), mean, np.sqrt(square), count)
+
+
+def log_places(logs: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
+    """Which of ``bins`` equal bins from ``low`` to ``high`` each value lies in; the first or last if it is beyond."""
+    return np.clip(((logs - low) / (high - low) * bins).astype(int), 0, bins - 1)
 
 
 def bootstrap(

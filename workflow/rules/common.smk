@@ -16,6 +16,7 @@ from braggfill.external import pynx_version
 from braggfill.fingerprint import code as _code
 from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
+from braggfill.splits import RESERVED as _RESERVED
 
 try:
     settings = _root.parse(config, where="configuration")
@@ -25,6 +26,8 @@ except BraggfillError as error:
 RUN = f"results/{settings.run}"
 SEED = settings.seed
 CHUNKS = [f"{i:04d}" for i in range(settings.size.chunks)]
+OWN = [f"test{i:04d}" for i in range(-(-settings.evaluate.particles // settings.evaluate.particles_per_shard))]
+PUBLISHED_KIND = list(settings.evaluate.paper_networks.values())  # trained networks of the published kind
 FILLED_SCAN = settings.inpaint.scan  # the measured scan whose gaps are filled
 JUDGED_SCAN = settings.evaluate.scan  # the one that portions are judged on
 PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
@@ -49,7 +52,11 @@ def code(stage):
 
 
 def indices(wildcards):
-    """The particles of a chunk."""
+    """The particles of a chunk of the run, or of one of those that the evaluation has for itself."""
+    if wildcards.chunk.startswith("test"):
+        chunk, most = settings.evaluate.particles_per_shard, settings.evaluate.particles
+        first = int(wildcards.chunk.removeprefix("test")) * chunk
+        return [_RESERVED + i for i in range(first, min(first + chunk, most))]
     first = int(wildcards.chunk) * settings.size.chunk
     return list(range(first, min(first + settings.size.chunk, settings.size.particles)))
 
@@ -88,6 +95,41 @@ def chunks(stage):
     return expand(f"{RUN}/{stage}/chunk-{{chunk}}.h5", chunk=CHUNKS)
 
 
+def own(stage, sweep):
+    """The chunks of the evaluation's own test particles, for a sweep that runs."""
+    return expand(f"{RUN}/{stage}/chunk-{{chunk}}.h5", chunk=OWN if sweep in settings.evaluate.sweeps else [])
+
+
+def parts(sweep, table=None):
+    """The parts of a sweep's table, those of its shards or chunks; none of a sweep that does not run."""
+    own_chunks = OWN if sweep in ("oversampling", "position") else range(settings.evaluate.shards)
+    pieces = [""] if sweep in ("skip", "gaps") else [f"-{piece}" for piece in own_chunks]
+    runs = sweep in settings.evaluate.sweeps
+    return [f"{RUN}/evaluate/parts/{table or sweep}{piece}.csv" for piece in pieces] if runs else []
+
+
+def swept_images():
+    """What the sweeps that run leave for figures beside their tables."""
+    sweeps = settings.evaluate.sweeps
+    skip = [f"{RUN}/evaluate/skip.h5"] if "skip" in sweeps else []
+    return skip + expand(f"{RUN}/evaluate/oversampling-{{chunk}}.h5", chunk=OWN if "oversampling" in sweeps else [])
+
+
+def unchanging():
+    """Settings under which an object is the same at every oversampling: no random fields, the middle of each range."""
+    ranges = ("smoothing_sigma_voxels", "blur_sigma_voxels", "background_photons")
+    same = {name: [sum(getattr(settings.perturb, name)) / 2] * 2 for name in ranges}
+    photons = [math.log10(settings.evaluate.oversampling_photons)] * 2
+    return {
+        **block("perturb"),
+        **same,
+        "modulus_noise": [0.0, 0.0],
+        "phase_replaced_share": 0.0,
+        "photons_exponent": photons,
+    }
+
+
 wildcard_constraints:
-    chunk=r"[0-9]+",
+    chunk=r"(test)?[0-9]+",
+    shard=r"[0-9]+",
     name=r"[a-z0-9_]+",

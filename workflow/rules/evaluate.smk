@@ -1,20 +1,76 @@
-# Sweeps to tables, a rule a table.
+# Sweeps to tables. A sweep that takes long is dealt out to shards, or to the chunks of the test particles that the
+# evaluation has for itself (common.smk); `evaluate_tables` joins what they leave in `evaluate/parts`.
 rule evaluate_measured:
     input:
         scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
         model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
     output:
-        f"{RUN}/evaluate/measured.csv",
+        out=f"{RUN}/evaluate/parts/measured-{{shard}}.csv",
+        intensity=f"{RUN}/evaluate/parts/intensity-measured-{{shard}}.csv",
     log:
-        f"{RUN}/logs/evaluate/measured.log",
+        f"{RUN}/logs/evaluate/measured-{{shard}}.log",
     benchmark:
-        f"{RUN}/benchmarks/evaluate_measured.tsv"
+        f"{RUN}/benchmarks/evaluate_measured-{{shard}}.tsv"
     conda:
         "../../envs/fill.yaml"
-    threads: 2
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(60),
+        runtime=minutes(120),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+        shipped=SHIPPED,
+        shards=settings.evaluate.shards,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_simulated:
+    input:
+        portions=chunks("extract") + own("extract", "simulated"),
+        model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
+    output:
+        out=f"{RUN}/evaluate/parts/simulated-{{shard}}.csv",
+        intensity=f"{RUN}/evaluate/parts/intensity-simulated-{{shard}}.csv",
+    log:
+        f"{RUN}/logs/evaluate/simulated-{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_simulated-{{shard}}.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(120),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+        shipped=SHIPPED,
+        shards=settings.evaluate.shards,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_oversampling:
+    input:
+        patterns=f"{RUN}/perturb/oversampling-{{chunk}}.h5",
+        model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
+    output:
+        out=f"{RUN}/evaluate/parts/oversampling-{{chunk}}.csv",
+        images=f"{RUN}/evaluate/oversampling-{{chunk}}.h5",
+    log:
+        f"{RUN}/logs/evaluate/oversampling-{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_oversampling-{{chunk}}.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(240),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),
@@ -24,27 +80,162 @@ rule evaluate_measured:
         "../../scripts/evaluate.py"
 
 
-rule evaluate_simulated:
+rule evaluate_position:
     input:
-        portions=chunks("extract"),
+        patterns=f"{RUN}/perturb/chunk-{{chunk}}.h5",
         model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
     output:
-        f"{RUN}/evaluate/simulated.csv",
+        out=f"{RUN}/evaluate/parts/position-{{chunk}}.csv",
     log:
-        f"{RUN}/logs/evaluate/simulated.log",
+        f"{RUN}/logs/evaluate/position-{{chunk}}.log",
     benchmark:
-        f"{RUN}/benchmarks/evaluate_simulated.tsv"
+        f"{RUN}/benchmarks/evaluate_position-{{chunk}}.tsv"
     conda:
         "../../envs/fill.yaml"
-    threads: 2
     resources:
         mem_mb=memory(4000),
-        runtime=minutes(60),
+        runtime=minutes(120),
     params:
         settings=block("evaluate"),
         code=code("evaluate"),
         seed=SEED,
         shipped=SHIPPED,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_skip:
+    input:
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
+    output:
+        out=f"{RUN}/evaluate/parts/skip.csv",
+        images=f"{RUN}/evaluate/skip.h5",
+    log:
+        f"{RUN}/logs/evaluate/skip.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_skip.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(120),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+        shipped=SHIPPED,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_gaps:
+    input:
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        model=f"{RUN}/train/model.safetensors",
+        paper=PUBLISHED_KIND,
+    output:
+        out=f"{RUN}/evaluate/parts/gaps.csv",
+    log:
+        f"{RUN}/logs/evaluate/gaps.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_gaps.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(120),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+        shipped=SHIPPED,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_portions:
+    input:
+        measured=parts("measured"),
+        simulated=parts("simulated"),
+        intensity=parts("measured", "intensity-measured") + parts("simulated", "intensity-simulated"),
+    output:
+        measured=f"{RUN}/evaluate/measured.csv",
+        simulated=f"{RUN}/evaluate/simulated.csv",
+        intensity=f"{RUN}/evaluate/intensity.csv",
+    log:
+        f"{RUN}/logs/evaluate/portions.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_portions.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(15),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_whole:
+    input:
+        oversampling=parts("oversampling"),
+        position=parts("position"),
+        skip=parts("skip"),
+        gaps=parts("gaps"),
+    output:
+        oversampling=f"{RUN}/evaluate/oversampling.csv",
+        position=f"{RUN}/evaluate/position.csv",
+        skip=f"{RUN}/evaluate/skip.csv",
+        gaps=f"{RUN}/evaluate/gaps.csv",
+    log:
+        f"{RUN}/logs/evaluate/whole.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_whole.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(15),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule evaluate_claims:
+    input:
+        measured=f"{RUN}/evaluate/measured.csv",
+        simulated=f"{RUN}/evaluate/simulated.csv",
+        intensity=f"{RUN}/evaluate/intensity.csv",
+        oversampling=f"{RUN}/evaluate/oversampling.csv",
+        position=f"{RUN}/evaluate/position.csv",
+        skip=f"{RUN}/evaluate/skip.csv",
+        gaps=f"{RUN}/evaluate/gaps.csv",
+    output:
+        claims=f"{RUN}/evaluate/claims.csv",
+    log:
+        f"{RUN}/logs/evaluate/claims.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_claims.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(15),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
     script:
         "../../scripts/evaluate.py"
 

@@ -1,5 +1,6 @@
 # Tables and arrays to figures, and figures to the report.
-TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=["measured", "simulated", "calibration", "cases", "realism"])
+SWEPT = ["measured", "simulated", "intensity", "oversampling", "position", "skip", "gaps", "claims"]
+TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=[*SWEPT, "calibration", "cases", "realism"])
 
 
 rule figures:
@@ -14,6 +15,7 @@ rule figures:
         f"{RUN}/inpaint/cases.h5",
         f"{RUN}/reconstruct/true_phase.h5",
         f"{RUN}/reconstruct/retrieval.h5",
+        swept_images(),
         TABLES,
     output:
         f"{RUN}/figures/figures.json",

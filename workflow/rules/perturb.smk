@@ -43,3 +43,27 @@ rule perturb_steps:
         seed=SEED,
     script:
         "../../scripts/perturb.py"
+
+
+rule perturb_oversampling:
+    input:
+        f"{RUN}/scatter/oversampling-{{chunk}}.h5",
+    output:
+        kept(f"{RUN}/perturb/oversampling-{{chunk}}.h5"),
+    log:
+        f"{RUN}/logs/perturb/oversampling-{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/perturb_oversampling-{{chunk}}.tsv"
+    group:
+        "simulate"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(30),
+    params:
+        settings=unchanging(),
+        code=code("perturb"),
+        seed=SEED,
+    script:
+        "../../scripts/perturb.py"

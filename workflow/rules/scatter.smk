@@ -1,4 +1,4 @@
-# Atoms to the complex amplitude around a Bragg peak, and a check of one peak by other means.
+# Atoms to the complex amplitude around a Bragg peak; test particles at several oversamplings; a check by other means.
 rule scatter:
     input:
         f"{RUN}/relax/chunk-{{chunk}}.h5",
@@ -44,5 +44,34 @@ rule scatter_check:
         code=code("scatter"),
         seed=SEED,
         pynx=PYNX,
+    script:
+        "../../scripts/scatter.py"
+
+
+rule scatter_oversampling:
+    input:
+        f"{RUN}/relax/chunk-{{chunk}}.h5",
+    output:
+        kept(f"{RUN}/scatter/oversampling-{{chunk}}.h5"),
+    log:
+        f"{RUN}/logs/scatter/oversampling-{{chunk}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/scatter_oversampling-{{chunk}}.tsv"
+    group:
+        "simulate"
+    conda:
+        "../../envs/simulate.yaml"
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(30),
+        gpu=int(settings.scatter.device == "gpu"),
+    params:
+        settings=block("scatter"),
+        options=dict(
+            oversampling=list(settings.evaluate.oversampling),
+            fringes=settings.evaluate.oversampling_fringes,
+        ),
+        code=code("scatter"),
+        seed=SEED,
     script:
         "../../scripts/scatter.py"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from braggfill import gaps, metrics, networks, patches, seeds, storage
+from braggfill import gaps, metrics, patches, seeds, storage
 from braggfill.errors import BraggfillError
-from braggfill.interpolate import MOST, interpolate
+from braggfill.evaluate.fills import Methods, interpolation_fill, network_fill, portions_fill
+from braggfill.evaluate.intensity import INTENSITY_COLUMNS, intensity_rows
 from braggfill.settings.evaluate import EvaluateSettings
+
+__all__ = ["crop_around_peak", "gap_table", "interpolation_fill", "network_fill", "simulated_table"]
 
 PORTION_PX = 32
 GAP_COLUMNS = [
@@ -34,11 +37,23 @@ GAP_COLUMNS = [
 ]
 PUBLISHED = {3: 0.989, 6: 0.977, 9: 0.955, 12: 0.946}
 PUBLISHED_SOURCE = "paper, Table 1 (mean of 20 intensity bins; ID01 data)"
+OURS = ("network", "shipped", "paper")
+"""Methods beside which a published value stands."""
 
-Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Item = tuple[int, int]
+"""A gap: the axis that it interrupts, and its width."""
 
 
-def gap_table(settings: EvaluateSettings, seed: int, scan: Path, model: Path, out: Path, code: str = "") -> None:
+def gap_table(
+    settings: EvaluateSettings,
+    seed: int,
+    scan: Path,
+    model: Path,
+    out: Path,
+    intensity: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
+    code: str = "",
+) -> None:
     """PCC over the gap of random portions of a measured scan, against its counts (paper section 2.3, Table 1).
 
     ``settings.portions`` portions of 32³ voxels are cut at uniformly random places from a cube of ``settings.crop_px``
@@ -53,12 +68,17 @@ def gap_table(settings: EvaluateSettings, seed: int, scan: Path, model: Path, ou
 
     Where the scan was left out the table has its header only.
 
+    Parameters
+    ----------
+    intensity : where the averages over each bin go (:func:`braggfill.evaluate.intensity.intensity_rows`), if anywhere.
+    shard : (i, n): every n-th of the gaps from the i-th on.
+
     Raises
     ------
     BraggfillError : a file is missing or damaged, or the scan is smaller than a portion.
     """
     if storage.left_out(scan) is not None:
-        _write(out, [])
+        _write(out, [], intensity, [])
         return
     with storage.read(scan) as file:
         counts = np.clip(crop_around_peak(storage.array(file, "data"), settings.crop_px), 0, None)
@@ -70,15 +90,20 @@ def gap_table(settings: EvaluateSettings, seed: int, scan: Path, model: Path, ou
     portions = patches.cut(counts, origins, PORTION_PX)
     rng = seeds.generator(seed, "evaluate/measured/ceiling")
     halves = (patches.cut(metrics.thin(counts, rng), origins, PORTION_PX) for _ in range(settings.ceiling_draws))
-    ceilings = _ceilings(settings, portions, halves, settings.gap_axes)
-    rows = []
-    for axis in settings.gap_axes:
-        rows += _sweep(settings, seed, "measured", portions, None, axis, model, ceilings)
-    _write(out, rows)
+    items = _items(settings, settings.gap_axes)[shard[0] :: shard[1]]
+    methods = Methods.of(settings.methods, model, settings.paper_networks)
+    _write(out, *_sweep(settings, seed, "measured", portions, None, items, methods, halves, intensity))
 
 
 def simulated_table(
-    settings: EvaluateSettings, seed: int, portions: list[Path], model: Path, out: Path, code: str = ""
+    settings: EvaluateSettings,
+    seed: int,
+    portions: list[Path],
+    model: Path,
+    out: Path,
+    intensity: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
+    code: str = "",
 ) -> None:
     """The same over test portions of simulated patterns, against their counts and against the noise-free expectation.
 
@@ -87,15 +112,20 @@ def simulated_table(
     where there is no test portion the table has its header only.
     """
     counts, expectation = _test_portions(portions, settings.simulated_portions, seed)
-    rows = []
-    if len(counts):
-        axis = settings.gap_axes[0]
-        rng = seeds.generator(seed, "evaluate/simulated/ceiling")
-        ceilings = _ceilings(
-            settings, counts, (metrics.thin(counts, rng) for _ in range(settings.ceiling_draws)), (axis,)
-        )
-        rows = _sweep(settings, seed, "simulated", counts, expectation, axis, model, ceilings)
-    _write(out, rows)
+    if not len(counts):
+        _write(out, [], intensity, [])
+        return
+    items = _items(settings, settings.gap_axes[:1])[shard[0] :: shard[1]]
+    rng = seeds.generator(seed, "evaluate/simulated/ceiling")
+    halves = (metrics.thin(counts, rng) for _ in range(settings.ceiling_draws))
+    methods = Methods.of(settings.methods, model, settings.paper_networks)
+    _write(out, *_sweep(settings, seed, "simulated", counts, expectation, items, methods, halves, intensity))
+
+
+def _items(settings: EvaluateSettings, axes: tuple[int, ...]) -> list[Item]:
+    """Every gap of the sweep; across axes after the first only the published widths, if there are any."""
+    published = tuple(width for width in settings.gap_widths_px if width in PUBLISHED) or settings.gap_widths_px
+    return [(axis, width) for axis in axes for width in (settings.gap_widths_px if axis == axes[0] else published)]
 
 
 def crop_around_peak(counts: np.ndarray, edge: int) -> np.ndarray:
@@ -105,64 +135,13 @@ def crop_around_peak(counts: np.ndarray, edge: int) -> np.ndarray:
     return counts[tuple(slice(f, f + edge) for f in first)]
 
 
-def _fill_of(method: str, model: Path, batch: int) -> Fill:
-    if method in ("network", "shipped"):
-        return network_fill(model if method == "network" else networks.shipped(), batch)
-    return interpolation_fill(method, batch)
-
-
-def network_fill(model: Path, batch: int) -> Fill:
-    """A function (counts (n, …), mask) -> what a trained network predicts in the gap, photons (n, voxels missing)."""
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = networks.load(model, device)
-
-    def fill(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        # The published network knows gaps across the last axis only.
-        axis = _gap_axis(mask) if getattr(network, "name", "") == "paper" else mask.ndim - 1
-        found = []
-        for part in _parts(len(counts), batch):
-            logs = np.log1p(counts[part]).astype(np.float32).swapaxes(axis + 1, -1)
-            missing = np.broadcast_to(mask.swapaxes(axis, -1), logs.shape)
-            with torch.inference_mode():
-                x = torch.from_numpy(np.ascontiguousarray(np.where(missing, 0, logs))).to(device)
-                m = torch.from_numpy(missing.copy()).to(device)
-                predicted = network.predict(x, m)[0].float().cpu().numpy()
-            logs = predicted.swapaxes(axis + 1, -1)[:, mask].astype(np.float64)
-            found.append(np.expm1(np.clip(logs, 0, MOST)))
-        return np.concatenate(found)
-
-    return fill
-
-
-def interpolation_fill(method: str, batch: int) -> Fill:
-    """The same for an interpolation."""
-
-    def fill(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        # Along the axes no method looks further than two voxels beyond a plane, the others as far as they say.
-        reach = 2 if method in ("linear", "cubic", "nearest") else 8
-        axis = _gap_axis(mask)
-        places = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
-        near = (slice(None),) * axis + (slice(max(places[0] - reach, 0), places[-1] + 1 + reach),)
-        part = mask[near]
-        return np.concatenate(
-            [interpolate(counts[(p, *near)], part, method)[:, part] for p in _parts(len(counts), batch)]
-        )
-
-    return fill
-
-
-def _ceilings(
-    settings: EvaluateSettings, counts: np.ndarray, halves: Iterable[np.ndarray], axes: tuple[int, ...]
-) -> dict[tuple[int, int], np.ndarray]:
-    """Noise ceiling of each portion for each (gap axis, width)."""
-    split: dict[tuple[int, int], list[np.ndarray]] = {}
+def _ceilings(counts: np.ndarray, halves: Iterable[np.ndarray], items: list[Item]) -> dict[Item, np.ndarray]:
+    """Noise ceiling of each portion for each gap."""
+    split: dict[Item, list[np.ndarray]] = {}
     for half in halves:
-        for axis in axes:
-            for width in settings.gap_widths_px:
-                mask = gaps.plane(counts.shape[1:], width, axis=axis)
-                split.setdefault((axis, width), []).append(metrics.split_pcc(counts[:, mask], half[:, mask]))
+        for axis, width in items:
+            mask = gaps.plane(counts.shape[1:], width, axis=axis)
+            split.setdefault((axis, width), []).append(metrics.split_pcc(counts[:, mask], half[:, mask]))
     return {key: metrics.ceiling(np.mean(found, axis=0)) for key, found in split.items()}
 
 
@@ -172,38 +151,42 @@ def _sweep(
     source: str,
     counts: np.ndarray,
     expectation: np.ndarray | None,
-    axis: int,
-    model: Path,
-    ceilings: dict[tuple[int, int], np.ndarray],
-) -> list[dict[str, Any]]:
-    """Every width, method and selection of portions for a gap across one axis: the rows of the table."""
+    items: list[Item],
+    methods: Methods,
+    halves: Iterable[np.ndarray],
+    intensity: Path | None,
+) -> tuple[list[dict[str, Any]], Path | None, list[dict[str, Any]]]:
+    """Every gap, method and selection of portions: the rows of the table, and those of the bins with their place."""
     from tqdm import tqdm
 
-    methods = networks.at_hand(settings.methods)
-    fills = {method: _fill_of(method, model, settings.batch_portions) for method in ("linear", *methods)}
+    ceilings = _ceilings(counts, halves, items)
     truths = {"counts": counts} if expectation is None else {"counts": counts, "expectation": expectation}
     mean = counts.reshape(len(counts), -1).mean(axis=1, dtype=np.float64)
-    bar = tqdm(settings.gap_widths_px, f"{source} portions, gap across axis {axis}", unit="gap", disable=None)
-    rows = []
-    for width in bar:
+    rows, bins = [], []
+    for axis, width in tqdm(items, f"{source} portions", unit="gap", disable=None):
         mask = gaps.plane(counts.shape[1:], width, axis=axis)
-        filled = {method: np.log1p(fill(counts, mask)) for method, fill in fills.items()}
+        names = dict.fromkeys(["linear", *methods.at(width)])
+        fills = {name: portions_fill(methods, name, width, settings.batch_portions) for name in names}
+        filled = {name: np.log1p(fill(counts, mask)) for name, fill in fills.items()}
         for against, truth in truths.items():
             best = ceilings[axis, width] if against == "counts" else np.ones(len(counts))
             logs = np.log1p(truth[:, mask].astype(np.float64))
             every = np.ones(logs.shape[1], bool)
-            scores = {method: metrics.pcc(logs, found, every) for method, found in filled.items()}
-            for name, chosen in _selections(settings, mean):
+            scores = {name: metrics.pcc(logs, found, every) for name, found in filled.items()}
+            same = {"source": source, "against": against, "gap_axis": axis, "gap_px": width}
+            for selection, chosen in _selections(settings, mean):
                 linear = _row(settings, seed, scores["linear"], best, mean, chosen)
-                for method in methods:
-                    row = _row(settings, seed, scores[method], best, mean, chosen)
+                for name in methods.at(width):
+                    row = same | {"method": name, "selection": selection}
+                    row |= _row(settings, seed, scores[name], best, mean, chosen)
                     row |= {"share_of_ceiling": _share(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])}
-                    row |= {"source": source, "against": against, "gap_axis": axis, "gap_px": width}
-                    row |= {"method": method, "selection": name}
-                    if (source, axis, method, name) == ("measured", 2, "network", "all"):
-                        row |= {"published": PUBLISHED.get(width), "published_source": PUBLISHED_SOURCE}
+                    if (source, axis, selection) == ("measured", 2, "all") and name in OURS and width in PUBLISHED:
+                        row |= {"published": PUBLISHED[width], "published_source": PUBLISHED_SOURCE}
                     rows.append(row)
-    return rows
+            if intensity is not None:
+                shown = {name: scores[name] for name in methods.at(width)}
+                bins += intensity_rows(settings, seed, same, shown, best, mean)
+    return rows, intensity, bins
 
 
 def _share(score: float, linear: float, ceiling: float) -> float:
@@ -260,20 +243,9 @@ def _test_portions(files: list[Path], most: int, seed: int) -> tuple[np.ndarray,
     return np.concatenate(counts), np.concatenate(expectation)
 
 
-def _gap_axis(mask: np.ndarray) -> int:
-    """The axis that a plane gap interrupts."""
-    for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        if mask.all(axis=others).any():
-            return axis
-    return mask.ndim - 1
-
-
-def _parts(total: int, size: int) -> list[slice]:
-    return [slice(first, first + size) for first in range(0, total, size)]
-
-
-def _write(out: Path, rows: list[dict[str, Any]]) -> None:
+def _write(out: Path, rows: list[dict[str, Any]], intensity: Path | None, bins: list[dict[str, Any]]) -> None:
     import pandas as pd
 
     storage.write_table(out, pd.DataFrame(rows), columns=GAP_COLUMNS)
+    if intensity is not None:
+        storage.write_table(intensity, pd.DataFrame(bins), columns=INTENSITY_COLUMNS)

@@ -13,7 +13,7 @@ from braggfill.settings.figures import FiguresSettings
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "shipped", "linear", "cubic", "nearest")
+METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
 
 
 def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated: Path) -> list[Path] | None:
@@ -64,7 +64,7 @@ def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated
     if len(views) < rows * columns:
         panels.flat[-1].legend(handles.values(), handles.keys(), loc="center", fontsize=9)
     else:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(len(handles), 5))
     return style.save(figure, stem, settings)
 
 
@@ -85,16 +85,18 @@ def _panel(axes: Axes, table: pd.DataFrame, score: str) -> None:
         if not len(rows):
             continue
         colour = style.COLOURS[method]
-        axes.plot(rows.gap_px, rows[score], marker="o", color=colour, label=style.NAMES[method], zorder=3)
+        marker = "o" if len(rows) <= 8 else "."
+        axes.plot(rows.gap_px, rows[score], marker=marker, color=colour, label=style.NAMES[method], zorder=3)
         if score == "pcc_mean":
             axes.fill_between(rows.gap_px, rows.pcc_low, rows.pcc_high, color=colour, alpha=0.15, linewidth=0)
     rows = table[table.method == table.method.iloc[0]].sort_values("gap_px")
     best = rows.ceiling if score == "pcc_mean" else rows.ceiling_binned
     axes.plot(rows.gap_px, best, "--", color=style.COLOURS["ceiling"], label="noise ceiling")
-    published = table.dropna(subset=["published"]).sort_values("gap_px")
+    published = table.dropna(subset=["published"]).drop_duplicates("gap_px").sort_values("gap_px")
     if score == "pcc_binned" and len(published):
         axes.plot(published.gap_px, published.published, "k*", ms=8, label="published (other data)")
-    axes.set_xticks(sorted(table.gap_px.unique()))
+    widths = sorted(table.gap_px.unique())
+    axes.set_xticks(widths if len(widths) <= 8 else [1, 3, 6, 9, 12, 16])
     axes.set_xlabel("gap (px)")
     axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -37,7 +37,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
     ----------
     run : the run's settings, plain (blocks ``seed``, ``inpaint``, ``evaluate`` are looked at).
     """
-    from braggfill.figures import accuracy, calibration, learning, particles, perturbation, realspace, slices
+    from braggfill.figures import accuracy, calibration, learning, particles, perturbation, realspace, slices, sweeps
 
     scan = f"fetch/{_get(run, 'inpaint', 'scan', 'aps_staff20_s0054')}.h5"
     evaluated = f"fetch/{_get(run, 'evaluate', 'scan', 'aps_staff20_s0054')}.h5"
@@ -53,7 +53,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "the slice. Corners and edges relax most; the atoms at the foot of a Winterbottom particle are held at the "
             "misfit of its substrate. Compare with the thesis, Fig. 3.8.",
             particles.gallery,
-            {"relax": "relax/chunk-*.h5"},
+            {"relax": "relax/chunk-[0-9]*.h5"},
         ),
         Figure(
             "perturbation",
@@ -87,7 +87,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "grainy, the prediction is smooth, because a network can foresee the expectation and not the noise. "
             "Compare with the supplement, Figs S7 and S8.",
             learning.examples,
-            {"portions": "extract/chunk-*.h5", "scan": evaluated, "model": "train/model.safetensors"},
+            {"portions": "extract/chunk-[0-9]*.h5", "scan": evaluated, "model": "train/model.safetensors"},
             {"seed": int(run.get("seed", 0))},
         ),
         *(
@@ -127,6 +127,69 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "their whole range, gap included.",
             accuracy.against_gap,
             tables,
+        ),
+        Figure(
+            "intensity",
+            "accuracy",
+            "PCC over the gap against the intensity of the portion",
+            "The same portions in equal bins of the logarithm of their mean photons a voxel; bands: bootstrap 95 % "
+            "intervals of the bin's mean. Above: the network at each width of the gap; the published figure (paper, "
+            "Fig. 5; thesis, Fig. 3.16) shows a rise with the intensity and a fall with the width. Below: every "
+            "method at one width, with the noise ceiling, which is what makes the curves rise: where there are "
+            "few photons the truth is noise. The dotted line marks 1 photon a voxel.",
+            sweeps.against_intensity,
+            {"table": "evaluate/intensity.csv"},
+        ),
+        Figure(
+            "oversampling",
+            "accuracy",
+            "PCC over whole predicted patterns against the oversampling",
+            "Test particles, each simulated at several oversamplings over the same extent of reciprocal space, so that "
+            "there are more voxels at a higher one. A gap is shifted until every voxel has been predicted, and "
+            "the PCC is taken over the whole pattern. Lines: mean over the particles; bands: its 95 % interval. The "
+            "published curves (paper, Fig. 6c; thesis, Fig. 3.17) rise with the oversampling and fall with the gap.",
+            sweeps.against_oversampling,
+            {"table": "evaluate/oversampling.csv"},
+        ),
+        Figure(
+            "oversampling_images",
+            "accuracy",
+            "Patterns predicted gap by gap",
+            "Central slices of one test particle: true, and put together from what was predicted in gaps of each width "
+            "that were shifted over the whole pattern, at several oversamplings of the same region. Wide gaps and low "
+            "oversampling are the hardest: supplement, Fig. S14. The PCC is that of the slice.",
+            sweeps.oversampling_images,
+            {"images": "evaluate/oversampling-*.h5"},
+        ),
+        Figure(
+            "position",
+            "accuracy",
+            "PCC over the gap against its distance from the peak",
+            "A gap across the whole of a simulated three-dimensional pattern, at each of several places. Lines: mean "
+            "over the patterns of test particles; bands: its 95 % interval. The thesis (Fig. 3.6) has this in two "
+            "dimensions: best at the peak. (last panel) Against the noise-free expectation, where the fall that is due "
+            "to noise in the truth is gone.",
+            sweeps.against_position,
+            {"table": "evaluate/position.csv"},
+        ),
+        Figure(
+            "skip",
+            "accuracy",
+            "Time and error against the pixels skipped between portions",
+            "A cross in the measured scan, filled by sliding a network in steps. (a) Time; stars: published, on a GPU "
+            "and for 128³ voxels (supplement, S5 and Fig. S10). (b) Mean absolute error of the logarithm (Fig. S12). "
+            "(c) PCC over the gap. (d) The plane inside the vertical gap (Fig. S11).",
+            sweeps.skipped,
+            {"table": "evaluate/skip.csv", "images": "evaluate/skip.h5"},
+        ),
+        Figure(
+            "gaps",
+            "accuracy",
+            "Unequal crosses, the wide gaps of Eiger detectors, and the time of every method",
+            "Gaps in the measured scan whose arms differ in width, and the 12 and 38 pixels of Eiger detectors. (a) "
+            "PCC over the whole gap; dashed: noise ceiling. (b) Time against the voxels filled, same colours.",
+            sweeps.unequal,
+            {"table": "evaluate/gaps.csv"},
         ),
         Figure(
             "calibration",

@@ -24,6 +24,7 @@ SECTIONS = {
     "training": ("Training", "A network learns to fill gaps from portions of the simulated patterns."),
     "patterns": ("Filled patterns", "What the network and the interpolations put into gaps, beside the truth."),
     "accuracy": ("Accuracy", "How far the filled voxels agree with the truth, and how far they could."),
+    "claims": ("Claims", "What the published texts say of the accuracy, and whether this run bears it out."),
     "real space": ("Real space", "What gaps and fillings do to the object that is reconstructed."),
 }
 STAGE_ORDER = (
@@ -170,6 +171,7 @@ def _summary(folder: Path) -> Iterator[str]:
         parts += [(f"simulated, against {name}", part) for name, part in simulated.groupby("against", sort=False)]
     if parts:
         widths = sorted({int(w) for _, part in parts for w in part.gap_px})
+        widths = widths if len(widths) <= 6 else [w for w in widths if w in tables.PUBLISHED_PX]
         yield "PCC over the gap, portions of at least 1 count a voxel"
         yield _line("", [f"{w} px" for w in widths])
         for title, part in parts:
@@ -181,6 +183,10 @@ def _summary(folder: Path) -> Iterator[str]:
                     yield _line(f"  {method}", [tables.number(_at(rows, w, "pcc_mean")) for w in widths])
             rows = bright.drop_duplicates("gap_px").set_index("gap_px")
             yield _line("  ceiling", [tables.number(_at(rows, w, "ceiling")) for w in widths])
+    told = tables.read(folder / "evaluate/claims.csv")
+    if told is not None:
+        yield ""
+        yield f"Of {len(told)} claims of the texts on accuracy {int((told.holds == 'yes').sum())} hold (see the report)"
     exact = tables.read(folder / "reconstruct/true_phase.csv")
     if exact is not None:
         exact = exact[exact.gap_px > 0]

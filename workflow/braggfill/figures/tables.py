@@ -15,7 +15,9 @@ from braggfill.figures.style import NAMES
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "shipped", "linear", "cubic", "nearest")
+METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
+PUBLISHED_PX = (3, 6, 9, 12)
+"""Widths that a long table is cut down to."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,21 @@ def figures(value: Any, count: int = 3) -> str:
 
 def every(folder: Path) -> dict[str, list[Table]]:
     """All tables of a run, by section of the report."""
+    from braggfill.figures import sweep_tables
+
     found: dict[str, list[Table | None]] = {
         "simulation": [_particles(folder), _scatter(folder), _realism(folder)],
         "accuracy": [
             _accuracy(folder, "measured", "Portions of the measured scan"),
             _accuracy(folder, "simulated", "Test portions of simulated patterns"),
+            sweep_tables.oversampling(folder),
+            sweep_tables.position(folder),
             _cases(folder),
+            sweep_tables.gaps(folder),
+            sweep_tables.skip(folder),
             _calibration(folder),
         ],
+        "claims": [sweep_tables.claims(folder)],
         "real space": [_true_phase(folder), _retrieval(folder)],
     }
     return {section: [table for table in tables if table is not None] for section, tables in found.items()}
@@ -83,6 +92,8 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
     if table is None:
         return None
     measured = name == "measured"
+    if table.gap_px.nunique() > 6:
+        table = table[table.gap_px.isin(PUBLISHED_PX)]
     first = "gap_axis" if measured else "against"
     methods = [m for m in METHODS if m in set(table.method)]
     head = ["gap across" if measured else "against", "portions", "gap", "number"]
@@ -100,7 +111,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
         said = "all" if selection == "all" else f"≥ {selection.removeprefix('ge')} / voxel"
         row = [f"axis {group}" if measured else str(group), said, f"{width} px", f"{top.portions}"]
         row += [_with_interval(by[m]) if m == "network" else number(by[m].pcc_mean) for m in methods]
-        row += [number(top.ceiling), _percent(top.share_of_ceiling)]
+        row += [number(top.ceiling), percent(top.share_of_ceiling)]
         row += [number(top.pcc_binned), number(top.published)] if measured else []
         rows.append(row)
     note = (
@@ -108,6 +119,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
         "interval. Ceiling: what a perfect prediction could reach against these counts. Share: how much of the way "
         "from linear interpolation to the ceiling the network goes."
     )
+    note += " Widths from 1 to 16 are in the figure and in the file." if measured else ""
     if measured:
         note += (
             " Mean of bins: the network's, averaged as the published figures were (paper, Table 1), which belong to "
@@ -120,7 +132,8 @@ def _with_interval(row: Any) -> str:
     return f"{number(row.pcc_mean)} [{number(row.pcc_low)}, {number(row.pcc_high)}]"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in whole per cent; a dash for none."""
     return f"{100 * value:.0f} %".replace("-", "−") if np.isfinite(value) else "–"
 
 
@@ -136,8 +149,8 @@ def _cases(folder: Path) -> Table | None:
         top = by.get("network", next(iter(by.values())))
         row = [str(case), f"{top.voxels:,}".replace(",", " ")]
         row += [number(by[m].pcc) if m in by else "–" for m in methods]
-        row += [number(top.ceiling), _percent(top.share_of_ceiling), number(top.log_rmse, 2)]
-        row += [number(top.photons_ratio, 2), _percent(top.within_sigma), number(top.seconds, 1)]
+        row += [number(top.ceiling), percent(top.share_of_ceiling), number(top.log_rmse, 2)]
+        row += [number(top.photons_ratio, 2), percent(top.within_sigma), number(top.seconds, 1)]
         rows.append(row)
     head = ["gap", "voxels", *(NAMES[m] for m in methods), "ceiling", "share"]
     head += ["RMSE of log", "photons, filled / true", "within 1 σ", "seconds"]
@@ -228,7 +241,7 @@ def _scatter(folder: Path) -> Table | None:
 
 def _particles(folder: Path) -> Table | None:
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path in storage.files(folder, "relax/chunk-*.h5"):
+    for path in storage.files(folder, "relax/chunk-[0-9]*.h5"):
         if storage.left_out(path) is None:
             with storage.read(path) as file:
                 for name in sorted(file):
@@ -271,7 +284,7 @@ def _true_phase(folder: Path) -> Table | None:
                 _times(row.strain_rmse_factor),
                 figures(row.mean_strain * 1e4, 2),
                 figures(row.displacement_max_pm, 2),
-                _percent(row.outside_share),
+                percent(row.outside_share),
             ]
         )
     first = table.iloc[0]

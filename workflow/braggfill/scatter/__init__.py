@@ -13,6 +13,7 @@ from braggfill import packing, seeds, storage
 from braggfill.scatter.backends import BACKENDS, amplitude, direct_at, pynx_at
 from braggfill.scatter.check import CHECK_COLUMNS, check_backends
 from braggfill.scatter.particles import read_particle
+from braggfill.scatter.sampling import oversampling_chunk
 from braggfill.scatter.views import View, draw_view, extents, fade, next_peak, pattern, random_rotation
 from braggfill.settings.scatter import ScatterSettings
 
@@ -27,6 +28,7 @@ __all__ = [
     "extents",
     "fade",
     "next_peak",
+    "oversampling_chunk",
     "pattern",
     "pynx_at",
     "random_rotation",

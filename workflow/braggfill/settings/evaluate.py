@@ -6,12 +6,37 @@ from typing import Annotated, Literal
 
 from braggfill.settings.base import Field, StageSettings
 
-Method = Literal["network", "shipped", "linear", "cubic", "nearest", "idw", "biharmonic"]
+Method = Literal["network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"]
+Sweep = Literal["measured", "simulated", "oversampling", "position", "skip", "gaps"]
 GapWidth = Annotated[int, Field(ge=1, le=16)]
+Oversampling = Annotated[float, Field(ge=1.0, le=20.0)]
+Arm = Annotated[int, Field(ge=0, le=48)]
 
 
 class EvaluateSettings(StageSettings):
     """How the predictions are compared with what was measured."""
+
+    sweeps: tuple[Sweep, ...] = ("measured", "simulated", "oversampling", "position", "skip", "gaps")
+    """Which sweeps run, each to a table and a figure of its own: portions of the `measured` scan and of `simulated`
+    patterns against the width of the gap and the intensity; whole patterns against their `oversampling` and the
+    `position` of the gap; `skip`, time and error against the step of the sliding; `gaps`, unequal crosses and the wide
+    gaps of Eiger detectors. The table of one that does not run has its head only."""
+
+    shards: int = Field(2, ge=1, le=64)
+    """Jobs that each sweep over portions is dealt out to, one core each; at most one a width is of use. Changes no
+    number."""
+
+    particles: int = Field(10, ge=0, le=10_000)
+    """Test particles that the evaluation has for itself, made like those of the run but never trained on, whatever the
+    run's split. The sweeps over `simulated` portions, `oversampling` and `position` use them; 0 leaves the last two
+    empty."""
+
+    particles_per_shard: int = Field(5, ge=1, le=1000)
+    """Test particles in one job. Changes no number."""
+
+    paper_networks: dict[GapWidth, str] = Field(default_factory=dict)
+    """Trained networks of the published kind, gap width in pixels to file: what the method `paper` takes. It is left
+    out at widths for which there is none."""
 
     scan: str = Field("aps_staff20_s0054", min_length=1)
     """Measured scan without gaps, one of those that `fetch` knows; its portions were never trained on."""
@@ -28,17 +53,20 @@ class EvaluateSettings(StageSettings):
     """Edge of the cube around the peak of the measured scan from which portions are cut; the paper's 128 by default,
     cut down where the scan is smaller."""
 
-    gap_widths_px: tuple[GapWidth, ...] = Field((3, 6, 9, 12), min_length=1)
-    """Widths of the gap in the middle of each portion; the paper's four by default."""
+    gap_widths_px: tuple[GapWidth, ...] = Field(tuple(range(1, 17)), min_length=1)
+    """Widths of the gap in the middle of each portion; the paper's are 3, 6, 9 and 12."""
 
     gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
     """Axes that the gap interrupts in measured portions, one sweep each: 2 is the vertical gap of the paper and the
     thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
-    easier there. Simulated portions take the first axis alone."""
+    easier there. Axes after the first take of the widths those that were published, if there are any; simulated
+    portions take the first axis alone."""
 
-    methods: tuple[Method, ...] = Field(("network", "shipped", "linear", "cubic", "nearest"), min_length=1)
-    """What fills the gap; `network` is the one that the run trained, `shipped` the one that comes with the
-    package, the others interpolate the log intensity."""
+    methods: tuple[Method, ...] = Field(
+        ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"), min_length=1
+    )
+    """What fills the gap of a portion; `network` is the one that the run trained, `shipped` the one that comes with the
+    package, `paper` those of `paper_networks`, the others interpolate."""
 
     bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
     """Portions with at least this mean count a voxel are reported apart, a selection for each number, because in darker
@@ -56,6 +84,56 @@ class EvaluateSettings(StageSettings):
     batch_portions: int = Field(64, ge=1, le=4096)
     """Portions filled at once: a matter of memory and speed, never of the result's meaning."""
 
+    whole_methods: tuple[Method, ...] = Field(
+        ("network", "shipped", "paper", "linear", "cubic", "nearest"), min_length=1
+    )
+    """What fills whole patterns in the sweeps over `oversampling` and `position`."""
+
+    whole_step_px: int = Field(24, ge=1, le=32)
+    """Voxels between neighbouring portions of a network there. The paper's is 1; at 24 they overlap by a quarter, and
+    a pattern takes a sixth of the time that it takes at 9."""
+
+    oversampling: tuple[Oversampling, ...] = Field((2.0, 2.5, 3.0, 4.0, 5.0, 7.0), min_length=1)
+    """Oversampling along the crystal's longest side at which each test particle is simulated; the paper's 2 to 7."""
+
+    oversampling_fringes: float = Field(14.0, ge=4.0, le=64.0)
+    """Extent of reciprocal space that is predicted at every oversampling, in fringes of the crystal's longest side: the
+    edge of the pattern is this many times the oversampling, in voxels. The cost grows with the third power."""
+
+    oversampling_widths_px: tuple[GapWidth, ...] = Field((3, 6, 9, 12), min_length=1)
+    """Widths of the gap that is shifted until the whole pattern has been predicted."""
+
+    oversampling_photons: float = Field(1e6, ge=10.0, le=1e9)
+    """Photons in the brightest voxel of those patterns, the same at every oversampling."""
+
+    position_widths_px: tuple[GapWidth, ...] = Field((3, 9), min_length=1)
+    """Widths of the gap in the sweep over its position; the thesis has 9."""
+
+    position_spacing_px: int = Field(8, ge=1, le=64)
+    """Voxels between neighbouring places of the gap, from one end of the pattern to the other."""
+
+    position_views: int = Field(1, ge=1, le=1000)
+    """Patterns of each test particle in that sweep, at most as many as `scatter.views`."""
+
+    skip_steps_px: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field((1, 2, 3, 5, 9, 16, 21, 31), min_length=1)
+    """Voxels between neighbouring portions in the sweep over the skipped pixels: those skipped, and one."""
+
+    skip_crop_px: int = Field(96, ge=32, le=512)
+    """Edge of the cube around the peak of the measured scan there; the published times are for 128."""
+
+    skip_width_px: int = Field(6, ge=1, le=16)
+    """Width of its cross."""
+
+    gaps_px: tuple[tuple[Arm, Arm], ...] = ((6, 6), (3, 9), (12, 6), (0, 12), (0, 38), (38, 12))
+    """Gaps laid over a cube of `crop_px` of the measured scan, width across axis 1 and across axis 2, 0 for none: a
+    cross whose arms differ, and the 12 and 38 pixels of Eiger detectors."""
+
+    gaps_offset_px: tuple[int, int] = (13, 16)
+    """Where the middle of those crosses lies, in voxels from the peak along axes 1 and 2; a wide arm is moved out until
+    it leaves the peak itself measured."""
+
+    gaps_step_px: int = Field(9, ge=1, le=32)
+    """Voxels between neighbouring portions of a network there."""
     calibration_portions: int = Field(400, ge=1, le=100_000)
     """Portions, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
     accuracy's."""
