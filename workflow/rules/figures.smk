@@ -13,7 +13,9 @@ rule figures:
         f"{RUN}/train/history.csv",
         f"{RUN}/inpaint/cases.h5",
         f"{RUN}/reconstruct/true_phase.h5",
+        f"{RUN}/reconstruct/particles.csv",
         f"{RUN}/reconstruct/retrieval.h5",
+        f"{RUN}/reconstruct/map.csv",
         TABLES,
     output:
         f"{RUN}/figures/figures.json",
@@ -42,7 +44,9 @@ rule report:
         f"{RUN}/figures/figures.json",
         f"{RUN}/scatter/check.csv",
         f"{RUN}/reconstruct/true_phase.csv",
+        f"{RUN}/reconstruct/particles_mean.csv",
         f"{RUN}/reconstruct/retrieval.csv",
+        f"{RUN}/reconstruct/map.csv",
         TABLES,
     output:
         report=f"{RUN}/report.html",

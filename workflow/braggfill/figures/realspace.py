@@ -12,7 +12,9 @@ from braggfill import storage
 from braggfill.figures import style
 from braggfill.settings.figures import FiguresSettings
 
-ORDER = ("truth", "whole", "gap", "free", "zeros", "linear", "cubic", "nearest", "network", "shipped")
+ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", "linear", "cubic", "nearest", "network", "shipped")
+ORDER += ("bounded", "guided", "late", "sure")
+LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""
 
@@ -30,6 +32,40 @@ def true_phase(settings: FiguresSettings, stem: Path, objects: Path) -> list[Pat
         case = file[f"gap-{width:02d}"]
         columns = {"whole": file["whole"], **{name: case[name] for name in sorted(case, key=_place)}}
         return _compare(settings, stem, columns, f"{width} px cross", "gap")
+
+
+def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] | None:
+    """Phase and strain for each width of the gap, left empty and filled (supplement, Fig. S16; thesis, Fig. 3.21).
+
+    ``objects``: ``true_phase.h5`` of ``reconstruct``.
+    """
+    with storage.read(objects) as file:
+        found = sorted(name for name in file if name.startswith("gap-"))
+        if not found:
+            return None
+        shown = ["gap", next((name for name in ("shipped", "network", "linear") if name in file[found[0]]), "gap")]
+        rows = [(field, name) for field in ("phase", "strain") for name in dict.fromkeys(shown)]
+        images = {
+            (field, name): [storage.array(file[f"{width}/{name}"][field], AXIS) for width in found]
+            for field, name in rows
+        }
+    near = _window(images[rows[0]][0])
+    figure = style.new(0.3 + len(rows) * (style.WIDTH - 1.5) / (len(found) + 0.5) * 0.62)
+    panels = figure.subplots(len(rows), len(found), squeeze=False)
+    for field in ("phase", "strain"):
+        factor = 1e4 if field == "strain" else 1.0
+        level = _level if field == "phase" else (lambda _: 0.0)
+        cut = {key: [(i - level(i))[near] * factor for i in value] for key, value in images.items() if key[0] == field}
+        norm, cmap = _scale(field, {"gap": cut[field, "gap"][-1]}, "gap", settings)
+        lines = [line for line, key in zip(panels, rows, strict=True) if key[0] == field]
+        for line, (key, values) in zip(lines, cut.items(), strict=True):
+            for axes, image, width in zip(line, values, found, strict=True):
+                drawn = style.show(axes, image, norm, cmap)
+                if key == rows[0]:
+                    axes.set_title(f"{int(width.removeprefix('gap-'))} px cross")
+            line[0].set_ylabel(style.NAMES.get(key[1], key[1]))
+        style.bar(figure, drawn, [axes for line in lines for axes in line], LABELS[field])
+    return style.save(figure, stem, settings)
 
 
 def retrieval(settings: FiguresSettings, stem: Path, objects: Path, case: str) -> list[Path] | None:
@@ -60,6 +96,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
     rows = pd.read_csv(table)
     if not len(rows):
         return None
+    rows = rows[rows.oversampling == min(set(rows.oversampling), key=lambda value: abs(value - 4))]
     figure = style.new(3.0)
     phase, strain, mean = figure.subplots(1, 3)
     for method in sorted(set(rows.method) - {"whole"}, key=_place):
@@ -139,12 +176,6 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
     near = _window(next(iter(images["phase"].values())))
     for row in ("phase", "strain"):
         images[row] = {name: image[near] for name, image in images[row].items()}
-    labels = {
-        "intensity": "photons",
-        "modulus": "modulus",
-        "phase": "phase (rad)",
-        "strain": "strain (10⁻⁴)",
-    }
     figure = style.new(0.4 + len(rows) * style.WIDTH / (len(columns) + 0.75))
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, row in zip(panels, rows, strict=True):
@@ -156,7 +187,7 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
                 said = style.NAMES.get(name, name)
                 axes.set_title(f"{said},\n{gap}" if name in ("gap", "free") else said)
         line[0].set_ylabel(row)
-        style.bar(figure, drawn, list(line), labels[row])
+        style.bar(figure, drawn, list(line), LABELS[row])
     return style.save(figure, stem, settings)
 
 

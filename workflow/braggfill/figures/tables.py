@@ -65,6 +65,8 @@ def figures(value: Any, count: int = 3) -> str:
 
 def every(folder: Path) -> dict[str, list[Table]]:
     """All tables of a run, by section of the report."""
+    from braggfill.figures import realtables
+
     found: dict[str, list[Table | None]] = {
         "simulation": [_particles(folder), _scatter(folder), _realism(folder)],
         "accuracy": [
@@ -72,7 +74,7 @@ def every(folder: Path) -> dict[str, list[Table]]:
             _accuracy(folder, "simulated", "Test portions of simulated patterns"),
             _cases(folder),
         ],
-        "real space": [_true_phase(folder), _retrieval(folder)],
+        "real space": realtables.every(folder),
     }
     return {section: [table for table in tables if table is not None] for section, tables in found.items()}
 
@@ -99,7 +101,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
         said = "all" if selection == "all" else f"≥ {selection.removeprefix('ge')} / voxel"
         row = [f"axis {group}" if measured else str(group), said, f"{width} px", f"{top.portions}"]
         row += [_with_interval(by[m]) if m == "network" else number(by[m].pcc_mean) for m in methods]
-        row += [number(top.ceiling), _percent(top.share_of_ceiling)]
+        row += [number(top.ceiling), percent(top.share_of_ceiling)]
         row += [number(top.pcc_binned), number(top.published)] if measured else []
         rows.append(row)
     note = (
@@ -119,7 +121,7 @@ def _with_interval(row: Any) -> str:
     return f"{number(row.pcc_mean)} [{number(row.pcc_low)}, {number(row.pcc_high)}]"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
     return f"{100 * value:.0f} %".replace("-", "−") if np.isfinite(value) else "–"
 
 
@@ -135,8 +137,8 @@ def _cases(folder: Path) -> Table | None:
         top = by.get("network", next(iter(by.values())))
         row = [str(case), f"{top.voxels:,}".replace(",", " ")]
         row += [number(by[m].pcc) if m in by else "–" for m in methods]
-        row += [number(top.ceiling), _percent(top.share_of_ceiling), number(top.log_rmse, 2)]
-        row += [number(top.photons_ratio, 2), _percent(top.within_sigma), number(top.seconds, 1)]
+        row += [number(top.ceiling), percent(top.share_of_ceiling), number(top.log_rmse, 2)]
+        row += [number(top.photons_ratio, 2), percent(top.within_sigma), number(top.seconds, 1)]
         rows.append(row)
     head = ["gap", "voxels", *(NAMES[m] for m in methods), "ceiling", "share"]
     head += ["RMSE of log", "photons, filled / true", "within 1 σ", "seconds"]
@@ -219,68 +221,3 @@ def _range(values: Iterable[float]) -> str:
     low, high = min(values), max(values)
     said: Callable[[float], str] = lambda v: f"{int(v):,}".replace(",", " ")  # noqa: E731
     return said(low) if low == high else f"{said(low)} … {said(high)}"
-
-
-def _true_phase(folder: Path) -> Table | None:
-    table = read(folder / "reconstruct/true_phase.csv")
-    if table is None:
-        return None
-    rows, marks = [], []
-    for row in table.itertuples():
-        if rows and rows[-1][0] != f"{row.gap_px} px" and row.gap_px:
-            marks.append(len(rows))
-        rows.append(
-            [
-                f"{row.gap_px} px" if row.gap_px else "none",
-                NAMES.get(row.method, row.method),
-                figures(row.phase_std_rad, 2),
-                _times(row.phase_std_factor),
-                figures(row.strain_rmse * 1e4, 3),
-                _times(row.strain_rmse_factor),
-                figures(row.mean_strain * 1e4, 2),
-                figures(row.displacement_max_pm, 2),
-                _percent(row.outside_share),
-            ]
-        )
-    first = table.iloc[0]
-    sampling = " × ".join(number(first[f"oversampling_{axis}"], 1) for axis in range(3))
-    head = ["cross", "filled by", "phase std (rad)", "lower by", "strain RMSE (10⁻⁴)", "lower by"]
-    head += ["mean strain (10⁻⁴)", "largest displacement (pm)", "outside the particle"]
-    note = (
-        f"Pt particle of a measurement, phase zero, true phase of the amplitude; oversampling {sampling}. “Lower by” "
-        "compares with the gap left empty; published: phase 5 times lower at 9 px (paper, section 2.6.1)."
-    )
-    return Table("Real space with the true phase", head, rows, note, "reconstruct/true_phase.csv", 2, marks)
-
-
-def _times(value: float) -> str:
-    return f"{value:.1f} ×" if np.isfinite(value) else "–"
-
-
-def _retrieval(folder: Path) -> Table | None:
-    table = read(folder / "reconstruct/retrieval.csv")
-    if table is None:
-        return None
-    rows, marks = [], []
-    for row in table.itertuples():
-        if rows and rows[-1][0] != row.case:
-            marks.append(len(rows))
-        against = "truth" if row.reference == "truth" else "the whole pattern's"
-        cells = [row.case, NAMES.get(row.treatment, row.treatment), against]
-        cells += [f"{row.starts_converged} of {row.starts}"]
-        if str(row.converged) == "True":
-            cells += [figures(row.phase_rmse_rad, 2), figures(row.start_spread_rad, 2)]
-            cells += [figures(row.strain_rmse * 1e4, 3), number(row.gap_intensity_ratio, 2)]
-            cells += [figures(row.llk_free, 3), number(row.seconds, 0)]
-        else:
-            cells += [str(row.problem), *["–"] * 4, number(row.seconds, 0)]
-        rows.append(cells)
-    head = ["case", "gap", "against", "converged", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
-    head += ["intensity in gap / true", "free −log likelihood", "seconds"]
-    first = table.iloc[0]
-    note = (
-        f"PyNX on the processor, {int(first.gap_px)} px cross, the best of the starts of each treatment by the "
-        "likelihood of voxels kept out of the phasing. Between starts: how far the phases of the starts differ; "
-        "smaller differences between treatments mean little."
-    )
-    return Table("Phase retrieval", head, rows, note, "reconstruct/retrieval.csv", 3, marks)
