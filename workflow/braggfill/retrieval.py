@@ -193,7 +193,10 @@ def _check(start: Start) -> None:
     intensity = start.intensity
     if intensity.ndim != 3 or any(n % 2 or n < 8 for n in intensity.shape):
         raise BraggfillError(f"pattern: PyNX takes three axes of even length, got shape {intensity.shape}; crop it")
-    for name, mask in (("mask", start.missing), ("free voxels", start.free)):
+    if (start.low is None) != (start.high is None):
+        raise BraggfillError("bounds: only one of them is given; give both")
+    given = {"mask": start.missing, "free voxels": start.free, "late voxels": start.late}
+    for name, mask in {**given, "bounds": start.low, "bounds above": start.high}.items():
         if mask is not None and mask.shape != intensity.shape:
             raise BraggfillError(f"{name}: shape {mask.shape} against the pattern's {intensity.shape}; use equal ones")
     seen = intensity if start.missing is None else intensity[~start.missing]
@@ -343,6 +346,7 @@ def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Re
     inside = np.fft.fftshift(cdi.get_support()) > 0
     pynx.FreePU() * cdi
     used = np.ones(obj.shape, bool) if start.missing is None else ~start.missing
+    used = used if start.late is None else used & ~start.late
     judged = np.zeros(obj.shape, bool) if start.free is None else start.free & used
     used &= ~judged
     amplitude = np.abs(fourier.forward(obj))
