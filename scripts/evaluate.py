@@ -11,6 +11,7 @@ with job(snakemake):
     tables = {
         "evaluate_measured": evaluate.gap_table,
         "evaluate_simulated": evaluate.simulated_table,
+        "evaluate_calibration": evaluate.calibration_table,
         "evaluate_cases": evaluate.case_table,
         "evaluate_realism": evaluate.realism_table,
     }

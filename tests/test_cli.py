@@ -182,8 +182,24 @@ def test_info_of_a_troubled_scan_says_what_is_wrong_and_succeeds(here, capsys):
     assert "1 voxels negative" in out
     assert main(["info", "scan.npz", "--mask", "mask.npy"]) == 0
     out = capsys.readouterr().out
-    assert "1 voxels outside the mask are NaN" in out
+    assert "1 voxels outside the mask are not finite" in out
     assert "1 voxels outside the mask are negative" in out
+
+
+def test_hot_pixels_are_pointed_out_and_a_bright_peak_is_none(here, capsys):
+    assert main(["info", "scan.npz", "--mask", "mask.npy"]) == 0
+    assert "hot" not in capsys.readouterr().out
+    glowing = COUNTS.copy()
+    for row, column in ((3, 5), (30, 33)):
+        glowing[:, row, column] = 5000
+    np.savez("scan.npz", data=glowing)
+    assert main(["info", "scan.npz", "--mask", "mask.npy"]) == 0
+    assert "look hot, bright in every frame: 2;" in capsys.readouterr().out
+    assert fill() == 0
+    assert "look hot, bright in every frame: 2;" in capsys.readouterr().err
+    np.save("mask.npy", FRAME | (glowing.min(0) >= 5000))
+    assert fill("--force") == 0
+    assert "hot" not in capsys.readouterr().err
 
 
 def test_info_into_a_closed_pipe_is_no_error(here):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import h5py
@@ -10,7 +11,7 @@ import pytest
 from braggfill import detectors, filling, networks, scans
 from braggfill.cli import main
 from braggfill.cli.filling import METHODS
-from command_line import COUNTS, MASK, SHAPE, fill, here, network
+from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
 
 __all__ = ["here", "network"]  # fixtures
 
@@ -38,6 +39,53 @@ def test_a_detector_placed_by_its_region(here, capsys):
         np.testing.assert_array_equal(file["mask"], np.broadcast_to(wanted, SHAPE))
     assert "detector Maxipix, rows 240 to 275, columns 238 to 277" in capsys.readouterr().err
     assert "Maxipix, rows 240" in provenance("out.npz")["mask"]
+
+
+def test_a_mask_of_the_whole_detector_is_cut_to_the_scan(here, capsys):
+    """The same gaps as by the detector's name, wherever the scan lies on it; dead pixels are joined to them."""
+    np.save("whole.npy", detectors.mask("maxipix"))
+    dead = np.zeros(SHAPE[1:], np.uint8)
+    dead[2, 3] = 1
+    np.save("dead.npy", dead)
+    assert inpaint("--mask", "whole.npy", "--roi", "240,238") == 0
+    assert inpaint("--detector", "maxipix", "--roi", "240,238", "--mask", "dead.npy", out="both.npz") == 0
+    assert "detector maxipix, rows 240 to 275, columns 238 to 277; dead.npy" in capsys.readouterr().err
+    wanted = detectors.mask("maxipix")[240 : 240 + SHAPE[1], 238 : 238 + SHAPE[2]]
+    for out, frame in (("out.npz", wanted), ("both.npz", wanted | (dead > 0))):
+        with np.load(out) as file:
+            np.testing.assert_array_equal(file["mask"], np.broadcast_to(frame, SHAPE))
+
+
+def test_a_mask_is_joined_with_what_the_scan_marks_if_that_is_asked(here, capsys):
+    """Dead pixels in a file, gaps marked in the scan: an error that says how, and then both."""
+    data = np.where(MASK, 2**32 - 1, COUNTS).astype(np.uint32)
+    np.savez("scan.npz", data=data)
+    dead = np.zeros(SHAPE[1:], np.uint8)
+    dead[2, 3] = 1
+    np.save("dead.npy", dead)
+    assert main(["info", "scan.npz", "--mask", "dead.npy"]) == 0
+    assert "outside the mask are of 4294967295" in capsys.readouterr().out
+    assert inpaint("--mask", "dead.npy") == 2
+    assert "(--join)" in capsys.readouterr().err
+    assert inpaint("--mask", "dead.npy", "--join") == 0
+    with np.load("out.npz") as file:
+        np.testing.assert_array_equal(file["mask"], MASK | (dead > 0))
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("\n", 2), ("", 2)])
+def test_more_than_half_missing_is_asked_about(here, monkeypatch, capsys, answer, status):
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True
+    monkeypatch.setattr("sys.stdin", terminal)
+    np.save("most.npy", ~FRAME)
+    assert inpaint("--mask", "most.npy") == status
+    assert "is the mask inverted? Fill it all the same? [y/N]" in capsys.readouterr().err
+    assert (here / "out.npz").exists() == (status == 0)
+    if not status:
+        plain = scans.read("out.npz")
+        assert inpaint("--mask", "most.npy", "--most-missing", "--force") == 0
+        assert "[y/N]" not in capsys.readouterr().err
+        np.testing.assert_array_equal(scans.read("out.npz"), plain)
 
 
 def test_a_mask_in_the_scans_file_and_marked_voxels_are_taken_and_told(here, capsys):
@@ -132,13 +180,14 @@ BAD = {
     "nothing says what is missing": ([], "nothing says what is missing"),
     "a detector that nobody knows": (["--detector", "maxipicks"], "--detector maxipicks: no such detector"),
     "a detector without its region": (["--detector", "maxipix"], "say with --roi ROW,COLUMN"),
-    "a region without a detector": (["--mask", "mask.npy", "--roi", "1,2"], "--roi"),
+    "a region beyond the mask": (["--mask", "mask.npy", "--roi", "1,2"], "--roi: frames of 36 × 40 from row 1"),
     "a region that is no region": (["--detector", "maxipix", "--roi", "here"], "--roi here: not understood"),
     "a region beyond the detector": (["--detector", "maxipix", "--roi", "500,500"], "beyond the detector's"),
     "a region of another size": (["--detector", "maxipix", "--roi", "240:250,240:250"], "10 rows"),
     "a region without a gap": (["--detector", "maxipix", "--roi", "0,0"], "no gap there"),
     "a detector without a gap": (["--detector", "timepix", "--roi", "0,0"], "no gap there"),
-    "a mask and a detector": (["--mask", "mask.npy", "--detector", "maxipix"], "--mask and --detector"),
+    "a region of nothing": (["--roi", "1,2"], "--roi: tells where on the detector"),
+    "more than half missing": (["--mask", "most.npy"], "is the mask inverted? (--invert-mask); --most-missing fills"),
     "a mask to invert that is not there": (["--invert-mask"], "--invert-mask"),
     "loud and quiet": (["--mask", "mask.npy", "-q", "-v"], "not allowed with"),
     "a seed that is negative": (["--mask", "mask.npy", "--noise", "--seed", "-1"], "--seed -1"),
@@ -163,6 +212,7 @@ BAD = {
 @pytest.mark.parametrize("how", BAD)
 def test_what_is_wrong_is_one_line_and_nothing_is_written(here, capsys, how):
     given, part = BAD[how]
+    np.save("most.npy", ~FRAME)
     before = sorted((file.name, file.stat().st_mtime_ns) for file in here.iterdir())
     try:
         status = inpaint(*given)
@@ -199,7 +249,8 @@ def test_weights_that_were_tampered_with_are_told(here, network, capsys):
     content = network.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     nan = content[:start] + b"\x00\x00\xc0\x7f" + content[start + 4 :]
-    renamed = content.replace(b"enter.first.weight", b"enter.first.wEight", 1)
+    renamed = content.replace(b'.weight":', b'.wEight":', 1)
+    assert renamed != content
     for changed in (nan, renamed, content + b"more", content[:-40]):
         (here / "bad.safetensors").write_bytes(changed)
         assert inpaint("--mask", "mask.npy", "--network", "bad.safetensors", method="braggfill") == 2

@@ -45,7 +45,15 @@ SETTINGS = Settings.model_validate(
             "ceiling_draws": 1,
         },
         "reconstruct": {
-            "true_phase": {"zoom": 0.5, "box_px": 40, "gap_widths_px": [3, 9], "offset_px": [6, 7]},
+            "true_phase": {
+                "oversamplings": [2.5, 4],
+                "zoom": 0.5,
+                "box_px": 40,
+                "gap_widths_px": [3, 9],
+                "particle_gap_widths_px": [3],
+                "offset_px": [6, 7],
+                "methods": ["linear", "network", "shipped"],
+            },
             "threads": 1,
         },
         "figures": {"dpi": 50, "portion_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
@@ -82,15 +90,27 @@ def folder(tmp_path_factory):
         target["maxipix"] = mask
     model = _network(top)
     inpaint.fill_cases(SETTINGS.inpaint, seed, scan, top / "fetch/detector_masks.h5", model, top / "inpaint/cases.h5")
-    tables_ = {name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "cases", "realism")}
+    tables_ = {
+        name: top / f"evaluate/{name}.csv" for name in ("measured", "simulated", "calibration", "cases", "realism")
+    }
     evaluate.gap_table(SETTINGS.evaluate, seed, scan, model, tables_["measured"])
     evaluate.simulated_table(SETTINGS.evaluate, seed, [file["extract"]], model, tables_["simulated"])
+    evaluate.calibration_table(SETTINGS.evaluate, seed, [file["extract"]], scan, model, tables_["calibration"])
     evaluate.case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
     evaluate.realism_table(
         SETTINGS.evaluate, seed, file["perturb"], scan, tables_["realism"], steps=top / "perturb/steps.h5", obj=obj
     )
     reconstruct.true_phase(
         SETTINGS.reconstruct, seed, obj, model, top / "reconstruct/true_phase.h5", top / "reconstruct/true_phase.csv"
+    )
+    reconstruct.particles(
+        SETTINGS.reconstruct,
+        seed,
+        [file["scatter"]],
+        model,
+        top / "reconstruct/particles.csv",
+        top / "reconstruct/particles_mean.csv",
+        chosen=[0, 1],
     )
     with storage.create(top / "reconstruct/retrieval.h5", left_out="PyNX is not <installed>"):
         pass
@@ -135,7 +155,9 @@ def html(folder, drawn):
 # Figures --------------------------------------------------------------------------------------------------------------
 
 MADE = {"particles", "perturbation", "portions", "slices-06", "detector", "accuracy", "true_phase", "errors"}
-MISSING = {"training", "retrieval_known", "retrieval_simulated", "treatments"}
+MADE |= {"widths", "savings"}
+MISSING = {"training", "treatments", "map"}
+MISSING |= {f"retrieval_{case}" for case in ("known", "strained", "far", "simulated", "measured")}
 
 
 def test_every_figure_is_made_or_left_out_with_a_reason(drawn):

@@ -10,6 +10,7 @@ import torch
 from braggfill import gaps, networks
 from braggfill.errors import BraggfillError
 from braggfill.interpolate import interpolate
+from braggfill.networks import trunks
 from braggfill.networks.bridge import bridge
 from braggfill.networks.orient import orders
 from braggfill.networks.unet import _fold, _unfold
@@ -31,8 +32,8 @@ def _portion(seed: int = 0, shape: tuple[int, ...] = (32, 32, 32), width: int = 
     return torch.from_numpy(logs).float()[None], torch.from_numpy(mask)[None]
 
 
-def _flops(name: str) -> float:
-    network = networks.build(name)
+def _flops(name: str, **options: str) -> float:
+    network = networks.build(name, **options)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.predict(*_portion())
     return counter.get_total_flops() / 1e9
@@ -169,7 +170,7 @@ def test_half_precision_keeps_the_fringes():
     network = networks.build("braggfill", **SMALL).eval()
     logs, mask = _portion()
     seen = []
-    network.enter.first.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
+    network.trunk.enter.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
     with torch.no_grad():
         whole = network.predict(12 + 1e-3 * logs, mask)[0]
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -259,22 +260,22 @@ def _tamper(path, change):
 
 
 def _without_one(weights, card):
-    weights.pop("leave.weight")
+    weights.pop("trunk.leave.weight")
     return weights, card
 
 
 def _reshaped(weights, card):
-    weights["leave.weight"] = weights["leave.weight"].reshape(-1)
+    weights["trunk.leave.weight"] = weights["trunk.leave.weight"].reshape(-1)
     return weights, card
 
 
 def _infinite(weights, card):
-    weights["leave.weight"] = weights["leave.weight"] * float("inf")
+    weights["trunk.leave.weight"] = weights["trunk.leave.weight"] * float("inf")
     return weights, card
 
 
 def _nudged(weights, card):
-    weights["leave.weight"] = weights["leave.weight"] * 1.01
+    weights["trunk.leave.weight"] = weights["trunk.leave.weight"] * 1.01
     return weights, card
 
 
@@ -323,3 +324,33 @@ def test_what_is_no_network_is_told(tmp_path):
         networks.build("resnet")
     with pytest.raises(BraggfillError, match="options"):
         networks.build("braggfill", depth=3)
+
+
+@pytest.mark.parametrize("design", trunks.DESIGNS)
+@pytest.mark.parametrize("start", ["interpolation", "nothing"])
+def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
+    """Built, saved and loaded under its name; within the cost of the default; nothing in the gap is looked at."""
+    network = networks.build("braggfill", channels=[4, 8, 12], design=design, start=start).eval()
+    path = tmp_path / "model.safetensors"
+    networks.save(path, network)
+    again = networks.load(path)
+    assert again.options == {"channels": [4, 8, 12], "design": design, "start": start}
+    logs, mask = _portion(shape=(12, 20, 17), width=3)
+    with torch.no_grad():
+        one = network.predict(logs, mask)[0]
+        assert torch.equal(one, again.predict(logs.masked_fill(mask, 7.0), mask)[0])
+    # From nothing, what is said of the gap rests on no interpolation: zeros and a small output.
+    reached = one[mask].abs().max() if start == "nothing" else (one - bridge(logs, mask))[mask].abs().max()
+    assert reached < 1
+
+
+def test_the_designs_cost_about_the_same():
+    costs = {design: _flops("braggfill", design=design) for design in trunks.DESIGNS}
+    assert max(costs.values()) <= 2.4
+    assert max(costs.values()) <= 1.5 * min(costs.values())
+
+
+@pytest.mark.parametrize("options", [{"design": "wavelets"}, {"start": "zeros"}])
+def test_an_unknown_design_is_told(options):
+    with pytest.raises(BraggfillError, match="unknown"):
+        networks.build("braggfill", **options)

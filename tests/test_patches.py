@@ -94,6 +94,22 @@ def test_portions_are_centred_on_a_detectors_gap():
     assert all(origin[1] == 20 + 3 - 16 or origin[2] == 30 + 3 - 16 for origin in origins)
 
 
+def test_dead_pixels_take_fewer_portions_than_a_beamstop_and_lie_well_inside():
+    """Alone in the frame, a pixel lies at least an eighth of a portion from the rim of some portion."""
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(4, 92, (60, 2))
+    mask = gaps.dead_pixels((48, 96, 96), pixels)
+    origins = patches.covering_origins(mask, 32, 9)
+    assert len(origins) <= 2 * 4 * 4
+    for place in pixels:
+        rim = np.minimum(place - origins[:, 1:], origins[:, 1:] + 31 - place).min(axis=1)
+        assert rim.max() >= 4
+    stop = np.zeros((48, 96, 96), bool)
+    stop[:, 10:60, 20:70] = True
+    assert not patches._thin(stop).any()
+    np.testing.assert_array_equal(patches._thin(mask), mask)
+
+
 def test_a_gap_at_the_border_keeps_its_portions_inside():
     mask = gaps.plane((32, 40, 50), 4, start=0)
     origins = patches.covering_origins(mask, 32, 8)

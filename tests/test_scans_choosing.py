@@ -74,5 +74,4 @@ def test_contradictions_are_told(tmp_path):
     np.savez(tmp_path / "a.npz", data=COUNTS)
     path = tmp_path / "a.npz"
     told(lambda: scans.missing(path, COUNTS, roi="1,1"), "--detector")
-    told(lambda: scans.missing(path, COUNTS, mask="m.npy", detector="maxipix"), "--mask and --detector")
     told(lambda: scans.missing(path, COUNTS, invert=True), "--invert-mask")

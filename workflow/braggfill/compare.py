@@ -3,8 +3,9 @@
 Sheets, gaps of the whole cross-section, are laid into the neighbourhood of the peak, 48 voxels apart, at places drawn
 anew in each round, and filled by each method exactly as a real gap is.  The sheets are then looked at in portions of 32
 voxels along each axis (fewer in small scans) with the gap in their middle; only portions in which every voxel was
-measured count, so that no artificial gap lies over a real one.  The PCC of a portion is that of log(1 + counts) over
-its gap (the paper's Eq. 1).
+measured count, so that no artificial gap lies over a real one.  What is really missing is bridged by linear
+interpolation beforehand, and not filled again in each round.  The PCC of a portion is that of log(1 + counts) over its
+gap (the paper's Eq. 1).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 
 from braggfill import metrics, patches, seeds, storage
 from braggfill.errors import BraggfillError
+from braggfill.interpolate import interpolate
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A scan and what is missing in it (True) to the filled scan, photons."""
@@ -58,7 +60,7 @@ def compare(
     *,
     widths: Sequence[int] = WIDTHS,
     axis: int = 2,
-    portions: int = 200,
+    portions: int = 100,
     seed: int = 0,
     progress: bool = False,
 ) -> list[Row]:
@@ -84,8 +86,9 @@ def compare(
     if not widths or widths[0] < 1 or widths[-1] > 24:
         raise BraggfillError(f"--width {' '.join(map(str, widths))}: give widths of 1 to 24 voxels")
     intensity, missing = _around_peak(intensity, missing)
+    bridged = interpolate(intensity, missing, "linear")
     size, places = _portions(intensity, missing, widths[-1], axis, portions, seed)
-    scores = _scores(intensity, missing, methods, widths, axis, size, places, progress)
+    scores = _scores(bridged, methods, widths, axis, size, places, progress)
     whole = bool((np.rint(intensity[~missing]) == intensity[~missing]).all())
     light = np.concatenate([patches.cut(np.where(missing, 0, intensity), found, size) for found in places])
     bright = light.reshape(len(light), -1).mean(1, dtype=np.float64) >= BRIGHT
@@ -221,7 +224,6 @@ def _places(
 
 def _scores(
     intensity: np.ndarray,
-    missing: np.ndarray,
     methods: dict[str, Fill],
     widths: Sequence[int],
     axis: int,
@@ -238,7 +240,7 @@ def _scores(
         for origins in places:
             for width in widths:
                 middle = _middle(size[axis], width)
-                gap = missing.copy()
+                gap = np.zeros(intensity.shape, bool)
                 for first in np.unique(origins[:, axis]):
                     np.moveaxis(gap, axis, 0)[first + middle.start : first + middle.stop] = True
                 inside = (slice(None),) * (axis + 1) + (middle,)

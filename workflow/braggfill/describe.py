@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from braggfill import scans
+
 AXES = ("rocking", "vertical", "horizontal")
 
 
@@ -57,8 +59,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
     """(what, value) lines about a scan and, with a mask, about what is missing and how far it lies from the peak."""
     lines = [("size", f"{_times(intensity.shape)} ({', '.join(AXES)}), {intensity.dtype}")]
     measured = np.ones(intensity.shape, bool) if mask is None else ~mask
-    usable = measured & np.isfinite(intensity) if intensity.dtype.kind == "f" else measured
-    odd = int(np.count_nonzero(measured)) - int(np.count_nonzero(usable))
+    marked = scans.marked(intensity).array & measured
+    usable = measured & ~marked
     peak = None
     if usable.any():
         shown = np.where(usable, intensity, 0)
@@ -67,12 +69,11 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
         total = float(shown.sum(dtype=np.float64))
         counts = f"{total:.4g} in all, {shown[peak]:.6g} at the peak {peak}, {zeros:.1%} of the voxels zero"
         lines.append(("counts", counts))
-        negative = int(np.count_nonzero(usable & (intensity < 0))) if intensity.dtype.kind in "if" else 0
-        if negative:
-            lines.append(("warning", f"{negative} voxels outside the mask are negative; add them to the mask"))
-    if odd:
-        lines.append(("warning", f"{odd} voxels outside the mask are NaN or infinite; add them to the mask"))
+    for name, number in scans.marked(np.where(marked, intensity, 0).astype(intensity.dtype)).kinds.items():
+        lines.append(("warning", f"{number} voxels outside the mask are {name}; add them to the mask (--join)"))
     if usable.any():
+        if number := int(np.count_nonzero(scans.hot(intensity, ~usable))):
+            lines.append(("warning", f"pixels that look hot, bright in every frame: {number}; if they are, mask them"))
         lines += _oversampling(np.where(usable, intensity, 0), ~usable)
     if mask is None:
         return lines
@@ -99,7 +100,8 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
     """
     from braggfill import filling
 
-    shown = np.where(mask | ~(np.nan_to_num(intensity) >= 0), 0, np.nan_to_num(intensity))
+    mask = mask | scans.marked(intensity).array
+    shown = np.where(mask, 0, intensity)
     if not shown.any():
         return []
     peak = np.unravel_index(int(np.argmax(shown)), shown.shape)

@@ -140,7 +140,7 @@ def placed(name: str, shape: Sequence[int], roi: str | None = None) -> tuple[np.
             )
         row, column = 0, 0
     else:
-        row, column = _corner(roi, frame)
+        row, column = corner(roi, frame)
     try:
         found = gaps.place_detector(detector, shape, (row, column))
     except BraggfillError:
@@ -154,8 +154,13 @@ def placed(name: str, shape: Sequence[int], roi: str | None = None) -> tuple[np.
     return found, where
 
 
-def _corner(roi: str, frame: tuple[int, ...]) -> tuple[int, int]:
-    """Row and column of the scan's first pixel on the detector."""
+def corner(roi: str, frame: Sequence[int]) -> tuple[int, int]:
+    """Row and column of the scan's first pixel on the detector; ``frame`` has the rows and columns of the scan.
+
+    Raises
+    ------
+    BraggfillError : ``roi`` is neither ``ROW,COLUMN`` nor ``ROW:ROW,COLUMN:COLUMN``, or of another size than the frame.
+    """
     parts = re.fullmatch(r"\s*(\d+)(?::(\d+))?\s*,\s*(\d+)(?::(\d+))?\s*", roi)
     if parts is None:
         raise BraggfillError(f"--roi {roi}: not understood; write ROW,COLUMN or ROW:ROW,COLUMN:COLUMN, e.g. 140,98")

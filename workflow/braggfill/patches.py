@@ -8,6 +8,9 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 
+THIN = 3
+"""Voxels: what is at most so wide along two axes is a dead pixel, and no beamstop."""
+
 
 def random_origins(
     rng: np.random.Generator, shape: Sequence[int], number: int, size: int | Sequence[int] = 32
@@ -40,8 +43,10 @@ def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int
     """Origins of portions that hold every missing voxel, gaps in the middle where they can be.
 
     A plane of the array that is more than half missing belongs to a detector gap: portions are centred on each run of
-    such planes and slid along it (paper, section 2.4).  What is left (dead pixels, a beamstop) is covered by a grid of
-    which only the portions are kept whose middle holds some of it.
+    such planes and slid along it (paper, section 2.4).  What is left (a beamstop, half a gap) is covered by a grid of
+    which only the portions are kept whose middle holds some of it; the middle is half a portion along each axis, and
+    three quarters for what is thin along two axes (dead pixels), which is surrounded by what is measured wherever it
+    lies in a portion.
 
     Parameters
     ----------
@@ -67,7 +72,14 @@ def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int
                 kept.append(tuple(origin))
                 left[window(origin, size)] = False
     if left.any():
-        kept.extend(_middle_origins(left, shape, size))
+        thin = _thin(left)
+        thick = left & ~thin
+        if thick.any():
+            kept.extend(_middle_origins(thick, shape, size, 0.5))
+            for origin in kept:
+                thin[window(origin, size)] = False
+        if thin.any():
+            kept.extend(_middle_origins(thin, shape, size, 0.75))
     return np.array(sorted(set(kept)), dtype=np.int64).reshape(-1, 3)
 
 
@@ -135,10 +147,28 @@ def _run_origins(planes: np.ndarray, length: int, size: int, step: int) -> np.nd
     return np.unique(origins)
 
 
-def _middle_origins(left: np.ndarray, shape: tuple[int, ...], size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Portions of a grid whose middle (half of the portion along each axis) holds a missing voxel."""
+def _thin(mask: np.ndarray) -> np.ndarray:
+    """Missing voxels whose runs of missing voxels are at most ``THIN`` long along two axes or all."""
+    number = np.zeros(mask.shape, np.uint8)
+    for axis in range(mask.ndim):
+        line = np.moveaxis(mask, axis, 0)
+        last = len(line) - THIN
+        if last < 1:
+            continue
+        begins = np.logical_and.reduce([line[k : k + last] for k in range(THIN + 1)])
+        long = np.zeros(line.shape, bool)
+        for k in range(THIN + 1):
+            long[k : k + last] |= begins
+        number += np.moveaxis(long, 0, axis)
+    return mask & (number <= 1)
+
+
+def _middle_origins(
+    left: np.ndarray, shape: tuple[int, ...], size: tuple[int, ...], share: float
+) -> list[tuple[int, ...]]:
+    """Portions of a grid whose middle (that share of the portion along each axis) holds a missing voxel."""
     places = np.argwhere(left)
-    half = np.maximum(np.array(size) // 2, 1)
-    cells = np.unique(places // half, axis=0)
-    origins = cells * half - half // 2
+    middle = np.maximum((np.array(size) * share).astype(int), 1)
+    cells = np.unique(places // middle, axis=0)
+    origins = cells * middle - (np.array(size) - middle) // 2
     return [tuple(int(v) for v in o) for o in np.clip(origins, 0, np.array(shape) - np.array(size))]

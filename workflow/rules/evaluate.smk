@@ -49,6 +49,32 @@ rule evaluate_simulated:
         "../../scripts/evaluate.py"
 
 
+rule evaluate_calibration:
+    input:
+        portions=chunks("extract"),
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        f"{RUN}/evaluate/calibration.csv",
+    log:
+        f"{RUN}/logs/evaluate/calibration.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_calibration.tsv"
+    conda:
+        "../../envs/fill.yaml"
+    threads: 2
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(60),
+    params:
+        settings=block("evaluate"),
+        code=code("evaluate"),
+        seed=SEED,
+        shipped=SHIPPED,
+    script:
+        "../../scripts/evaluate.py"
+
+
 rule evaluate_cases:
     input:
         scan=f"{RUN}/fetch/{FILLED_SCAN}.h5",

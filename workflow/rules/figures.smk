@@ -1,5 +1,5 @@
 # Tables and arrays to figures, and figures to the report.
-TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=["measured", "simulated", "cases", "realism"])
+TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=["measured", "simulated", "calibration", "cases", "realism"])
 
 
 rule figures:

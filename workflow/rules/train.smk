@@ -17,7 +17,7 @@ rule train:
         # The portions, 16 bits a voxel, twice; while they are read, all of them twice over.
         mem_mb=memory(4000 + PORTIONS * 32**3 * 8 / 1e6),
         runtime=minutes(720),
-        gpu=int(settings.train.device == "gpu"),
+        gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),
     params:
         settings=block("train"),
         code=code("train"),

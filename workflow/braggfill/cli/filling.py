@@ -50,6 +50,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         default="none",
         help="what the mask for phase retrieval leaves free: nothing (default), or all that was filled",
     )
+    add("--most-missing", action="store_true", help="fill although more than half is missing, without asking")
     add("--noise", action="store_true", help="draw counts from what was filled: for looks only, and marked in OUT")
     add("--seed", type=int, default=0, metavar="N", help="of random numbers (--noise, --finetune); default 0")
     learn = parser.add_argument_group("fine-tuning, on the scan itself")
@@ -70,6 +71,8 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def run(options: argparse.Namespace) -> int:
     """Fill the scan; returns the exit status."""
+    import numpy as np
+
     from braggfill import scans
 
     say, detail = talk.remarks(options)
@@ -86,8 +89,15 @@ def run(options: argparse.Namespace) -> int:
     mask = missing.array
     say(f"scan {scan.where}, {talk.size(scan)}; missing {mask.mean():.2%}: {missing.where}")
     scans.check(scan.array, mask, scan.where, missing.where)
-    if mask.mean() > 0.5:
-        say("warning: more than half is missing; is the mask inverted? (--invert-mask)")
+    if mask.mean() > 0.5 and not options.most_missing:
+        share = f"{mask.mean():.0%} of the scan is missing"
+        if not talk.agreed(f"{share}: is the mask inverted? Fill it all the same?"):
+            raise BraggfillError(
+                f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing fills it all the same"
+            )
+
+    if number := int(np.count_nonzero(scans.hot(scan.array, mask))):
+        say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
 
     # The network is loaded only now: everything above is told without waiting for it.
     from braggfill import filling

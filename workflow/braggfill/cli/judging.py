@@ -28,7 +28,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--force", action="store_true", help="overwrite CSV and PNG if they exist")
     add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
     add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
-    add("--portions", type=int, default=200, metavar="N", help="portions to look at (default 200)")
+    add("--portions", type=int, default=100, metavar="N", help="portions to look at (default 100)")
     add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
     add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
@@ -46,7 +46,9 @@ def _info(options: argparse.Namespace) -> int:
     if missing is not None:
         lines += [("mask", part) for part in missing.where.split("; ")]
     lines += describe(scan.array, None if missing is None else missing.array)
-    if missing is not None and missing.array.any() and not missing.array.all():
+    if missing is None:
+        lines.append(("missing", "nothing says so; name a mask with --mask, or the detector with --detector"))
+    elif missing.array.any() and not missing.array.all():
         try:
             file = networks.choose(options.network, "braggfill", _nothing)
         except BraggfillError as error:

@@ -20,6 +20,7 @@ def scan_options() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("scan", metavar="SCAN", help="the scan, see below")
     add("--mask", metavar="MASK", help="what is missing, see below")
+    add("--join", action="store_true", help="join MASK with what is known without it")
     add("--invert-mask", action="store_true", help="the mask file is zero where a voxel is missing")
     add("--detector", metavar="NAME", help="take the gaps of this detector, see below")
     add("--roi", metavar="ROW,COL", help="where on the detector the scan lies, see below")
@@ -41,8 +42,8 @@ def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
 
 
 def shows_progress(options: argparse.Namespace) -> bool:
-    """Whether progress bars are shown."""
-    return not options.quiet
+    """Whether progress bars are shown: on a terminal, and not into a file."""
+    return not options.quiet and sys.stderr.isatty()
 
 
 def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
@@ -56,7 +57,16 @@ def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
         detector=options.detector,
         roi=options.roi,
         invert=options.invert_mask,
+        join=options.join,
     )
+
+
+def agreed(question: str) -> bool:
+    """Whether the user says yes; nobody does where nobody is asked (no terminal)."""
+    if not sys.stdin.isatty():
+        return False
+    print(f"braggfill: {question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def name(where: str) -> str:

@@ -35,16 +35,17 @@ files:
     stack.tif  folder/  "folder/*.tif"
 
 what is missing:
-  With --mask what MASK says, and nothing else. Without it everything that is
-  known: the gaps of --detector, the mask in the scan's own file, and voxels that
-  cannot be counts (not finite, negative, the largest integer of their type, as
-  Eiger files mark gaps). What was taken is told.
+  With --mask what MASK says (and the gaps of --detector, if it is given, too), and
+  nothing else. Without it, or with --join, everything that is known: the gaps of
+  --detector, the mask in the scan's own file, and voxels that cannot be counts (not
+  finite, negative, the largest integer of their type, as Eiger files mark gaps).
+  What was taken is told.
 
   --detector: maxipix, merlin, eiger2m, eiger1m, eiger4m, eiger9m, eiger2_4m,
   pilatus1m, lambda750k … (pyFAI's names; pip install 'braggfill[detectors]').
   --roi says where the scan lies on it, counted from 0 as in Python: ROW,COLUMN is
   the detector's pixel that is the scan's pixel (0, 0); ROW:ROW,COLUMN:COLUMN also
-  checks the size. Whole frames need none."""
+  checks the size. Whole frames need none. It cuts a MASK of the whole detector, too."""
 
 INPAINT = f"""\
 {FILES}
@@ -65,6 +66,8 @@ examples:
   braggfill inpaint S11.cxi -o S11_filled.cxi
   braggfill inpaint scan.h5::/1.1/measurement/mpx1x4 --detector maxipix -o filled.cxi
   braggfill inpaint scan.npz --detector eiger1m --roi 400:656,300:556 -o filled.cxi
+  braggfill inpaint scan.npz --detector maxipix --roi 140,98 --mask dead.npy -o filled.cxi
+  braggfill inpaint eiger.h5 --mask dead.npy --join -o filled.cxi
   braggfill inpaint frames/ --mask gaps.tif -o filled.npz --method linear
   braggfill inpaint scan.npz -o filled.cxi --finetune 3 --save-network particle.safetensors
   braggfill inpaint next.npz -o next.cxi --network particle.safetensors"""

@@ -73,6 +73,7 @@ def every(folder: Path) -> dict[str, list[Table]]:
             _accuracy(folder, "measured", "Portions of the measured scan"),
             _accuracy(folder, "simulated", "Test portions of simulated patterns"),
             _cases(folder),
+            _calibration(folder),
         ],
         "real space": realtables.every(folder),
     }
@@ -148,6 +149,37 @@ def _cases(folder: Path) -> Table | None:
         "states (68 % if that is right)."
     )
     return Table("Whole gaps in the measured scan", head, rows, note, "evaluate/cases.csv")
+
+
+def _calibration(folder: Path) -> Table | None:
+    table = read(folder / "evaluate/calibration.csv")
+    if table is None:
+        return None
+    levels = [level for level in (0.68, 0.95) if level in set(table.level)]
+    rows, marks, last = [], [], None
+    table = table[table.distribution == "counts"]
+    for key, part in table.groupby(["source", "gap_axis", "method", "gap_px"], sort=False):
+        source, axis, method, width = key
+        if last is not None and (source, axis, method) != last:
+            marks.append(len(rows))
+        last = (source, axis, method)
+        row = [f"{source}, axis {axis}", NAMES[method], f"{width} px"]
+        for selection in ("all", "ge1"):
+            for level in levels:
+                found = part[(part.selection == selection) & (part.level == level)]
+                row.append(_coverage(found.iloc[0]) if len(found) else "–")
+        rows.append(row)
+    head = ["portions, gap across", "network", "gap"]
+    head += [f"{said}, {100 * level:g} %" for said in ("all voxels", "≥ 1 photon predicted") for level in levels]
+    note = (
+        "Share of the counts, in percent, within the intervals that follow from the stated uncertainty, and its "
+        "bootstrap 95 % interval over the portions; right is the level in the head."
+    )
+    return Table("Coverage of the intervals", head, rows, note, "evaluate/calibration.csv", 2, marks)
+
+
+def _coverage(row: Any) -> str:
+    return f"{100 * row.coverage:.1f} [{100 * row.coverage_low:.1f}, {100 * row.coverage_high:.1f}]"
 
 
 def _realism(folder: Path) -> Table | None:

@@ -34,7 +34,27 @@ class Filled:
     """True where filled."""
     sigma: np.ndarray
     """Standard deviation, photons, of what the detector would have counted; NaN where measured, and everywhere where
-    the method has no uncertainty. It is (1 + I) sinh(s), half the width of the 68 % interval of log(1 + counts)."""
+    the method has no uncertainty. It is (1 + I) sinh(s), with s the standard deviation of log(1 + counts)."""
+
+    def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest count of the interval that holds what the detector would have counted with probability
+        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.calibration`).
+
+        Counts are whole: where few are expected the interval holds more than ``level``. About 0.1 ms a voxel.
+
+        Raises
+        ------
+        BraggfillError : the method stated no uncertainty, or ``level`` is no share between 0 and 1.
+        """
+        from braggfill import calibration
+
+        chosen = self.mask & np.isfinite(self.sigma)
+        if self.mask.any() and not chosen.any():
+            raise BraggfillError("interval: the method states no uncertainty; use method braggfill")
+        ends = calibration.of_filled(self.data[chosen], self.sigma[chosen]).interval(level)
+        found = np.full((2, *self.data.shape), np.nan)
+        found[:, chosen] = ends
+        return found[0], found[1]
 
 
 def fill(

@@ -28,7 +28,8 @@ def build(name: str = "braggfill", **options: Any) -> Module:
 
     Parameters
     ----------
-    name : ``"braggfill"`` (option ``channels``, by default 32, 64, 128) or ``"paper"`` (no options).
+    name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
+        ``design``, ``start``: :class:`braggfill.networks.unet.Braggfill`) or ``"paper"`` (no options).
 
     Raises
     ------

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from braggfill.networks.bridge import bridge
 from braggfill.networks.orient import oriented
+from braggfill.networks.trunks import trunk
 
 LEVEL, CONTRAST = 0.25, 2.5
 """Factors on the mean of log(1 + photons) over 2 x 2 x 2 voxels and on the differences within them, as they enter the
@@ -18,20 +19,6 @@ STEP = 2.0
 """Natural logarithms that a unit of the network's output corrects the interpolation by."""
 DEVIATION = (1e-3, 20.0)
 """Smallest and greatest standard deviation of log(1 + photons) that it can state."""
-SLOPE = 0.1
-
-
-class Block(nn.Module):
-    """Two convolutions, the second one added to what it is given."""
-
-    def __init__(self, before: int, after: int):
-        super().__init__()
-        self.first = nn.Conv3d(before, after, 3, padding=1)
-        self.second = nn.Conv3d(after, after, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.leaky_relu(self.first(x), SLOPE)
-        return functional.leaky_relu(x + self.second(x), SLOPE)
 
 
 class Braggfill(nn.Module):
@@ -52,33 +39,22 @@ class Braggfill(nn.Module):
     uncertain = True
     size = 32
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 128)):
+    def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "interpolation"):
+        """``channels`` of each level, ``design`` of :data:`braggfill.networks.trunks.DESIGNS`; ``start`` from the
+        ``"interpolation"``, or from ``"nothing"``: zeros in the gap, and no interpolation to add to."""
         super().__init__()
         self.channels = tuple(int(c) for c in channels)
-        first, *deeper = self.channels
-        self.enter = Block(16, first)
-        self.down = nn.ModuleList(Block(a, b) for a, b in zip(self.channels, deeper, strict=False))
-        self.up = nn.ModuleList(Block(a + b, a) for a, b in zip(self.channels, deeper, strict=False))
-        self.leave = nn.Conv3d(first, 16, 3, padding=1)
+        if start not in ("interpolation", "nothing"):
+            raise ValueError(f"start {start!r} is unknown; use interpolation or nothing")
+        self.design, self.start = design, start
+        self.trunk = trunk(design, self.channels)
         scales = torch.tensor([LEVEL] + [CONTRAST] * 7)
         self.register_buffer("haar", scales[:, None] * _haar(), persistent=False)
-        self._start()
-
-    def _start(self) -> None:
-        """First weights that keep the variance from layer to layer, and an output near the interpolation itself."""
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, nn.Conv3d):
-                    nn.init.kaiming_normal_(module.weight, a=SLOPE)
-                    nn.init.zeros_(module.bias)
-            for block in (self.enter, *self.down, *self.up):
-                block.second.weight.mul_(0.5)
-            self.leave.weight.mul_(0.1)
 
     @property
     def options(self) -> dict:
         """What :func:`braggfill.networks.build` needs to make the same network again."""
-        return {"channels": list(self.channels)}
+        return {"channels": list(self.channels), "design": self.design, "start": self.start}
 
     @property
     def multiple(self) -> int:
@@ -92,20 +68,15 @@ class Braggfill(nn.Module):
 
     def _forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         shape = bridged.shape[1:]
+        if self.start == "nothing":
+            bridged = bridged.masked_fill(mask, 0.0)
         x = torch.stack([bridged, mask.to(bridged.dtype)], dim=1)
         pads = [(-n) % self.multiple for n in shape]
         x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
         x = _fold(x)
         with torch.autocast(x.device.type, enabled=False):  # half precision would lose the differences
             x = torch.cat([torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:]], dim=1)
-        x = self.enter(x)
-        skips = []
-        for block in self.down:
-            skips.append(x)
-            x = block(functional.max_pool3d(x, 2))
-        for block, skip in zip(reversed(self.up), reversed(skips), strict=True):
-            x = block(torch.cat([functional.interpolate(x, scale_factor=2), skip], dim=1))
-        x = _unfold(self.leave(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
+        x = _unfold(self.trunk(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
         low, high = (2 * torch.log(torch.tensor(d)).item() for d in DEVIATION)
         return bridged + x[:, 0] * STEP, x[:, 1].clamp(low, high)
 

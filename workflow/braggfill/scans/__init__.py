@@ -21,7 +21,7 @@ Nothing is ever unpickled.
 
 from __future__ import annotations
 
-from braggfill.scans.checks import check
+from braggfill.scans.checks import check, hot
 from braggfill.scans.choosing import Missing, marked, missing
 from braggfill.scans.output import check_output, check_place, write
 from braggfill.scans.reading import Loaded, load, load_mask, own_mask, read
@@ -32,6 +32,7 @@ __all__ = [
     "check",
     "check_output",
     "check_place",
+    "hot",
     "load",
     "load_mask",
     "marked",

@@ -6,6 +6,8 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 
+HOT = 20.0
+
 
 def check(intensity: np.ndarray, mask: np.ndarray, scan: str = "scan", named: str = "mask") -> None:
     """Stop at what no filling can be right for; values in missing voxels may be anything.
@@ -37,10 +39,31 @@ def check(intensity: np.ndarray, mask: np.ndarray, scan: str = "scan", named: st
         raise BraggfillError(f"{scan}: every measured voxel is zero; is it the right array?")
 
 
+def hot(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Pixels that look hot, (rows, columns): in no measured frame below 20 counts plus 20 times what is usual in their
+    neighbourhood (the median of 5 x 5 pixels' least counts).  A suspicion; fewer than five frames give none."""
+    found = np.zeros(intensity.shape[1:], bool)
+    if len(intensity) < 5:
+        return found
+    bad = mask | ~np.isfinite(intensity) if intensity.dtype.kind == "f" else mask
+    least = np.full(intensity.shape[1:], np.inf)
+    for frame, hidden in zip(intensity, bad, strict=True):
+        np.minimum(least, np.where(hidden, np.inf, frame), out=least)
+    least[bad.all(axis=0)] = np.nan
+    around = np.pad(least, 2, constant_values=np.nan)
+    for row, column in np.argwhere(least > HOT):
+        usual = np.nanmedian(around[row : row + 5, column : column + 5])
+        found[row, column] = least[row, column] > HOT * (1 + max(usual, 0))
+    return found
+
+
 def _none_of(bad: np.ndarray, mask: np.ndarray, intensity: np.ndarray, scan: str, what: str) -> None:
     bad &= ~mask
     number = int(np.count_nonzero(bad))
     if number:
         first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
         one = f"{number} measured voxel is" if number == 1 else f"{number} measured voxels are"
-        raise BraggfillError(f"{scan}: {one} {what}, the first {intensity[first]} at {first}; add them to the mask")
+        raise BraggfillError(
+            f"{scan}: {one} {what}, the first {intensity[first]} at {first}; "
+            "add them to the mask, or join it with what is marked (--join)"
+        )

@@ -61,43 +61,51 @@ def missing(
     detector: str | None = None,
     roi: str | None = None,
     invert: bool = False,
+    join: bool = False,
 ) -> Missing | None:
     """What is missing in a scan; None if nothing says that anything is.
 
-    A ``mask`` that is named is all that counts.  Without one, everything that is known is joined: the ``detector``'s
-    gaps at ``roi`` (:func:`braggfill.detectors.placed`), the mask that the scan's own file holds, and the voxels that
-    cannot be counts (:func:`marked`).
+    A ``mask`` that is named (and the ``detector``'s gaps, if that is named, too) is all that counts.  Without one, and
+    to ``join`` it with the rest,
+    everything that is known is joined: the ``detector``'s gaps at ``roi`` (:func:`braggfill.detectors.placed`), the
+    mask that the scan's own file holds, and the voxels that cannot be counts (:func:`marked`).
 
     Parameters
     ----------
     spec : the scan's file, see :mod:`braggfill.scans`; ``intensity`` is what was read from it.
-    invert : the file of the mask, or the scan's own, is zero where a voxel is missing.
+    roi : where the scan lies on the detector, also for a ``mask`` of the whole detector.
+    invert : the file of the mask, or without one the scan's own, is zero where a voxel is missing.
 
     Raises
     ------
-    BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.detectors.placed`; both a mask and a
-        detector are named; a region without a detector.
+    BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.detectors.placed`; a region without
+        a detector and without a mask.
     """
-    if roi and not detector:
-        raise BraggfillError("--roi: tells where on the detector the scan lies; name the detector with --detector")
-    if mask and detector:
-        raise BraggfillError("--mask and --detector: give one of them; a mask that is named is all that counts")
-    if mask:
-        return Missing(*load_mask(mask, intensity.shape, invert=invert))
+    from braggfill import detectors
+
+    if roi and not (detector or mask):
+        raise BraggfillError(
+            "--roi: tells where on the detector the scan lies; name it with --detector, or its mask with --mask"
+        )
     array = np.zeros(intensity.shape, bool)
     told = []
     if detector:
-        from braggfill import detectors
-
         gaps, where = detectors.placed(detector, intensity.shape, roi)
         array |= gaps
         told.append(f"detector {where}")
+    if mask:
+        corner = detectors.corner(roi, intensity.shape[1:]) if roi else None
+        named = load_mask(mask, intensity.shape, invert=invert, corner=corner, whole=not detector)
+        array |= named.array
+        told.append(named.where)
+        if not join:
+            return Missing(array, "; ".join(told))
     own: Loaded | None = own_mask(spec, intensity.shape)
     if own is not None:
-        given = ~own.array if invert else own.array
+        given = ~own.array if invert and not mask else own.array
         array |= given
         told.append(f"{own.where} (the scan's own)")
-    elif invert:
+    elif invert and not mask:
         raise BraggfillError("--invert-mask: there is no mask to invert; name one with --mask")
     extra = marked(intensity)
     more = {name: number for name, number in extra.kinds.items() if (extra.array & ~array).any()}

@@ -65,7 +65,15 @@ def load(spec: str | Path, dataset: str | None = None) -> Loaded:
     return Loaded(array.astype(array.dtype.newbyteorder("="), copy=False), where)
 
 
-def load_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None, *, invert: bool = False) -> Loaded:
+def load_mask(
+    spec: str | Path,
+    shape: Sequence[int],
+    dataset: str | None = None,
+    *,
+    invert: bool = False,
+    corner: tuple[int, int] | None = None,
+    whole: bool = True,
+) -> Loaded:
     """A mask of the scan's shape, boolean, True = missing.
 
     ==========================  =======================================================================================
@@ -78,13 +86,18 @@ def load_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None
     ==========================  =======================================================================================
 
     ``invert`` is for a file that says it the other way round.  A mask of one frame is taken for all frames.
+    ``corner`` says that the file holds the whole detector, of which the scan's pixel (0, 0) is the one at that row and
+    column; unless ``whole``, a mask of the scan's own frames is taken as it is.
 
     Raises
     ------
     BraggfillError : as :func:`read`, or the mask does not fit ``shape``.
     """
     loaded = _load(spec, dataset, "mask")
-    return Loaded(_fit(_boolean(loaded, invert), tuple(shape), loaded.where), loaded.where)
+    mask = _boolean(loaded, invert)
+    if corner is not None and (whole or mask.shape[-2:] != tuple(shape[1:])):
+        mask = _cut(mask, tuple(shape), corner, loaded.where)
+    return Loaded(_fit(mask, tuple(shape), loaded.where), loaded.where)
 
 
 def own_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None) -> Loaded | None:
@@ -172,6 +185,16 @@ def _boolean(loaded: Loaded, invert: bool) -> np.ndarray:
     return ~array if invert else array
 
 
+def _cut(mask: np.ndarray, shape: tuple[int, ...], corner: tuple[int, int], where: str) -> np.ndarray:
+    """The scan's frames out of a mask of the whole detector."""
+    if mask.ndim < 2 or any(c + n > m for c, n, m in zip(corner, shape[1:], mask.shape[-2:], strict=True)):
+        raise BraggfillError(
+            f"--roi: frames of {_shape(shape[1:])} from row {corner[0]}, column {corner[1]} reach beyond the mask "
+            f"{where}, {_shape(mask.shape)}; give the mask of the whole detector, or leave --roi out"
+        )
+    return mask[..., corner[0] : corner[0] + shape[1], corner[1] : corner[1] + shape[2]]
+
+
 def _fit(mask: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
     mask = _three_axes(mask)
     if mask.shape == shape:
@@ -180,7 +203,7 @@ def _fit(mask: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
         return np.broadcast_to(mask, shape)
     raise BraggfillError(
         f"{where}: the mask's shape {_shape(mask.shape)} does not fit the scan's {_shape(shape)}; "
-        f"give a mask of that shape, or of one frame, {_shape(shape[1:])}"
+        f"give a mask of that shape, or of one frame, {_shape(shape[1:])}, or say with --roi where on it the scan lies"
     )
 
 

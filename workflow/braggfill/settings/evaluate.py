@@ -55,3 +55,16 @@ class EvaluateSettings(StageSettings):
 
     batch_portions: int = Field(64, ge=1, le=4096)
     """Portions filled at once: a matter of memory and speed, never of the result's meaning."""
+
+    calibration_portions: int = Field(400, ge=1, le=100_000)
+    """Portions, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
+    accuracy's."""
+
+    calibration_voxels: int = Field(256, ge=1, le=100_000)
+    """Voxels of each gap, drawn at random, whose counts are compared with the stated interval; neighbours tell the
+    same, so that more portions tell more than more voxels."""
+
+    calibration_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99), min_length=1
+    )
+    """Levels of the intervals that are judged; the report's table shows 0.68 and 0.95 where they are among them."""

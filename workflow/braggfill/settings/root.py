@@ -150,11 +150,12 @@ def _unknown(model: type[BaseModel], place: list[str]) -> str:
         within = field is not None and inner is not field.annotation
     siblings = list(getattr(inner, "model_fields", {}))
     block = ".".join(place[:-1])
-    near = get_close_matches(name, siblings, 1, 0.6)
-    if near:
-        return f"{'.'.join(place)}: unknown setting; did you mean {'.'.join([*place[:-1], near[0]])}?"
     everywhere = dict(_names(model))
     exact = [full for full, last in everywhere.items() if last == name]
+    # The very name in another block is nearer than one that is only somewhat alike in this one.
+    near = get_close_matches(name, siblings, 1, 0.75 if exact else 0.6)
+    if near:
+        return f"{'.'.join(place)}: unknown setting; did you mean {'.'.join([*place[:-1], near[0]])}?"
     if exact:
         return f"{'.'.join(place)}: unknown setting; did you mean {exact[0]}?"
     far = get_close_matches(name, list(everywhere.values()), 1, 0.8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
@@ -75,9 +75,17 @@ class TrainSettings(StageSettings):
     network: Literal["braggfill", "paper"] = "braggfill"
     """`braggfill`: one network for every gap, with an uncertainty. `paper`: the published network, one gap width."""
 
-    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 128)
+    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 96)
     """Channels at each level of the `braggfill` network (`paper` has its own). Halve them for a quick try: time goes
     about with their square."""
+
+    design: Literal["gated", "residual", "fourier", "concatenated"] = "gated"
+    """What the `braggfill` network is made of: gated convolutions, plain residual blocks, residual blocks with a
+    Fourier transform beside them, or a U-Net that concatenates. For comparison; `docs/networks.md` has the figures."""
+
+    start: Literal["interpolation", "nothing"] = "interpolation"
+    """What the `braggfill` network corrects: the linear interpolation of the log intensity, or nothing, as `paper`
+    does: zeros in the gap."""
 
     gap: GapSettings | None = None
     """Gaps in training and validation. None: the network's own (`braggfill`: any gap of 1 to 16 voxels; `paper`: its
@@ -95,7 +103,7 @@ class TrainSettings(StageSettings):
     """How many times every portion is seen."""
 
     batch_size: int = Field(default=32, ge=1, le=4096)
-    """Portions a step."""
+    """Portions a step, on all devices together."""
 
     learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
     """Adam's largest step size. 3e-3 has been seen to diverge."""
@@ -135,6 +143,11 @@ class TrainSettings(StageSettings):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """`auto`: the GPUs that there are, else the processor."""
 
+    devices: int | None = Field(default=None, ge=1, le=64)
+    """How many GPUs of one machine train together; None: all that there are, or that a job was given, as long
+    as each has 8 portions of a batch, which is divided among them: with several, make `batch_size` larger. On the
+    processor: processes, one by default."""
+
     threads: int = Field(default=2, ge=1, le=256)
     """Processor threads. The last bits of a result depend on it, so it is a setting and not what the machine has."""
 
@@ -146,6 +159,12 @@ class TrainSettings(StageSettings):
         if self.brightness_exponent and self.brightness_exponent[0] > self.brightness_exponent[1]:
             raise ValueError("brightness_exponent: the smaller one comes first, e.g. [-0.5, 2]")
         return self
+
+    def options(self) -> dict[str, Any]:
+        """What the network is built with (:func:`braggfill.networks.build`)."""
+        if self.network == "paper":
+            return {}
+        return {"channels": list(self.channels), "design": self.design, "start": self.start}
 
     def gaps(self) -> GapSettings:
         """The gap settings in force."""

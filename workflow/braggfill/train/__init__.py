@@ -7,10 +7,13 @@ import json
 import math
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from braggfill import networks, seeds, storage
 from braggfill.settings.train import TrainSettings
+
+if TYPE_CHECKING:
+    from braggfill.train.progress import Progress
 
 HISTORY = ("epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning_rate", "seconds")
 
@@ -73,6 +76,23 @@ def _fit(
     settings: TrainSettings, seed: int, learning: Any, checking: Any, checkpoint: Path
 ) -> tuple[dict[str, Any], list[dict[str, float]], int]:
     """Weights of the best epoch, the rows of the history, and which epoch was the best."""
+    from braggfill.train import ranks
+
+    number = ranks.number(settings)
+    if number == 1:
+        progress = fit_here(settings, seed, learning, checking, checkpoint)
+        return progress.best, progress.rows, progress.best_epoch
+    import torch
+
+    ranks.fit(settings, seed, learning, checking, checkpoint, number)
+    found = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]["Progress"]
+    return found["best"], found["rows"], found["best_epoch"]
+
+
+def fit_here(
+    settings: TrainSettings, seed: int, learning: Any, checking: Any, checkpoint: Path, ranks: int = 1
+) -> Progress:
+    """Train in this process, which is one of ``ranks`` (:mod:`braggfill.train.ranks`)."""
     import lightning
     import torch
 
@@ -91,11 +111,18 @@ def _fit(
         from lightning.pytorch.loggers import TensorBoardLogger
 
         logger = TensorBoardLogger(checkpoint.parent, name="tensorboard", version=checkpoint.stem)
+    several: dict[str, Any] = {}
+    if ranks > 1:
+        from lightning.fabric.plugins.environments import LightningEnvironment
+        from lightning.pytorch.strategies import DDPStrategy
+
+        # Said outright, because within a Slurm job Lightning would look for a task of Slurm's for each process.
+        several = {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         trainer = lightning.Trainer(
             accelerator=accelerator,
-            devices=1,
+            devices=ranks,
             precision="bf16-mixed" if half else "32-true",
             max_epochs=settings.epochs,
             gradient_clip_val=settings.clip_norm or None,
@@ -109,6 +136,7 @@ def _fit(
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
+            **several,
         )
         resume = progress.resume()
         trainer.fit(
@@ -119,14 +147,14 @@ def _fit(
         )
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-    return progress.best, progress.rows, progress.best_epoch
+    return progress
 
 
 def _build(settings: TrainSettings, seed: int) -> Any:
     """The network with its first weights, the same for the same seed."""
     import torch
 
-    options = {"channels": list(settings.channels)} if settings.network == "braggfill" else {}
+    options = settings.options()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "train/weights"))
         return networks.build(settings.network, **options)
@@ -134,7 +162,7 @@ def _build(settings: TrainSettings, seed: int) -> Any:
 
 def _key(settings: TrainSettings, seed: int, code: str, *checksums: int) -> str:
     """Names a training: a checkpoint of another one is never taken up."""
-    plain = settings.model_dump(mode="json", exclude={"tensorboard"})
+    plain = settings.model_dump(mode="json", exclude={"tensorboard", "devices"})
     whole = json.dumps([plain, seed, code, checksums, storage.versions().get("torch")], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

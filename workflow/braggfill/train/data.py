@@ -146,11 +146,15 @@ class Batches(Dataset):
     """One epoch of portions, a batch an item: codes, masks, symmetries (-1: none) and brightness.
 
     ``brightness`` is the natural logarithm of the factor on a portion's expectation, NaN where its counts stay as they
-    are; ``noise`` seeds the counts that are drawn from it.
+    are; ``noise`` seeds the counts that are drawn from it.  Of ``ranks`` processes each takes every so manieth portion
+    of a batch; ``share`` is how many it has of it, times their number: the weight of its loss.
     """
 
-    def __init__(self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None):
+    def __init__(
+        self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1
+    ):
         """``epoch`` None: validation, always in the same order with the same gaps."""
+        self.rank, self.ranks = rank, ranks
         number = len(portions)
         training = epoch is not None
         rng = seeds.generator(seed, "train/epoch", epoch) if training else seeds.generator(seed, "train/validation")
@@ -182,7 +186,10 @@ class Batches(Dataset):
     def __getitem__(self, item: int) -> dict[str, Tensor]:
         if item >= len(self):
             raise IndexError(item)
-        part = slice(item * self.size, (item + 1) * self.size)
+        whole = np.arange(item * self.size, min((item + 1) * self.size, len(self.order)))
+        part = whole[self.rank :: self.ranks]
+        share = len(part) * self.ranks / len(whole)
+        part = part if len(part) else whole[:1]  # all take every step, if only with the weight nothing
         index = torch.from_numpy(self.order[part])
         return {
             "counted": self.portions.counted[index],
@@ -191,5 +198,6 @@ class Batches(Dataset):
             "symmetry": torch.from_numpy(self.symmetry[part]),
             "clean": torch.from_numpy(self.clean[part]),
             "brightness": torch.from_numpy(self.brightness[part]),
-            "noise": self.noise + item,
+            "noise": self.noise + item * self.ranks + self.rank,
+            "share": share,
         }

@@ -47,10 +47,12 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         loss = self.loss(batch)["loss"]
-        self._note("train_loss", loss.detach(), len(batch["mask"]))
-        return loss
+        self._note("train_loss", loss.detach(), len(batch["mask"]) if batch["share"] else 0)
+        return loss * batch["share"]
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        if not batch["share"]:
+            return
         found = self.loss(batch)
         self._note("val_loss", found["loss"], len(batch["mask"]))
         # Portions of at least one count a voxel, as the tables have it; the darker ones are nothing but noise.
@@ -90,13 +92,17 @@ class Learner(lightning.LightningModule):
         self.sums.setdefault(name, []).append(torch.stack([value.double() * number, value.new_tensor(number).double()]))
 
     def means(self) -> dict[str, float]:
-        """Means over the epoch of what was noted, which is then forgotten; NaN for what was not."""
-        found = dict.fromkeys(("train_loss", "val_loss", "val_pcc", "linear_pcc"), math.nan)
-        for name, parts in self.sums.items():
-            total, number = torch.stack(parts).sum(0).tolist()
-            found[name] = total / number
+        """Means over the epoch, and over all processes, of what was noted, which is then forgotten; NaN for what was
+        not."""
+        names = ("train_loss", "val_loss", "val_pcc", "linear_pcc")
+        nothing = torch.zeros(2, dtype=torch.float64, device=self.device)
+        sums = torch.stack([torch.stack(self.sums[n]).sum(0) if n in self.sums else nothing for n in names])
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(sums)
         self.sums = {}
-        return found
+        return {
+            n: total / number if number else math.nan for n, (total, number) in zip(names, sums.tolist(), strict=True)
+        }
 
 
 def relight(counted: Tensor, truth: Tensor, brightness: Tensor, seed: int) -> tuple[Tensor, Tensor]:

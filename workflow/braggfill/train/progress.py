@@ -32,7 +32,8 @@ class Loaders(lightning.LightningDataModule):
         return self._loader(self.checking, None) if len(self.checking) else []
 
     def _loader(self, portions: Portions, epoch: int | None) -> DataLoader:
-        return DataLoader(Batches(portions, self.settings, self.seed, epoch), batch_size=None, shuffle=False)
+        own = self.trainer.global_rank, self.trainer.world_size
+        return DataLoader(Batches(portions, self.settings, self.seed, epoch, *own), batch_size=None, shuffle=False)
 
 
 class Progress(lightning.Callback):
@@ -79,7 +80,8 @@ class Progress(lightning.Callback):
         self.started = time.monotonic()
         learner.past = [row["val_loss"] for row in self.rows]
         tty = sys.stderr.isatty()
-        if self.rows:
+        first = trainer.is_global_zero
+        if self.rows and first:
             tqdm.write(f"training goes on after epoch {len(self.rows)} of {self.settings.epochs}", file=sys.stderr)
         self.bar = tqdm(
             total=self.steps * self.settings.epochs,
@@ -88,6 +90,7 @@ class Progress(lightning.Callback):
             unit="step",
             mininterval=0.5 if tty else 20,
             dynamic_ncols=tty,
+            disable=not first,
             file=sys.stderr,
         )
 
@@ -105,6 +108,9 @@ class Progress(lightning.Callback):
         if not self.best or row["val_loss"] < self.best_loss or math.isnan(row["val_loss"]):
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
             self.best = {name: value.detach().cpu().clone() for name, value in learner.network.state_dict().items()}
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.checkpoint)  # waits for the first process, which alone writes
+            return
         with storage.replacing(self.checkpoint) as temporary:
             trainer.save_checkpoint(temporary)
         self._tell(trainer, row)
