@@ -16,6 +16,7 @@ def scattered(particles):
 
 PARTICLES = untrained(settings.reconstruct.true_phase.particles)
 PHASED = untrained(settings.reconstruct.retrieval.simulated_particles) or [0]
+STRAINED = "id01_s978" if "strained" in settings.reconstruct.retrieval.cases else "id01_s11"  # asked for or not
 STARTS = [f"{i:02d}" for i in range(settings.reconstruct.retrieval.starts)]
 CELLS = [f"{i:03d}" for i in range(settings.reconstruct.map.cells)]
 
@@ -82,7 +83,7 @@ rule reconstruct_prepare:
     input:
         patterns=scattered(PHASED),
         obj=f"{RUN}/fetch/id01_s11.h5",
-        strained=f"{RUN}/fetch/id01_s978.h5",
+        strained=f"{RUN}/fetch/{STRAINED}.h5",
         scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
         model=f"{RUN}/train/model.safetensors",
     output:

@@ -94,7 +94,9 @@ def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | No
         cost = part[part.treatment == default]
         image = _image(rows, cost.assign(value=np.log2(cost.to_best)))
         drawn = below.imshow(image, cmap="RdBu_r", norm=TwoSlopeNorm(0, -2, 2), origin="lower", aspect="auto")
-        _write(below, rows, cost.assign(said=[f"{value:.2f}" for value in cost.to_best]), "black")
+        dark = np.abs(np.log2(cost.to_best)) > 1.2
+        _write(below, rows, cost[~dark].assign(said=[f"{value:.2f}" for value in cost.to_best[~dark]]), "black")
+        _write(below, rows, cost[dark].assign(said=[f"{value:.2f}" for value in cost.to_best[dark]]), "white")
         below.set_xlabel("from peak (px)")
     for axes, label in zip(
         grid[:, 0], ("lowest strain error", f"{_said(default)},\nto better of free, filled"), strict=True

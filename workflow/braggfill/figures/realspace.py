@@ -43,29 +43,34 @@ def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] |
         found = sorted(name for name in file if name.startswith("gap-"))
         if not found:
             return None
-        shown = ["gap", next((name for name in ("shipped", "network", "linear") if name in file[found[0]]), "gap")]
-        rows = [(field, name) for field in ("phase", "strain") for name in dict.fromkeys(shown)]
+        best = next((name for name in ("shipped", "network", "linear") if name in file[found[0]]), "gap")
+        names = list(dict.fromkeys(["gap", best]))
         images = {
-            (field, name): [storage.array(file[f"{width}/{name}"][field], AXIS) for width in found]
-            for field, name in rows
+            (field, name, width): storage.array(file[f"{width}/{name}"][field], AXIS)
+            for field in ("phase", "strain")
+            for name in names
+            for width in found
         }
-    near = _window(images[rows[0]][0])
-    figure = style.new(0.3 + len(rows) * (style.WIDTH - 1.5) / (len(found) + 0.5) * 0.62)
-    panels = figure.subplots(len(rows), len(found), squeeze=False)
-    for field in ("phase", "strain"):
-        factor = 1e4 if field == "strain" else 1.0
-        level = _level if field == "phase" else (lambda _: 0.0)
-        cut = {key: [(i - level(i))[near] * factor for i in value] for key, value in images.items() if key[0] == field}
-        norm, cmap = _scale(field, {"gap": cut[field, "gap"][-1]}, "gap", settings)
-        lines = [line for line, key in zip(panels, rows, strict=True) if key[0] == field]
-        for line, (key, values) in zip(lines, cut.items(), strict=True):
-            for axes, image, width in zip(line, values, found, strict=True):
-                drawn = style.show(axes, image, norm, cmap)
-                if key == rows[0]:
+    near = _window(images["phase", "gap", found[0]])
+    figure = style.new(0.5 + len(names) * style.WIDTH / (2 * len(found) + 2))
+    halves = figure.subplots(len(names), 2 * len(found), squeeze=False)
+    for number, field in enumerate(("phase", "strain")):
+        panels = halves[:, number * len(found) : (number + 1) * len(found)]
+        norm, cmap = _scale(field, {"gap": _levelled(images[field, "gap", found[-1]], field)}, "gap", settings)
+        for line, name in zip(panels, names, strict=True):
+            for axes, width in zip(line, found, strict=True):
+                drawn = style.show(axes, _levelled(images[field, name, width], field)[near], norm, cmap)
+                if name == names[0]:
                     axes.set_title(f"{int(width.removeprefix('gap-'))} px cross")
-            line[0].set_ylabel(style.NAMES.get(key[1], key[1]))
-        style.bar(figure, drawn, [axes for line in lines for axes in line], LABELS[field])
+            if field == "phase":
+                line[0].set_ylabel(style.NAMES.get(name, name))
+        style.bar(figure, drawn, list(panels.ravel()), LABELS[field])
     return style.save(figure, stem, settings)
+
+
+def _levelled(image: np.ndarray, field: str) -> np.ndarray:
+    """Phase without its offset, strain in 10⁻⁴."""
+    return image - _level(image) if field == "phase" else image * 1e4
 
 
 def retrieval(settings: FiguresSettings, stem: Path, objects: Path, case: str) -> list[Path] | None:

@@ -67,6 +67,7 @@ def chart_cell(
     import pandas
 
     rows: list[dict[str, Any]] = []
+    settings = settings.model_copy(update={"threads": 1})  # the cells run side by side
     if storage.left_out(obj) is None and external.have_pynx():
         rows = _rows(settings, seed, objects.load(obj), model, cells(settings)[cell])
     storage.write_table(table, pandas.DataFrame(rows), columns=MAP_COLUMNS)
@@ -106,7 +107,7 @@ def _rows(
     offset = (int(cell["distance_px"]), int(cell["distance_px"]) + DISTANCE)
     case = cases.counted(settings, seed, "map", truth, zoom, cell["photons_at_peak"], int(cell["gap_px"]), offset)
     filled = treatments.fill(case.counts, case.mask, chosen, model, settings)
-    found = phasing.run(case, filled, chosen, seed, range(chosen.starts), settings.threads)
+    found = phasing.run(case, filled, chosen, seed, range(chosen.starts))
     speckles = cell["gap_px"] / min(strain.oversampling(strain.support(truth, settings.true_phase.support_threshold)))
     rows = [{**row, **cell, "zoom": zoom, "speckles": speckles} for row in phasing.compare(settings, case, found)]
     return ranked(rows, treatments.filled_by(chosen))

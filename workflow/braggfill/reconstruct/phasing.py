@@ -128,7 +128,7 @@ def phase(settings: ReconstructSettings, seed: int, cases: Path, start: int, out
         with storage.read(cases) as source:
             for name in sorted(source):
                 case, filled = _cases.restore(source[name])
-                found = run(case, filled, chosen, seed, [start], settings.threads)
+                found = run(case, filled, chosen, seed, [start])
                 for treatment, runs in found.items():
                     _store(file.create_group(f"{name}/{treatment}"), runs[0])
 
@@ -139,10 +139,9 @@ def run(
     recipe: RecipeSettings,
     seed: int,
     starts: Sequence[int],
-    threads: int,
 ) -> dict[str, list[retrieval.Retrieved]]:
     """Phase a case's pattern whole and with each treatment of its gap, from the same random starts: they differ in the
-    gap alone."""
+    gap alone.  One after the other: what runs side by side are jobs."""
     mask = case.mask
     rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
     free = retrieval.free_voxels(case.counts.shape, mask, recipe.free_fraction, rng)
@@ -154,7 +153,7 @@ def run(
         for number in starts:
             rng = seeds.generator(seed, f"reconstruct/start/{case.name}", number)
             todo.append(retrieval.Start(rng=rng, free=free, number=number, **given))
-    runs = retrieval.retrieve(todo, recipe, threads=threads, title=f"phase {case.name}")
+    runs = retrieval.retrieve(todo, recipe, title=f"phase {case.name}")
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
 
 
