@@ -46,7 +46,7 @@ SETTINGS = Settings.model_validate(
         },
         "reconstruct": {
             "true_phase": {
-                "oversamplings": [2.5, 4],
+                "oversamplings": [4],
                 "zoom": 0.5,
                 "box_px": 40,
                 "gap_widths_px": [3, 9],
