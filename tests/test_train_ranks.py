@@ -103,7 +103,7 @@ def test_processes_die_with_the_one_that_started_them(tmp_path):
     wish = TrainSettings(**{**WISH, "epochs": 5000, "devices": 2}).model_dump_json()
     command = [sys.executable, "-c", script, str(tmp_path), wish]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not list((tmp_path / "work").glob("*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.05)
         children = _children(process.pid)
@@ -148,3 +148,29 @@ def test_how_many_train(monkeypatch):
     assert ranks.number(TrainSettings(device="cpu")) == 1
     with pytest.raises(BraggfillError, match="8 GPUs are asked for, 4 are there"):
         ranks.number(TrainSettings(device="gpu", devices=8))
+
+
+def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, monkeypatch):
+    portions = write(tmp_path / "a.h5", 12)
+    _, _, rows = run(tmp_path / "out", portions, tensorboard=True)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = (tmp_path / "out/work/tensorboard").rglob("events.out.tfevents.*")
+    told = EventAccumulator(str(events)).Reload()
+    for name in ("train_loss", "val_loss", "linear_pcc"):
+        shown = {scalar.step: scalar.value for scalar in told.Scalars(name)}
+        assert shown == pytest.approx({int(row["epoch"]): float(row[name]) for row in rows}, rel=1e-4)
+    from lightning.fabric.loggers import tensorboard as module
+
+    monkeypatch.setattr(module, "_TENSORBOARD_AVAILABLE", False)
+    monkeypatch.setattr(module, "_TENSORBOARDX_AVAILABLE", False)
+    with pytest.raises(BraggfillError, match="TensorBoard is not installed"):
+        run(tmp_path / "none", portions, tensorboard=True)
+
+
+def test_half_precision_is_left_to_gpus_unless_asked_for(tmp_path):
+    portions = write(tmp_path / "a.h5", 12)
+    plain, own, half = (run(tmp_path / name, portions, precision=name)[1] for name in ("32", "auto", "bf16"))
+    assert all(torch.equal(own[name], value) for name, value in plain.items())
+    assert all(torch.isfinite(value).all() for value in half.values())
+    assert any(not torch.equal(half[name], value) for name, value in plain.items())

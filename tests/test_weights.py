@@ -13,7 +13,7 @@ import pytest
 import torch
 from braggfill import networks, promise, shipping
 from braggfill.errors import BraggfillError
-from braggfill.evaluate import CASE_COLUMNS, GAP_COLUMNS
+from braggfill.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
 from safetensors import safe_open
 
 TOLERANCE = 0.005
@@ -119,6 +119,26 @@ def test_what_is_shipped_is_the_run_s_network_in_half_precision(tmp_path):
     text = target.with_suffix(".md").read_text()
     assert "| 6 px | 0.600 [" in text
     assert "60 seen" in text
+
+
+def test_the_card_shows_how_it_learned_and_whether_its_uncertainty_is_right(tmp_path, monkeypatch):
+    monkeypatch.setattr(promise, "figures", lambda network: {})
+    run = made_run(tmp_path / "run", score=0.6)
+    history = pd.DataFrame({"epoch": range(1, 41), "train_loss": 0.5, "val_loss": [1 / e for e in range(1, 41)]})
+    history.to_csv(run / "train/history.csv", index=False)
+    before = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
+    assert "| 1 | 0.5 | 1 | – | – |" in before
+    assert "| 40 | 0.5 | 0.025 | – | – |" in before
+    assert len([line for line in before.splitlines() if line.endswith("| – | – |")]) <= 12
+    assert "stated intervals" not in before
+    named = {"source": "simulated", "gap_axis": 2, "gap_px": 6, "selection": "all", "distribution": "counts"}
+    told = {"coverage_low": 0.62, "coverage_high": 0.72}
+    rows_ = [
+        rows(CALIBRATION_COLUMNS, **named, **told, method="network", level=x, coverage=x) for x in (0.5, 0.68, 0.95)
+    ]
+    pd.concat(rows_).to_csv(run / "evaluate/calibration.csv", index=False)
+    after = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
+    assert "| simulated, axis 2 | 6 px | 68.0% [62.0%, 72.0%] | 95.0% [62.0%, 72.0%] |" in after
 
 
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):

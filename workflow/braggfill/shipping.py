@@ -40,6 +40,9 @@ def ship(run: Path, name: str = "braggfill", folder: Path = networks.WEIGHTS, *,
     network = networks.load(model)
     tables = {table: _table(run / f"evaluate/{table}.csv") for table in ("measured", "simulated", "cases")}
     tables["true_phase"] = _table(run / "reconstruct/true_phase.csv")
+    tables["learning"] = _table(run / "train/history.csv")
+    if (run / "evaluate/calibration.csv").is_file():
+        tables["calibration"] = _table(run / "evaluate/calibration.csv")
     behind = list(_behind(tables))
     if behind and not force:
         raise BraggfillError(f"{model}: behind the weights that are shipped now ({'; '.join(behind)}); train it longer")
@@ -116,6 +119,9 @@ def _card(
         yield from _cases(tables["cases"])
     if len(tables["true_phase"]):
         yield from _strain(tables["true_phase"])
+    if "calibration" in tables and len(tables["calibration"]):
+        yield from _coverage(tables["calibration"])
+    yield from _learning(tables["learning"])
     yield ""
     yield "## Limits"
     yield ""
@@ -166,6 +172,35 @@ def _strain(rows: pd.DataFrame) -> Iterator[str]:
     factors = rows[rows.gap_px > 0].pivot_table("strain_rmse_factor", "gap_px", "method")
     for width, row in factors.iterrows():
         yield f"| {width} px | {row.network:.1f} | {row.linear:.1f} |"
+
+
+def _coverage(rows: pd.DataFrame) -> Iterator[str]:
+    """Of the intervals that follow from the stated uncertainty (:mod:`braggfill.calibration`)."""
+    own = rows[(rows.distribution == "counts") & (rows.method == "network") & (rows.selection == "all")]
+    levels = [level for level in (0.68, 0.95) if level in set(own.level)]
+    yield ""
+    yield "### share of the counts within the stated intervals"
+    yield ""
+    yield "| portions, gap across | gap | " + " | ".join(f"{100 * level:g} % interval" for level in levels) + " |"
+    yield "| --- | --- |" + " --- |" * len(levels)
+    for (source, axis, width), part in own.groupby(["source", "gap_axis", "gap_px"], sort=False):
+        by = part.set_index("level")
+        told = [f"{r.coverage:.1%} [{r.coverage_low:.1%}, {r.coverage_high:.1%}]" for r in (by.loc[x] for x in levels)]
+        yield f"| {source}, axis {axis} | {width} px | " + " | ".join(told) + " |"
+
+
+def _learning(rows: pd.DataFrame) -> Iterator[str]:
+    """The learning curve, some of its epochs; the file beside the card has them all."""
+    shown = sorted({*range(min(3, len(rows))), *(round(k * (len(rows) - 1) / 9) for k in range(10))})
+    rows = rows.reindex(columns=["epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc"])
+    yield ""
+    yield "### how it learned"
+    yield ""
+    yield "| epoch | training loss | validation loss | PCC over the gap, validation | linear interpolation |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in rows.iloc[shown].itertuples(index=False):
+        cells = ("–" if value != value else f"{value:.4g}" for value in row[1:])
+        yield f"| {row.epoch} | " + " | ".join(cells) + " |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

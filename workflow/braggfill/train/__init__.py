@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braggfill import networks, seeds, storage
+from braggfill.errors import BraggfillError
 from braggfill.settings.train import TrainSettings
 
 if TYPE_CHECKING:
@@ -110,7 +111,12 @@ def fit_here(
     if settings.tensorboard:
         from lightning.pytorch.loggers import TensorBoardLogger
 
-        logger = TensorBoardLogger(checkpoint.parent, name="tensorboard", version=checkpoint.stem)
+        try:
+            logger = TensorBoardLogger(checkpoint.parent, name="tensorboard", version=checkpoint.stem)
+        except ModuleNotFoundError as error:
+            raise BraggfillError(
+                "train.tensorboard: TensorBoard is not installed; pip install tensorboard, or set it to false"
+            ) from error
     several: dict[str, Any] = {}
     if ranks > 1:
         from lightning.fabric.plugins.environments import LightningEnvironment
