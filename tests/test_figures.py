@@ -47,7 +47,7 @@ SETTINGS = Settings.model_validate(
         "reconstruct": {
             "true_phase": {
                 "oversamplings": [4],
-                "zoom": 0.5,
+                "zoom": 1.0,
                 "box_px": 40,
                 "gap_widths_px": [3, 9],
                 "particle_gap_widths_px": [3],
