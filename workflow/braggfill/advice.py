@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-DOUBT = 3.0
+DOUBT = 1.5
 """Above this many times the counting noise, a filled voxel is left free."""
 NARROW, WIDE = 1.0, 2.0
 """Speckles: narrower gaps are determined by the crystal's size, the middle of wider ones by nothing but the filling."""
