@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYNX := $(VENV)/.pynx
-WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv cases.csv) reconstruct/true_phase.csv)
+WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv calibration.csv cases.csv) reconstruct/true_phase.csv)
 
 .PHONY: help setup run test test-slurm lint format pins schema weights bench bundle clean
 

@@ -16,6 +16,7 @@ from braggfill.external import pynx_version
 from braggfill.fingerprint import code as _code
 from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
+from braggfill.splits import TEST, VALIDATION, split_of
 
 try:
     settings = _root.parse(config, where="configuration")
@@ -86,6 +87,18 @@ def minutes(fixed, particle=0.0, pattern=0.0):
 def chunks(stage):
     """Every chunk of a stage."""
     return expand(f"{RUN}/{stage}/chunk-{{chunk}}.h5", chunk=CHUNKS)
+
+
+def untrained(number):
+    """The first particles that the network was not trained on, those of the test before those of the validation."""
+    looked_at = range(min(settings.size.particles, 100 * max(number, 1)))
+    split = {i: split_of(settings.extract.fractions, SEED, i) for i in looked_at}
+    return [i for wanted in (TEST, VALIDATION) for i in split if split[i] == wanted][:number]
+
+
+def scattered(particles):
+    """The files of their patterns."""
+    return [f"{RUN}/scatter/chunk-{i:04d}.h5" for i in sorted({i // settings.size.chunk for i in particles})]
 
 
 wildcard_constraints:

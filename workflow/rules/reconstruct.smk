@@ -1,18 +1,4 @@
 # Patterns with gap, filled and whole to real-space objects, strain and errors.
-from braggfill.splits import TEST, VALIDATION, split_of
-
-
-def untrained(number):
-    """The first particles that the network was not trained on, those of the test before those of the validation."""
-    looked_at = range(min(settings.size.particles, 100 * max(number, 1)))
-    split = {i: split_of(settings.extract.fractions, SEED, i) for i in looked_at}
-    return [i for wanted in (TEST, VALIDATION) for i in split if split[i] == wanted][:number]
-
-
-def scattered(particles):
-    """The files of their patterns."""
-    return [f"{RUN}/scatter/chunk-{i:04d}.h5" for i in sorted({i // settings.size.chunk for i in particles})]
-
 
 PARTICLES = untrained(settings.reconstruct.true_phase.particles)
 PHASED = untrained(settings.reconstruct.retrieval.simulated_particles) or [0]

@@ -20,7 +20,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "inpaint": ("fetch", "train"),
     "evaluate_measured": ("fetch", "train"),
     "evaluate_simulated": ("extract", "train"),
-    "evaluate_calibration": ("extract", "fetch", "train"),
+    "evaluate_calibration": ("fetch", "extract", "train"),
     "evaluate_cases": ("fetch", "inpaint"),
     "evaluate_realism": ("fetch", "perturb", "perturb_steps"),
     "reconstruct_true_phase": ("fetch", "train"),
