@@ -1,4 +1,4 @@
-"""Reconstruct objects, with the true phase or by phase retrieval."""
+"""Reconstruct objects, with the true phase or by phase retrieval, or chart which treatment of a gap is best where."""
 
 from pathlib import Path
 
@@ -8,8 +8,20 @@ with job(snakemake):
     from braggfill import reconstruct
     from braggfill.settings.reconstruct import ReconstructSettings
 
-    task = reconstruct.retrieve if snakemake.rule == "reconstruct_retrieval" else reconstruct.true_phase
-    files = {name: Path(file) for name, file in snakemake.input.items()}
-    out, table = Path(snakemake.output.objects), Path(snakemake.output.table)
-    settings = ReconstructSettings(**snakemake.params.settings)
-    task(settings, snakemake.params.seed, **files, out=out, table=table, code=snakemake.params.code)
+    tasks = {
+        "reconstruct_true_phase": reconstruct.true_phase,
+        "reconstruct_particles": reconstruct.particles,
+        "reconstruct_prepare": reconstruct.prepare,
+        "reconstruct_phase": reconstruct.phase,
+        "reconstruct_retrieval": reconstruct.gather,
+        "reconstruct_map_cell": reconstruct.chart_cell,
+        "reconstruct_map": reconstruct.chart,
+    }
+    params = snakemake.params
+    many = ("patterns", "starts", "cells")
+    given = {k: [Path(f) for f in v] if k in many else Path(v) for k, v in snakemake.input.items()}
+    files = {**given, **{name: Path(file) for name, file in snakemake.output.items()}}
+    numbers = {name: int(value) for name, value in snakemake.wildcards.items()}
+    chosen = {"chosen": list(params.chosen)} if hasattr(params, "chosen") else {}
+    settings = ReconstructSettings(**params.settings)
+    tasks[snakemake.rule](settings, params.seed, **files, **numbers, **chosen, code=params.code)

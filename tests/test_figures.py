@@ -55,7 +55,15 @@ SETTINGS = Settings.model_validate(
             "gaps_offset_px": [5, 6],
         },
         "reconstruct": {
-            "true_phase": {"zoom": 0.5, "box_px": 40, "gap_widths_px": [3, 9], "offset_px": [6, 7]},
+            "true_phase": {
+                "oversamplings": [4],
+                "zoom": 1.0,
+                "box_px": 40,
+                "gap_widths_px": [3, 9],
+                "particle_gap_widths_px": [3],
+                "offset_px": [6, 7],
+                "methods": ["linear", "network", "shipped"],
+            },
             "threads": 1,
         },
         "figures": {"dpi": 50, "portion_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
@@ -102,6 +110,15 @@ def folder(tmp_path_factory):
     )
     reconstruct.true_phase(
         SETTINGS.reconstruct, seed, obj, model, top / "reconstruct/true_phase.h5", top / "reconstruct/true_phase.csv"
+    )
+    reconstruct.particles(
+        SETTINGS.reconstruct,
+        seed,
+        [file["scatter"]],
+        model,
+        top / "reconstruct/particles.csv",
+        top / "reconstruct/particles_mean.csv",
+        chosen=[0, 1],
     )
     with storage.create(top / "reconstruct/retrieval.h5", left_out="PyNX is not <installed>"):
         pass
@@ -177,7 +194,9 @@ MADE = {
     "errors",
     *SWEPT,
 }
-MISSING = {"training", "retrieval_known", "retrieval_simulated", "treatments"}
+MADE |= {"widths", "savings"}
+MISSING = {"training", "treatments", "map"}
+MISSING |= {f"retrieval_{case}" for case in ("known", "strained", "far", "simulated", "measured")}
 
 
 def test_every_figure_is_made_or_left_out_with_a_reason(drawn):

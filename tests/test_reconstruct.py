@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
-from braggfill import external, fourier, reconstruct, storage, strain
+from braggfill import external, filling, fourier, reconstruct, storage, strain
 from braggfill.errors import BraggfillError
-from braggfill.reconstruct import objects, phasing
-from braggfill.settings.reconstruct import ReconstructSettings, RetrievalSettings, TruePhaseSettings
+from braggfill.reconstruct import cases, exact, mapping, objects, treatments
+from braggfill.settings.reconstruct import (
+    MapSettings,
+    RecipeSettings,
+    ReconstructSettings,
+    RetrievalSettings,
+    TruePhaseSettings,
+)
 
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
 SETTINGS = ReconstructSettings(
-    true_phase=TruePhaseSettings(zoom=0.4, box_px=48, gap_widths_px=(2, 5), offset_px=(6, 8), methods=("linear",)),
+    true_phase=TruePhaseSettings(
+        oversamplings=(4,),
+        zoom=0.4,
+        box_px=48,
+        gap_widths_px=(2, 5),
+        offset_px=(6, 8),
+        methods=("linear",),
+        particle_gap_widths_px=(3,),
+    ),
     retrieval=RetrievalSettings(
+        cases=("simulated", "known"),
+        simulated_particles=1,
         box_px=32,
         zoom=0.3,
         gap_width_px=2,
@@ -25,6 +42,20 @@ SETTINGS = ReconstructSettings(
         starts=2,
         hio_cycles=100,
         raar_cycles=60,
+        late_cycles=30,
+        er_cycles=20,
+    ),
+    map=MapSettings(
+        box_px=32,
+        gap_widths_px=(2, 3),
+        distances_px=(5,),
+        photons_at_peak=(1e5,),
+        oversamplings=(4,),
+        treatments=("free", "linear"),
+        filled_by="linear",
+        starts=1,
+        hio_cycles=60,
+        raar_cycles=40,
         er_cycles=20,
     ),
     threads=1,
@@ -55,6 +86,9 @@ def describe(group, **attributes) -> None:
             "lattice_constant_angstrom": 4.0,
             "step_inverse_angstrom": np.full(3, 2e-3),
             "oversampling": np.full(3, 4.0),
+            "view": 0,
+            "element": "Pt",
+            "shape": "cube",
             **attributes,
         }
     )
@@ -83,8 +117,12 @@ def run_true_phase(folder: Path, obj: Path, settings=SETTINGS, model=NO_MODEL) -
 
 
 def run_retrieve(folder: Path, patterns: Path, obj: Path, settings=SETTINGS) -> pandas.DataFrame:
-    out, table = folder / "retrieval.h5", folder / "retrieval.csv"
-    reconstruct.retrieve(settings, 3, patterns, obj, NO_MODEL, out, table, code="c0de")
+    made, out, table = folder / "cases.h5", folder / "retrieval.h5", folder / "retrieval.csv"
+    reconstruct.prepare(settings, 3, [patterns], obj, obj, obj, NO_MODEL, made, code="c0de")
+    starts = [folder / f"start-{number}.h5" for number in range(settings.retrieval.starts)]
+    for number, path in enumerate(starts):
+        reconstruct.phase(settings, 3, made, number, path, code="c0de")
+    reconstruct.gather(settings, 3, made, starts, out, table, code="c0de")
     return pandas.read_csv(table)
 
 
@@ -145,11 +183,141 @@ def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, 
         assert phases.std() == pytest.approx(row.loc[(5, "gap"), "phase_std_rad"], rel=1e-3)
 
 
+def test_the_oversampling_is_the_one_asked_for(tmp_path, obj):
+    for asked, largest in ((2.2, 200), (4, 200), (6, 48)):
+        found, zoom = objects.sampled(
+            particle(), oversampling=asked, zoom=0.4, box=largest, threshold=0.3, keep_phase=False
+        )
+        inside = found != 0
+        assert max(found.shape) <= largest
+        assert zoom == pytest.approx(0.4) or max(found.shape) == largest
+        assert min(strain.oversampling(inside)) == pytest.approx(asked, rel=1.5 / max(strain.extent(inside)))
+    both = SETTINGS.true_phase.model_copy(update={"oversamplings": (2.2, 4), "gap_widths_px": (2,)})
+    table = run_true_phase(tmp_path, obj, SETTINGS.model_copy(update={"true_phase": both}))
+    assert list(table.oversampling) == [2.2] * 3 + [4] * 3
+    gap = table[table.method == "gap"].set_index("oversampling").strain_rmse
+    factor = table[table.method == "linear"].set_index("oversampling").strain_rmse_factor
+    assert factor[2.2] < factor[4], "the finer the fringes, the less a neighbour tells"
+    assert gap.notna().all()
+
+
+def test_relaxed_particles_are_compared_with_their_own_phase(tmp_path, scattered, obj):
+    table, means = tmp_path / "particles.csv", tmp_path / "means.csv"
+    reconstruct.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[0])
+    rows = pandas.read_csv(table).set_index(["gap_px", "method"])
+    assert list(rows.columns) == [name for name in reconstruct.PARTICLE_COLUMNS if name not in ("gap_px", "method")]
+    assert rows.loc[(0, "whole"), "strain_rmse"] < 1e-6 * rows.loc[(3, "gap"), "strain_rmse"]
+    assert rows.loc[(3, "linear"), "strain_rmse"] < rows.loc[(3, "gap"), "strain_rmse"]
+    average = pandas.read_csv(means).set_index(["gap_px", "method"])
+    assert list(average.columns) == [name for name in reconstruct.MEAN_COLUMNS if name not in ("gap_px", "method")]
+    assert average.loc[(3, "gap"), "strain_rmse_mean"] == pytest.approx(rows.loc[(3, "gap"), "strain_rmse"])
+    assert average.loc[(3, "gap"), "strain_rmse_spread"] == 0
+    with pytest.raises(BraggfillError, match="does not hold particle 000007"):
+        reconstruct.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
+    reconstruct.particles(SETTINGS, 3, [], NO_MODEL, table, means)
+    assert pandas.read_csv(means).empty
+
+
+def test_a_mean_over_particles():
+    rows = pandas.DataFrame({"gap_px": [3, 3], "method": ["linear"] * 2, **{key: [1.0, 3.0] for key in exact.MEANS}})
+    found = exact.averaged(rows).iloc[0]
+    assert (found.particles, found.strain_rmse_mean, found.strain_rmse_spread) == (2, 2, 1)
+
+
+def gapped(**recipe) -> treatments.Gapped:
+    """A bright and a dark column in a gap, the filling sure of the dark one alone."""
+    counts = np.full((8, 8, 8), 4.0)
+    mask = np.zeros(counts.shape, bool)
+    mask[:, :, 3:5] = True
+    data, sigma = counts.copy(), np.full(counts.shape, np.nan)
+    data[:, :, 3], sigma[:, :, 3] = 1e4, 1e3
+    data[:, :, 4], sigma[:, :, 4] = 3.0, 2.0
+    settings = RecipeSettings(filled_by="linear", **recipe)
+    return treatments.Gapped(counts, mask, {"linear": (data, sigma)}, settings)
+
+
+def test_what_a_treatment_gives_to_phase_retrieval():
+    pattern = gapped(bound_sigmas=2)
+    mask = pattern.mask
+    bright, dark = mask.copy(), mask.copy()
+    bright[:, :, 4], dark[:, :, 3] = False, False
+    for name in treatments.RULES:
+        given = treatments.start(name, pattern)
+        floats = given.get("missing", np.zeros_like(mask)) | given.get("late", np.zeros_like(mask))
+        assert not (floats & ~mask).any(), name
+        np.testing.assert_array_equal(given["intensity"][~mask], pattern.counts[~mask], err_msg=name)
+        if name != "whole":
+            gone = np.where(mask, 77.0, pattern.counts)
+            other = treatments.start(name, replace(pattern, counts=gone))
+            np.testing.assert_array_equal(given["intensity"], other["intensity"], err_msg=f"{name} looks into the gap")
+    assert not treatments.start("zeros", pattern)["intensity"][mask].any()
+    np.testing.assert_array_equal(treatments.start("free", pattern)["missing"], mask)
+    np.testing.assert_array_equal(treatments.start("late", pattern)["late"], mask)
+    np.testing.assert_array_equal(treatments.start("sure", pattern)["missing"], bright)
+    guided = treatments.start("guided", pattern)
+    np.testing.assert_array_equal(guided["late"], bright)
+    assert set(guided["low"][bright]) == {8e3}
+    assert set(guided["high"][bright]) == {1.2e4}
+    assert set(guided["low"][dark]) == {0}
+    assert set(guided["high"][dark]) == {7}
+
+
+def test_streaks_are_where_the_pattern_around_is_bright():
+    counts = np.zeros((24, 24, 24))
+    counts[:, 10:14] = 50.0
+    mask = np.zeros(counts.shape, bool)
+    mask[:, :, 11:14] = True
+    found = treatments.streaks(counts, mask)
+    assert not (found & ~mask).any()
+    assert found[:, 11:13, 12].all()
+    assert not found[:, :4].any()
+
+
+@needs_pynx
+def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
+    assert mapping.cells(SETTINGS)[1] == {"oversampling": 4, "photons_at_peak": 1e5, "gap_px": 3, "distance_px": 5}
+    assert SETTINGS.map.cells == len(mapping.cells(SETTINGS)) == 2
+    parts = [tmp_path / f"{cell}.csv" for cell in range(2)]
+    for cell, path in enumerate(parts):
+        reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
+    reconstruct.chart(SETTINGS, 3, parts, tmp_path / "map.csv")
+    table = pandas.read_csv(tmp_path / "map.csv")
+    assert list(table.columns) == reconstruct.MAP_COLUMNS
+    assert list(table.treatment) == ["whole", "free", "linear"] * 2
+    assert list(table.gap_px) == [2] * 3 + [3] * 3
+    assert (table.to_whole[table.treatment == "whole"] == 1).all()
+    for _, cell in table.groupby("gap_px"):
+        assert cell.to_best[cell.treatment != "whole"].min() == pytest.approx(1)
+        assert cell[cell.best].strain_rmse.item() == cell.strain_rmse[cell.treatment != "whole"].min()
+
+
+def test_a_map_without_pynx_is_empty(tmp_path, obj, monkeypatch):
+    monkeypatch.setattr(external, "have_pynx", lambda: False)
+    reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    reconstruct.chart(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
+    assert pandas.read_csv(tmp_path / "map.csv").empty
+
+
+def test_ranks_in_a_cell():
+    errors = {"whole": 1.0, "free": 4.0, "linear": 3.0, "sure": 1.5, "late": np.nan}
+    rows = {
+        r["treatment"]: r
+        for r in mapping.ranked([{"treatment": k, "strain_rmse": v} for k, v in errors.items()], "linear")
+    }
+    assert (rows["sure"]["to_whole"], rows["sure"]["to_best"], rows["sure"]["best"]) == (1.5, 0.5, True)
+    assert rows["free"]["to_best"] == pytest.approx(4 / 3)
+    assert [name for name, row in rows.items() if row["best"]] == ["sure"]
+
+
 def test_a_perfect_filling_leaves_no_error(tmp_path, obj, monkeypatch):
     whole = objects.prepare(particle(), zoom=0.4, box=48, threshold=0.3, keep_phase=False)
     truth = objects.intensity_of(whole)
     truth *= SETTINGS.true_phase.photons_at_peak / truth.max()
-    monkeypatch.setattr(objects, "fill", lambda intensity, mask, *rest: np.where(mask, truth, intensity))
+
+    def fill(intensity, mask, *rest):
+        return filling.Filled(np.where(mask, truth, intensity), mask, np.full(mask.shape, np.nan))
+
+    monkeypatch.setattr(objects, "fill", fill)
     table = run_true_phase(tmp_path, obj)
     assert table[table.method == "linear"].phase_std_rad.max() < 1e-9
 
@@ -202,6 +370,7 @@ def test_retrieval_of_what_is_known(tmp_path, scattered, obj):
         assert row.loc["zeros", "strain_rmse"] > 2 * row.loc["free", "strain_rmse"]
         assert row.loc["zeros", "llk_free"] > row.loc["whole", "llk_free"]
         assert row.loc["zeros", "gap_intensity_ratio"] < 0.5
+        assert (row.starts_converged >= 1).all()
     again = tmp_path / "again"
     again.mkdir()
     fewer = with_retrieval(cases=("known",), treatments=("free",)).model_copy(update={"threads": 2})
@@ -236,7 +405,7 @@ def test_perturbed_patterns_are_compared_with_the_whole_one(tmp_path, scattered,
             group["counts"] = np.random.default_rng(view).poisson(expectation * (view + 1)).astype(np.uint32)
             describe(group, oversampling=(sampling, 5.0, 6.0), blur_sigma_voxels=blur)
     # The least blurred of those that are sampled well enough.
-    assert phasing.simulated(SETTINGS, 3, path).expectation.max() == pytest.approx(3e6)
+    assert cases.simulated(SETTINGS, 3, path)[0].expectation.max() == pytest.approx(3e6)
     table = run_retrieve(tmp_path, path, obj, with_retrieval(cases=("simulated",), treatments=("free",)))
     assert (table.reference == "whole").all()
     row = table.set_index("treatment")
@@ -245,7 +414,7 @@ def test_perturbed_patterns_are_compared_with_the_whole_one(tmp_path, scattered,
 
 
 def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
-    case = phasing.simulated(with_retrieval(box_px=30), 3, scattered)
+    case = cases.simulated(with_retrieval(box_px=30), 3, scattered)[0]
     assert case.counts.shape == (30, 30, 30)
     np.testing.assert_allclose(objects.intensity_of(case.truth), case.expectation, rtol=1e-5, atol=1e-3)
     assert case.expectation.max() == pytest.approx(SETTINGS.retrieval.photons_at_peak)
@@ -284,16 +453,12 @@ def test_one_case_can_be_left_out(tmp_path, scattered):
     assert storage.left_out(tmp_path / "retrieval.h5") == "no object here"
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"zoom": 1.0}, "more than half of a box"),
-        ({"offset_px": (30, 0)}, "gap"),
-    ],
-)
-def test_what_does_not_fit_is_told_in_one_line(tmp_path, obj, change, says):
+def test_what_does_not_fit_is_told_in_one_line(tmp_path, obj):
+    with pytest.raises(BraggfillError, match="more than half of a box"):
+        objects.prepare(particle(), zoom=1.0, box=48, threshold=0.3, keep_phase=False)
+    change = {"offset_px": (30, 0)}
     settings = SETTINGS.model_copy(update={"true_phase": SETTINGS.true_phase.model_copy(update=change)})
-    with pytest.raises(BraggfillError, match=says) as error:
+    with pytest.raises(BraggfillError, match="gap") as error:
         run_true_phase(tmp_path, obj, settings)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "true.h5").exists()
@@ -304,11 +469,11 @@ def test_broken_files_are_told_in_one_line(tmp_path, scattered, obj):
     with pytest.raises(BraggfillError, match="no such file"):
         run_true_phase(tmp_path, tmp_path / "nothing.h5")
     with pytest.raises(BraggfillError, match="lower it"):
-        phasing.simulated(with_retrieval(box_px=64), 3, scattered)
+        cases.simulated(with_retrieval(box_px=64), 3, scattered)
     with storage.create(tmp_path / "empty.h5"):
         pass
     with pytest.raises(BraggfillError, match="no pattern"):
-        phasing.simulated(SETTINGS, 3, tmp_path / "empty.h5")
+        cases.simulated(SETTINGS, 3, tmp_path / "empty.h5")
     with storage.create(tmp_path / "bad.h5") as file:
         file["obj"] = np.full((4, 4, 4), np.nan)
     with pytest.raises(BraggfillError, match="not finite"):
@@ -321,7 +486,9 @@ def test_linear_interpolation_reaches_the_figures_measured_before(tmp_path, meas
     path = tmp_path / "id01_s11.h5"
     with np.load(measured / "id01_S11_object.npz") as archive, storage.create(path) as file:
         file["obj"] = archive["obj"]
-    settings = ReconstructSettings(true_phase=TruePhaseSettings(gap_widths_px=(9,), methods=("linear",)))
+    settings = ReconstructSettings(
+        true_phase=TruePhaseSettings(oversamplings=(4,), gap_widths_px=(9,), methods=("linear",))
+    )
     row = run_true_phase(tmp_path, path, settings).set_index("method")
     assert row.loc["gap", "phase_std_rad"] == pytest.approx(0.110, abs=0.001)
     assert row.loc["linear", "phase_std_rad"] == pytest.approx(0.036, abs=0.001)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from braggfill import external, fourier, retrieval, strain
 from braggfill.errors import BraggfillError
-from braggfill.settings.reconstruct import RetrievalSettings
+from braggfill.settings.reconstruct import RecipeSettings
 
 pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
 SHAPE = (40, 40, 40)
-SHORT = RetrievalSettings(hio_cycles=80, raar_cycles=80, er_cycles=40, support_period=20)
+SHORT = RecipeSettings(hio_cycles=80, raar_cycles=80, late_cycles=40, er_cycles=40, support_period=20)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,71 @@ def test_masked_voxels_are_never_looked_at(counts):
     one, other = (retrieval.retrieve(starts(c, 1, missing=missing), SHORT)[0] for c in (counts, changed))
     np.testing.assert_array_equal(one.obj, other.obj)
     assert one.llk == other.llk
+
+
+@pytest.fixture(scope="module")
+def gap() -> np.ndarray:
+    missing = np.zeros(SHAPE, bool)
+    missing[:, 26:29] = True
+    return missing
+
+
+def error(run: retrieval.Retrieved, truth: np.ndarray) -> float:
+    """Phase error of a start against the truth."""
+    inside = strain.support(truth)
+    return strain.phase_spread(strain.align(run.obj, truth).obj, inside, truth)
+
+
+@pynx
+def test_bounds_that_bind_nothing_are_no_bounds(counts, gap):
+    """The cycles with bounds are PyNX's own, bit for bit, but for the bounds."""
+    short = SHORT.model_copy(update={"hio_cycles": 20, "raar_cycles": 20, "er_cycles": 10, "support_period": 10})
+    loose = {"low": np.zeros(SHAPE), "high": np.full(SHAPE, 1e12)}
+    free, bounded = (retrieval.retrieve(starts(counts, 1, missing=gap, **bounds), short)[0] for bounds in ({}, loose))
+    np.testing.assert_array_equal(free.obj, bounded.obj)
+
+
+@pynx
+def test_tight_bounds_are_a_filling(counts, intensity, truth, gap):
+    exact = retrieval.retrieve(starts(counts, 1, missing=gap, low=intensity, high=intensity), SHORT)[0]
+    wrong = retrieval.retrieve(starts(counts, 1, missing=gap, low=0 * counts, high=0 * counts), SHORT)[0]
+    assert error(exact, truth) < 0.02
+    assert error(wrong, truth) > 3 * error(exact, truth)
+    # Bounds say nothing about what is not missing.
+    beside = retrieval.retrieve(starts(counts, 1, low=0 * counts, high=0 * counts), SHORT)[0]
+    assert error(beside, truth) < 0.02
+
+
+@pynx
+def test_what_is_freed_late_is_forgotten(counts, truth, gap):
+    wrong = np.where(gap, 0.7 * counts, counts)
+    filled, late = (retrieval.retrieve(starts(wrong, 1, **masks), SHORT)[0] for masks in ({}, {"late": gap}))
+    assert late.llk < filled.llk / 2, "what floats takes no part in the likelihood"
+    assert error(late, truth) < error(filled, truth) / 2
+
+
+def test_bounds_as_a_gpu_takes_them():
+    """PyNX stores an estimate I as -(I + 1) 1e19 and takes one pair of factors for all."""
+
+    class Data:
+        iobs = np.zeros((4, 4, 4), np.float32)
+        get_iobs = lambda self: self.iobs  # noqa: E731
+
+        def set_iobs(self, iobs):
+            self.iobs = iobs
+
+    middle = np.full((4, 4, 4), 100.0)
+    missing = np.zeros((4, 4, 4), bool)
+    missing[1] = True
+    start = retrieval.Start(middle, np.random.default_rng(1), missing, low=0.5 * middle, high=1.5 * middle)
+    bounds = retrieval._Bounds.of(start, 2.0)
+    data = Data()
+    bounds.hand_over(data)
+    np.testing.assert_allclose(-np.fft.fftshift(data.iobs)[missing] / 1e19 - 1, 200, rtol=1e-5)
+    assert not np.fft.fftshift(data.iobs)[~missing].any()
+    assert list(bounds.factors().values()) == pytest.approx([0.5, 1.5])
+    start = retrieval.Start(middle, start.rng, missing, low=start.low, high=start.high, late=missing)
+    assert not len(retrieval._Bounds.of(start, 2.0, late=True).low)
 
 
 @pynx
@@ -146,6 +211,9 @@ def test_the_processing_unit_can_be_named(monkeypatch):
         ({"missing": np.ones(SHAPE, bool)}, "without photons"),
         ({"missing": np.zeros((4, 4, 4), bool)}, "mask: shape"),
         ({"free": np.zeros((4, 4, 4), bool)}, "free voxels: shape"),
+        ({"late": np.zeros((4, 4, 4), bool)}, "late voxels: shape"),
+        ({"low": np.zeros((4, 4, 4)), "high": np.zeros((4, 4, 4))}, "bounds: shape"),
+        ({"low": np.zeros(SHAPE)}, "both"),
     ],
 )
 def test_what_cannot_be_phased_is_told_in_one_line(change, says):

@@ -6,6 +6,8 @@ Each start begins with random values inside a support taken from the autocorrela
 2. ``raar_cycles`` of relaxed averaged alternating reflections, likewise,
 3. ``er_cycles`` of error reduction with the support kept,
 
+with voxels that are missing either free, or kept between bounds, or filled first and freed for the last cycles,
+
 and is judged by its free log-likelihood (:func:`likelihood`): that of voxels which took no part; counting noise alone
 gives about 1.  The smoothing before the support updates falls exponentially from the first to the last.
 
@@ -32,7 +34,7 @@ import numpy as np
 
 from braggfill import fourier
 from braggfill.errors import BraggfillError
-from braggfill.settings.reconstruct import RetrievalSettings
+from braggfill.settings.reconstruct import RecipeSettings
 
 THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
 """Autocorrelation thresholds that are tried in turn, as multiples of the setting."""
@@ -51,6 +53,9 @@ class Start:
     intensity : photons, 3 axes of even length, the peak near the centre.
     rng : where the start's random values come from.
     missing : True where a voxel floats; None if none does.
+    low, high : photons, same shape; a voxel that is missing and has numbers here floats between these bounds only.
+    late : True where a voxel is taken as it is, or kept between its bounds, at first, and floats freely in the last
+        ``late_cycles`` of the second kind and all that follow.
     free : True where a voxel is kept out to judge the result, see :func:`free_voxels`.
     number : to tell the starts apart.
     """
@@ -60,6 +65,9 @@ class Start:
     missing: np.ndarray | None = None
     free: np.ndarray | None = None
     number: int = 0
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    late: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def free_voxels(
 
 
 def retrieve(
-    starts: Iterable[Start], settings: RetrievalSettings, *, threads: int = 1, title: str | None = None
+    starts: Iterable[Start], settings: RecipeSettings, *, threads: int = 1, title: str | None = None
 ) -> list[Retrieved]:
     """Phase retrieval from each start, in their order.
 
@@ -185,7 +193,10 @@ def _check(start: Start) -> None:
     intensity = start.intensity
     if intensity.ndim != 3 or any(n % 2 or n < 8 for n in intensity.shape):
         raise BraggfillError(f"pattern: PyNX takes three axes of even length, got shape {intensity.shape}; crop it")
-    for name, mask in (("mask", start.missing), ("free voxels", start.free)):
+    if (start.low is None) != (start.high is None):
+        raise BraggfillError("bounds: only one of them is given; give both")
+    given = {"mask": start.missing, "free voxels": start.free, "late voxels": start.late}
+    for name, mask in {**given, "bounds": start.low, "bounds above": start.high}.items():
         if mask is not None and mask.shape != intensity.shape:
             raise BraggfillError(f"{name}: shape {mask.shape} against the pattern's {intensity.shape}; use equal ones")
     seen = intensity if start.missing is None else intensity[~start.missing]
@@ -193,7 +204,7 @@ def _check(start: Start) -> None:
         raise BraggfillError("pattern: negative, not finite or without photons; add such voxels to the mask")
 
 
-def _retrieve(pynx: Any, start: Start, settings: RetrievalSettings) -> Retrieved:
+def _retrieve(pynx: Any, start: Start, settings: RecipeSettings) -> Retrieved:
     """One start, tried again with a tighter first support where the support diverges."""
     began = time.perf_counter()
     problem = ""
@@ -227,7 +238,7 @@ def _quiet_pynx(unit: str) -> Iterator[Any]:
         yield pynx.cdi
 
 
-def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float, scale: float) -> Any:
+def _run(pynx: Any, start: Start, settings: RecipeSettings, threshold: float, scale: float) -> Any:
     """The recipe, from one random start, with all intensities times ``scale``."""
     shape, missing = start.intensity.shape, start.missing
     observed = np.fft.ifftshift(start.intensity if missing is None else np.where(missing, 0, start.intensity))
@@ -238,6 +249,9 @@ def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float,
     values = start.rng.random(shape, np.float32) * np.exp(2j * np.pi * start.rng.random(shape, np.float32))
     cdi.set_obj(((cdi.get_support() > 0) * values).astype(np.complex64))
     cdi = pynx.ScaleObj(method="F") * cdi
+    bounds = _Bounds.of(start, scale)
+    if bounds is not None and processing_unit() != "cpu":
+        bounds.hand_over(cdi)
     first, last = settings.support_smooth_px
     update = pynx.SupportUpdate(
         threshold_relative=settings.support_threshold,
@@ -246,16 +260,85 @@ def _run(pynx: Any, start: Start, settings: RetrievalSettings, threshold: float,
         min_fraction=SUPPORT_BOUNDS[0],
         max_fraction=SUPPORT_BOUNDS[1],
     )
-    cdi = _cycles(cdi, pynx.HIO(beta=settings.beta), settings.hio_cycles, update, settings.support_period)
-    cdi = _cycles(cdi, pynx.RAAR(beta=settings.beta), settings.raar_cycles, update, settings.support_period)
-    return pynx.ER() ** settings.er_cycles * cdi
+    late = 0 if start.late is None else min(settings.late_cycles, settings.raar_cycles)
+    stages = [("HIO", settings.hio_cycles), ("RAAR", settings.raar_cycles - late), ("RAAR", late)]
+    for number, (name, cycles) in enumerate(stages):
+        if start.late is not None and number == 2:
+            cdi.set_mask(np.fft.ifftshift(start.late))
+            bounds = _Bounds.of(start, scale, late=True)
+        for done in range(0, cycles, settings.support_period):
+            cdi = _cycles(pynx, cdi, name, settings, min(settings.support_period, cycles - done), bounds)
+            cdi = update * cdi
+    return _cycles(pynx, cdi, "ER", settings, settings.er_cycles, bounds)
 
 
-def _cycles(cdi: Any, algorithm: Any, cycles: int, update: Any, period: int) -> Any:
-    """An algorithm with a support update after every ``period`` cycles."""
-    for done in range(0, cycles, period):
-        cdi = update * algorithm ** min(period, cycles - done) * cdi
+def _cycles(pynx: Any, cdi: Any, name: str, settings: RecipeSettings, cycles: int, bounds: _Bounds | None) -> Any:
+    """Cycles of one algorithm, some amplitudes kept within bounds.
+
+    PyNX's operators for a GPU take bounds, those for the processor do not: there, the voxels are masked and their
+    moduli put back between their bounds after each Fourier transform.
+    """
+    if not cycles:
+        return cdi
+    options: dict[str, float] = {} if name == "ER" else {"beta": settings.beta}
+    if bounds is None or processing_unit() != "cpu":
+        options |= {} if bounds is None else bounds.factors()
+        return getattr(pynx, name)(**options) ** cycles * cdi
+    from pynx.cdi import cpu_operator as unit
+
+    project = getattr(unit, f"{name}Proj")(**options)
+    for _ in range(cycles):
+        cdi = unit.ApplyAmplitude() * unit.FT() * unit.CopyToPrevious() * cdi
+        bounds.apply(cdi._obj)
+        cdi = project * unit.IFT() * cdi
+        cdi.cycle += 1
     return cdi
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """Between which moduli some voxels of the amplitude may lie, in PyNX's layout."""
+
+    voxels: tuple[np.ndarray, ...]
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def of(cls, start: Start, scale: float, late: bool = False) -> _Bounds | None:
+        """Those of a start, none where it has none; without the voxels that float freely ``late``."""
+        if start.low is None or start.high is None or start.missing is None:
+            return None
+        where = start.missing & np.isfinite(start.low) & np.isfinite(start.high)
+        if late and start.late is not None:
+            where &= ~start.late
+        voxels = np.nonzero(np.fft.ifftshift(where))
+        low, high = (
+            np.sqrt(scale * np.maximum(np.fft.ifftshift(b)[voxels], 0)).astype(np.float32)
+            for b in (start.low, start.high)
+        )
+        return cls(voxels, low, high)
+
+    def apply(self, amplitude: np.ndarray) -> None:
+        """Put the moduli of an amplitude between the bounds, in place, the phases kept."""
+        values = amplitude[self.voxels]
+        modulus = np.abs(values)
+        amplitude[self.voxels] = values * (np.clip(modulus, self.low, self.high) / np.maximum(modulus, 1e-12))
+
+    def hand_over(self, cdi: Any) -> None:
+        """Store the middle of the bounds as PyNX stores estimates of masked voxels: ``-(I + 1) 1e19``."""
+        observed = cdi.get_iobs()
+        observed[self.voxels] = -((self.low**2 + self.high**2) / 2 + 1) * np.float32(1e19)
+        cdi.set_iobs(observed)
+
+    def factors(self) -> dict[str, float]:
+        """The bounds as PyNX takes them, one pair for all voxels: as multiples of the middle, each voxel weighing as
+        much as its intensity."""
+        middle = float(((self.low**2 + self.high**2) / 2).sum())
+        names = ("confidence_interval_factor_mask_min", "confidence_interval_factor_mask_max")
+        return {
+            name: float((bound**2).sum() / max(middle, 1e-30))
+            for name, bound in zip(names, (self.low, self.high), strict=True)
+        }
 
 
 def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Retrieved:
@@ -263,6 +346,7 @@ def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Re
     inside = np.fft.fftshift(cdi.get_support()) > 0
     pynx.FreePU() * cdi
     used = np.ones(obj.shape, bool) if start.missing is None else ~start.missing
+    used = used if start.late is None else used & ~start.late
     judged = np.zeros(obj.shape, bool) if start.free is None else start.free & used
     used &= ~judged
     amplitude = np.abs(fourier.forward(obj))

@@ -161,6 +161,8 @@ def _cases(cases: pd.DataFrame) -> Iterator[str]:
 
 
 def _strain(rows: pd.DataFrame) -> Iterator[str]:
+    if "oversampling" in rows:  # of several, the one nearest to 4
+        rows = rows[rows.oversampling == min(set(rows.oversampling), key=lambda value: abs(value - 4))]
     first = rows[rows.gap_px > 0].iloc[0]
     sampling = " / ".join(f"{first[f'oversampling_{axis}']:.1f}" for axis in range(3))
     yield ""

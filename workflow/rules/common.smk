@@ -17,6 +17,7 @@ from braggfill.fingerprint import code as _code
 from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
 from braggfill.splits import RESERVED as _RESERVED
+from braggfill.splits import TEST, VALIDATION, split_of
 
 try:
     settings = _root.parse(config, where="configuration")
@@ -127,6 +128,18 @@ def unchanging():
         "phase_replaced_share": 0.0,
         "photons_exponent": photons,
     }
+
+
+def untrained(number):
+    """The first particles that the network was not trained on, those of the test before those of the validation."""
+    looked_at = range(min(settings.size.particles, 100 * max(number, 1)))
+    split = {i: split_of(settings.extract.fractions, SEED, i) for i in looked_at}
+    return [i for wanted in (TEST, VALIDATION) for i in split if split[i] == wanted][:number]
+
+
+def scattered(particles):
+    """The files of their patterns."""
+    return [f"{RUN}/scatter/chunk-{i:04d}.h5" for i in sorted({i // settings.size.chunk for i in particles})]
 
 
 wildcard_constraints:

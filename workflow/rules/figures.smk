@@ -14,8 +14,10 @@ rule figures:
         f"{RUN}/train/history.csv",
         f"{RUN}/inpaint/cases.h5",
         f"{RUN}/reconstruct/true_phase.h5",
+        f"{RUN}/reconstruct/particles.csv",
         f"{RUN}/reconstruct/retrieval.h5",
         swept_images(),
+        f"{RUN}/reconstruct/map.csv",
         TABLES,
     output:
         f"{RUN}/figures/figures.json",
@@ -44,7 +46,9 @@ rule report:
         f"{RUN}/figures/figures.json",
         f"{RUN}/scatter/check.csv",
         f"{RUN}/reconstruct/true_phase.csv",
+        f"{RUN}/reconstruct/particles_mean.csv",
         f"{RUN}/reconstruct/retrieval.csv",
+        f"{RUN}/reconstruct/map.csv",
         TABLES,
     output:
         report=f"{RUN}/report.html",

@@ -1,10 +1,23 @@
 # Patterns with gap, filled and whole to real-space objects, strain and errors.
+
+PARTICLES = untrained(settings.reconstruct.true_phase.particles)
+PHASED = untrained(settings.reconstruct.retrieval.simulated_particles) or [0]
+STRAINED = "id01_s978" if "strained" in settings.reconstruct.retrieval.cases else "id01_s11"  # asked for or not
+STARTS = [f"{i:02d}" for i in range(settings.reconstruct.retrieval.starts)]
+CELLS = [f"{i:03d}" for i in range(settings.reconstruct.map.cells)]
+
+
+wildcard_constraints:
+    start=r"[0-9]+",
+    cell=r"[0-9]+",
+
+
 rule reconstruct_true_phase:
     input:
         obj=f"{RUN}/fetch/id01_s11.h5",
         model=f"{RUN}/train/model.safetensors",
     output:
-        objects=f"{RUN}/reconstruct/true_phase.h5",
+        out=f"{RUN}/reconstruct/true_phase.h5",
         table=f"{RUN}/reconstruct/true_phase.csv",
     log:
         f"{RUN}/logs/reconstruct/true_phase.log",
@@ -15,9 +28,9 @@ rule reconstruct_true_phase:
     threads: settings.reconstruct.threads
     resources:
         mem_mb=memory(6000),
-        runtime=minutes(60),
+        runtime=minutes(120),
     params:
-        settings=block("reconstruct"),
+        settings=block("reconstruct", "retrieval", "map"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -25,13 +38,93 @@ rule reconstruct_true_phase:
         "../../scripts/reconstruct.py"
 
 
-rule reconstruct_retrieval:
+rule reconstruct_particles:
     input:
-        patterns=f"{RUN}/scatter/chunk-{CHUNKS[0]}.h5",
-        obj=f"{RUN}/fetch/id01_s11.h5",
+        patterns=scattered(PARTICLES),
         model=f"{RUN}/train/model.safetensors",
     output:
-        objects=f"{RUN}/reconstruct/retrieval.h5",
+        table=f"{RUN}/reconstruct/particles.csv",
+        means=f"{RUN}/reconstruct/particles_mean.csv",
+    log:
+        f"{RUN}/logs/reconstruct/particles.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_particles.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: settings.reconstruct.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(180),
+    params:
+        settings=block("reconstruct", "retrieval", "map"),
+        code=code("reconstruct"),
+        seed=SEED,
+        shipped=SHIPPED,
+        chosen=PARTICLES,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_prepare:
+    input:
+        patterns=scattered(PHASED),
+        obj=f"{RUN}/fetch/id01_s11.h5",
+        strained=f"{RUN}/fetch/{STRAINED}.h5",
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        out=f"{RUN}/reconstruct/cases.h5",
+    log:
+        f"{RUN}/logs/reconstruct/prepare.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_prepare.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: settings.reconstruct.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(60),
+    params:
+        settings=block("reconstruct", "map"),
+        code=code("reconstruct"),
+        seed=SEED,
+        shipped=SHIPPED,
+        pynx=PYNX,
+        chosen=PHASED,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_phase:
+    input:
+        cases=f"{RUN}/reconstruct/cases.h5",
+    output:
+        out=f"{RUN}/reconstruct/starts/{{start}}.h5",
+    log:
+        f"{RUN}/logs/reconstruct/start-{{start}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_phase-{{start}}.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(240),
+    params:
+        settings=block("reconstruct", "map"),
+        code=code("reconstruct"),
+        seed=SEED,
+        shipped=SHIPPED,
+        pynx=PYNX,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_retrieval:
+    input:
+        cases=f"{RUN}/reconstruct/cases.h5",
+        starts=expand(f"{RUN}/reconstruct/starts/{{start}}.h5", start=STARTS),
+    output:
+        out=f"{RUN}/reconstruct/retrieval.h5",
         table=f"{RUN}/reconstruct/retrieval.csv",
     log:
         f"{RUN}/logs/reconstruct/retrieval.log",
@@ -39,15 +132,61 @@ rule reconstruct_retrieval:
         f"{RUN}/benchmarks/reconstruct_retrieval.tsv"
     conda:
         "../../envs/retrieve.yaml"
-    threads: settings.reconstruct.threads
     resources:
-        mem_mb=memory(6000),
-        runtime=minutes(120),
+        mem_mb=memory(4000),
+        runtime=minutes(60),
     params:
-        settings=block("reconstruct"),
+        settings=block("reconstruct", "map"),
+        code=code("reconstruct"),
+        seed=SEED,
+        shipped=SHIPPED,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_map_cell:
+    input:
+        obj=f"{RUN}/fetch/id01_s11.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        table=f"{RUN}/reconstruct/map/{{cell}}.csv",
+    log:
+        f"{RUN}/logs/reconstruct/map-{{cell}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_map-{{cell}}.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    resources:
+        mem_mb=memory(3000),
+        runtime=minutes(60),
+    params:
+        settings=block("reconstruct", "retrieval"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_map:
+    input:
+        cells=expand(f"{RUN}/reconstruct/map/{{cell}}.csv", cell=CELLS),
+    output:
+        table=f"{RUN}/reconstruct/map.csv",
+    log:
+        f"{RUN}/logs/reconstruct/map.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_map.tsv"
+    localrule: True
+    conda:
+        "../../envs/retrieve.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=minutes(10),
+    params:
+        settings=block("reconstruct", "retrieval"),
+        code=code("reconstruct"),
+        seed=SEED,
     script:
         "../../scripts/reconstruct.py"

@@ -12,6 +12,28 @@ from typing import Any
 from braggfill import storage
 from braggfill.settings.figures import FiguresSettings
 
+RETRIEVED = (
+    (
+        "known",
+        "Phase retrieval of a known object",
+        "The object, reconstructed from a measurement, keeps its own phase; its pattern is counted with Poisson noise, "
+        "and the truth is known.",
+    ),
+    ("strained", "Phase retrieval of a strongly strained object", "Another measured object, treated likewise."),
+    (
+        "far",
+        "Phase retrieval with a weak gap far from the peak",
+        "The first object in a large array, the gap where next to nothing is left: the paper's case.",
+    ),
+    ("simulated", "Phase retrieval of a simulated pattern", "The pattern is one of this run."),
+    (
+        "measured",
+        "Phase retrieval of a measured scan",
+        "An artificial gap in a measured scan; what the whole pattern gives stands in for the truth.",
+    ),
+)
+"""Cases of phase retrieval: name, title, what the caption says about them."""
+
 Draw = Callable[..., "list[Path] | None"]
 
 
@@ -37,10 +59,21 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
     ----------
     run : the run's settings, plain (blocks ``seed``, ``inpaint``, ``evaluate`` are looked at).
     """
-    from braggfill.figures import accuracy, calibration, learning, particles, perturbation, realspace, slices, sweeps
+    from braggfill.figures import (
+        accuracy,
+        calibration,
+        learning,
+        particles,
+        perturbation,
+        realmap,
+        realspace,
+        slices,
+        sweeps,
+    )
 
     scan = f"fetch/{_get(run, 'inpaint', 'scan', 'aps_staff20_s0054')}.h5"
     evaluated = f"fetch/{_get(run, 'evaluate', 'scan', 'aps_staff20_s0054')}.h5"
+    phased = ((run.get("reconstruct") or {}).get("retrieval") or {}).get("cases", [case for case, _, _ in RETRIEVED])
     tables = {"measured": "evaluate/measured.csv", "simulated": "evaluate/simulated.csv"}
     cases = {"scan": scan, "cases": "inpaint/cases.h5"}
     return [
@@ -216,6 +249,15 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             {"objects": "reconstruct/true_phase.h5"},
         ),
         Figure(
+            "widths",
+            "real space",
+            "Phase and strain for each width of the gap",
+            "Of the same object, slices through its middle: the gap left empty, and filled. The truth is zero "
+            "everywhere. Compare with the supplement, Fig. S16, and the thesis, Fig. 3.21.",
+            realspace.widths,
+            {"objects": "reconstruct/true_phase.h5"},
+        ),
+        Figure(
             "errors",
             "real space",
             "Errors in phase and strain against the gap's width",
@@ -225,27 +267,31 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             realspace.errors,
             {"table": "reconstruct/true_phase.csv"},
         ),
+        Figure(
+            "savings",
+            "real space",
+            "How much filling saves",
+            "How many times lower the strain error is than with the gap left empty, with the true phase. (a) The Pt "
+            "particle at several oversamplings: the fewer voxels a fringe has, the less of it is left beside the gap. "
+            "(b) Simulated, relaxed particles that the network was not trained on, with their own phase; bars: "
+            "standard deviation over the particles.",
+            realmap.savings,
+            {"table": "reconstruct/true_phase.csv", "means": "reconstruct/particles_mean.csv"},
+        ),
         *(
             Figure(
                 f"retrieval_{case}",
                 "real space",
                 title,
                 "Objects that PyNX finds from intensities alone: the pattern whole, its gap left free (masked), set "
-                f"to zero, and filled. {told} The intensity is that of the retrieved object. Compare with the paper, "
-                "Fig. 8, and the supplement, Figs S19 to S21.",
+                f"to zero, filled, and filled with its uncertainty in mind. {told} The intensity is that of the "
+                "retrieved object. Compare with the paper, Fig. 8, and the supplement, Figs S19 to S21.",
                 realspace.retrieval,
                 {"objects": "reconstruct/retrieval.h5"},
                 {"case": case},
             )
-            for case, title, told in (
-                (
-                    "known",
-                    "Phase retrieval of a known object",
-                    "The object, reconstructed from a measurement, keeps its own phase; its pattern is counted with "
-                    "Poisson noise, and the truth is known.",
-                ),
-                ("simulated", "Phase retrieval of a simulated pattern", "The pattern is one of this run."),
-            )
+            for case, title, told in RETRIEVED
+            if case in phased
         ),
         Figure(
             "treatments",
@@ -256,6 +302,17 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "is weak, free voxels take up false intensity: which treatment wins depends on where the gap lies.",
             realspace.treatments,
             {"table": "reconstruct/retrieval.csv"},
+        ),
+        Figure(
+            "map",
+            "real space",
+            "Fill or free: which treatment of a gap is best where",
+            "Strain error after phase retrieval of the Pt particle with its own phase and counting noise. Above: the "
+            "treatment with the lowest error in each cell, and how many times that of the whole pattern it is. Below: "
+            "the error of the treatment that is best over all cells, among those that use the filling without taking "
+            "it for a measurement, over the lower one of the two simple ones, leaving the gap free and filling it.",
+            realmap.chart,
+            {"table": "reconstruct/map.csv"},
         ),
     ]
 

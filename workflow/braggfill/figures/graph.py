@@ -33,7 +33,12 @@ RULES: dict[str, tuple[str, ...]] = {
     "evaluate_cases": ("fetch", "inpaint"),
     "evaluate_realism": ("fetch", "perturb", "perturb_steps"),
     "reconstruct_true_phase": ("fetch", "train"),
-    "reconstruct_retrieval": ("fetch", "scatter", "train"),
+    "reconstruct_particles": ("scatter", "train"),
+    "reconstruct_prepare": ("fetch", "scatter", "train"),
+    "reconstruct_phase": ("reconstruct_prepare",),
+    "reconstruct_retrieval": ("reconstruct_prepare", "reconstruct_phase"),
+    "reconstruct_map_cell": ("fetch", "train"),
+    "reconstruct_map": ("reconstruct_map_cell",),
     "figures": (
         "relax",
         "perturb_steps",
@@ -43,7 +48,9 @@ RULES: dict[str, tuple[str, ...]] = {
         "evaluate_claims",
         "evaluate_calibration",
         "reconstruct_true_phase",
+        "reconstruct_particles",
         "reconstruct_retrieval",
+        "reconstruct_map",
     ),
     "report": ("figures", "scatter_check", "evaluate_cases", "evaluate_realism"),
 }

@@ -190,9 +190,11 @@ def _summary(folder: Path) -> Iterator[str]:
     exact = tables.read(folder / "reconstruct/true_phase.csv")
     if exact is not None:
         exact = exact[exact.gap_px > 0]
+        exact = exact[exact.oversampling == min(set(exact.oversampling), key=lambda value: abs(value - 4))]
+        sampling = " x ".join(tables.number(exact.iloc[0][f"oversampling_{axis}"], 1) for axis in range(3))
         widths = sorted({int(w) for w in exact.gap_px})
         yield ""
-        yield "Strain RMSE (1e-4), true phase, cross gap"
+        yield f"Strain RMSE (1e-4), true phase, cross gap, oversampling {sampling}"
         yield _line("", [f"{w} px" for w in widths])
         for method, part in exact.groupby("method", sort=False):
             rows = part.set_index("gap_px")
@@ -200,14 +202,14 @@ def _summary(folder: Path) -> Iterator[str]:
     retrieval = tables.read(folder / "reconstruct/retrieval.csv")
     if retrieval is not None:
         yield ""
-        yield f"Phase retrieval (PyNX), {int(retrieval.gap_px.iloc[0])} px cross: phase error (rad)"
+        yield "Phase retrieval (PyNX), cross gap: phase error (rad)"
         for case, part in retrieval.groupby("case", sort=False):
             found = [
                 f"{tables.NAMES.get(row.treatment, row.treatment)} {_error(row)}"
                 for row in part.itertuples()
                 if row.treatment != row.reference
             ]
-            yield f"  {case}: {', '.join(found)}"
+            yield f"  {case}, {int(part.gap_px.iloc[0])} px: {', '.join(found)}"
     check = tables.read(folder / "scatter/check.csv")
     if check is not None and check.max_error_relative.notna().any():
         yield ""

@@ -12,7 +12,9 @@ from braggfill import storage
 from braggfill.figures import style
 from braggfill.settings.figures import FiguresSettings
 
-ORDER = ("truth", "whole", "gap", "free", "zeros", "linear", "cubic", "nearest", "network", "shipped")
+ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", "linear", "cubic", "nearest", "network", "shipped")
+ORDER += ("bounded", "guided", "late", "sure")
+LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""
 
@@ -30,6 +32,45 @@ def true_phase(settings: FiguresSettings, stem: Path, objects: Path) -> list[Pat
         case = file[f"gap-{width:02d}"]
         columns = {"whole": file["whole"], **{name: case[name] for name in sorted(case, key=_place)}}
         return _compare(settings, stem, columns, f"{width} px cross", "gap")
+
+
+def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] | None:
+    """Phase and strain for each width of the gap, left empty and filled (supplement, Fig. S16; thesis, Fig. 3.21).
+
+    ``objects``: ``true_phase.h5`` of ``reconstruct``.
+    """
+    with storage.read(objects) as file:
+        found = sorted(name for name in file if name.startswith("gap-"))
+        if not found:
+            return None
+        best = next((name for name in ("shipped", "network", "linear") if name in file[found[0]]), "gap")
+        names = list(dict.fromkeys(["gap", best]))
+        images = {
+            (field, name, width): storage.array(file[f"{width}/{name}"][field], AXIS)
+            for field in ("phase", "strain")
+            for name in names
+            for width in found
+        }
+    near = _window(images["phase", "gap", found[0]])
+    figure = style.new(0.5 + len(names) * style.WIDTH / (2 * len(found) + 2))
+    halves = figure.subplots(len(names), 2 * len(found), squeeze=False)
+    for number, field in enumerate(("phase", "strain")):
+        panels = halves[:, number * len(found) : (number + 1) * len(found)]
+        norm, cmap = _scale(field, {"gap": _levelled(images[field, "gap", found[-1]], field)}, "gap", settings)
+        for line, name in zip(panels, names, strict=True):
+            for axes, width in zip(line, found, strict=True):
+                drawn = style.show(axes, _levelled(images[field, name, width], field)[near], norm, cmap)
+                if name == names[0]:
+                    axes.set_title(f"{int(width.removeprefix('gap-'))} px cross")
+            if field == "phase":
+                line[0].set_ylabel(style.NAMES.get(name, name))
+        style.bar(figure, drawn, list(panels.ravel()), LABELS[field])
+    return style.save(figure, stem, settings)
+
+
+def _levelled(image: np.ndarray, field: str) -> np.ndarray:
+    """Phase without its offset, strain in 10⁻⁴."""
+    return image - _level(image) if field == "phase" else image * 1e4
 
 
 def retrieval(settings: FiguresSettings, stem: Path, objects: Path, case: str) -> list[Path] | None:
@@ -60,6 +101,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
     rows = pd.read_csv(table)
     if not len(rows):
         return None
+    rows = rows[rows.oversampling == min(set(rows.oversampling), key=lambda value: abs(value - 4))]
     figure = style.new(3.0)
     phase, strain, mean = figure.subplots(1, 3)
     for method in sorted(set(rows.method) - {"whole"}, key=_place):
@@ -139,12 +181,6 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
     near = _window(next(iter(images["phase"].values())))
     for row in ("phase", "strain"):
         images[row] = {name: image[near] for name, image in images[row].items()}
-    labels = {
-        "intensity": "photons",
-        "modulus": "modulus",
-        "phase": "phase (rad)",
-        "strain": "strain (10⁻⁴)",
-    }
     figure = style.new(0.4 + len(rows) * style.WIDTH / (len(columns) + 0.75))
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, row in zip(panels, rows, strict=True):
@@ -156,7 +192,7 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
                 said = style.NAMES.get(name, name)
                 axes.set_title(f"{said},\n{gap}" if name in ("gap", "free") else said)
         line[0].set_ylabel(row)
-        style.bar(figure, drawn, list(line), labels[row])
+        style.bar(figure, drawn, list(line), LABELS[row])
     return style.save(figure, stem, settings)
 
 

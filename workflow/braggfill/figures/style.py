@@ -35,6 +35,11 @@ COLOURS = {
     "gap": "#b2182b",
     "free": "#b2182b",
     "zeros": "#8c6d31",
+    "streaks": "#d6a35c",
+    "bounded": "#3b7d4f",
+    "guided": "#1b9e77",
+    "late": "#7570b3",
+    "sure": "#a6761d",
     "whole": "#222222",
     "ceiling": "#666666",
 }
@@ -50,6 +55,11 @@ NAMES = {
     "gap": "gap left empty",
     "free": "gap left free",
     "zeros": "zeros in the gap",
+    "streaks": "free near streaks",
+    "bounded": "free within bounds",
+    "guided": "bounds, then free",
+    "late": "filled, then free",
+    "sure": "filled where sure",
     "whole": "no gap",
     "truth": "truth",
 }

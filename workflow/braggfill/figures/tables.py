@@ -67,7 +67,7 @@ def figures(value: Any, count: int = 3) -> str:
 
 def every(folder: Path) -> dict[str, list[Table]]:
     """All tables of a run, by section of the report."""
-    from braggfill.figures import sweep_tables
+    from braggfill.figures import realtables, sweep_tables
 
     found: dict[str, list[Table | None]] = {
         "simulation": [_particles(folder), _scatter(folder), _realism(folder)],
@@ -82,7 +82,7 @@ def every(folder: Path) -> dict[str, list[Table]]:
             _calibration(folder),
         ],
         "claims": [sweep_tables.claims(folder)],
-        "real space": [_true_phase(folder), _retrieval(folder)],
+        "real space": realtables.every(folder),
     }
     return {section: [table for table in tables if table is not None] for section, tables in found.items()}
 
@@ -264,68 +264,3 @@ def _range(values: Iterable[float]) -> str:
     low, high = min(values), max(values)
     said: Callable[[float], str] = lambda v: f"{int(v):,}".replace(",", " ")  # noqa: E731
     return said(low) if low == high else f"{said(low)} … {said(high)}"
-
-
-def _true_phase(folder: Path) -> Table | None:
-    table = read(folder / "reconstruct/true_phase.csv")
-    if table is None:
-        return None
-    rows, marks = [], []
-    for row in table.itertuples():
-        if rows and rows[-1][0] != f"{row.gap_px} px" and row.gap_px:
-            marks.append(len(rows))
-        rows.append(
-            [
-                f"{row.gap_px} px" if row.gap_px else "none",
-                NAMES.get(row.method, row.method),
-                figures(row.phase_std_rad, 2),
-                _times(row.phase_std_factor),
-                figures(row.strain_rmse * 1e4, 3),
-                _times(row.strain_rmse_factor),
-                figures(row.mean_strain * 1e4, 2),
-                figures(row.displacement_max_pm, 2),
-                percent(row.outside_share),
-            ]
-        )
-    first = table.iloc[0]
-    sampling = " × ".join(number(first[f"oversampling_{axis}"], 1) for axis in range(3))
-    head = ["cross", "filled by", "phase std (rad)", "lower by", "strain RMSE (10⁻⁴)", "lower by"]
-    head += ["mean strain (10⁻⁴)", "largest displacement (pm)", "outside the particle"]
-    note = (
-        f"Pt particle of a measurement, phase zero, true phase of the amplitude; oversampling {sampling}. “Lower by” "
-        "compares with the gap left empty; published: phase 5 times lower at 9 px (paper, section 2.6.1)."
-    )
-    return Table("Real space with the true phase", head, rows, note, "reconstruct/true_phase.csv", 2, marks)
-
-
-def _times(value: float) -> str:
-    return f"{value:.1f} ×" if np.isfinite(value) else "–"
-
-
-def _retrieval(folder: Path) -> Table | None:
-    table = read(folder / "reconstruct/retrieval.csv")
-    if table is None:
-        return None
-    rows, marks = [], []
-    for row in table.itertuples():
-        if rows and rows[-1][0] != row.case:
-            marks.append(len(rows))
-        against = "truth" if row.reference == "truth" else "the whole pattern's"
-        cells = [row.case, NAMES.get(row.treatment, row.treatment), against]
-        cells += [f"{row.starts_converged} of {row.starts}"]
-        if str(row.converged) == "True":
-            cells += [figures(row.phase_rmse_rad, 2), figures(row.start_spread_rad, 2)]
-            cells += [figures(row.strain_rmse * 1e4, 3), number(row.gap_intensity_ratio, 2)]
-            cells += [figures(row.llk_free, 3), number(row.seconds, 0)]
-        else:
-            cells += [str(row.problem), *["–"] * 4, number(row.seconds, 0)]
-        rows.append(cells)
-    head = ["case", "gap", "against", "converged", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
-    head += ["intensity in gap / true", "free −log likelihood", "seconds"]
-    first = table.iloc[0]
-    note = (
-        f"PyNX on the processor, {int(first.gap_px)} px cross, the best of the starts of each treatment by the "
-        "likelihood of voxels kept out of the phasing. Between starts: how far the phases of the starts differ; "
-        "smaller differences between treatments mean little."
-    )
-    return Table("Phase retrieval", head, rows, note, "reconstruct/retrieval.csv", 3, marks)

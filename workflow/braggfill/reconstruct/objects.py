@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,6 +13,9 @@ import numpy as np
 from braggfill import fourier, gaps, storage, strain
 from braggfill.errors import BraggfillError
 from braggfill.settings.reconstruct import ReconstructSettings
+
+if TYPE_CHECKING:
+    from braggfill import filling
 
 MARGIN = 6
 """Voxels around the support that stored objects keep."""
@@ -93,6 +97,48 @@ def prepare(obj: np.ndarray, *, zoom: float, box: int, threshold: float, keep_ph
     return whole
 
 
+def sampled(
+    obj: np.ndarray, *, oversampling: float, zoom: float, box: int, threshold: float, keep_phase: bool
+) -> tuple[np.ndarray, float]:
+    """An object at an oversampling, along the axis where it is least; see :func:`prepare`.
+
+    It is resampled by ``zoom`` and padded to the even box that gives the oversampling; where that is more than ``box``,
+    it is resampled to fewer voxels instead and padded to ``box``.
+
+    Returns
+    -------
+    The object and the factor by which it was resampled.
+    """
+    longest = max(strain.extent(strain.support(obj, threshold)))
+    edge = 2 * round(oversampling * round(zoom * longest) / 2)
+    if edge > box:
+        zoom, edge = box / (oversampling * longest), box
+    return prepare(obj, zoom=zoom, box=edge, threshold=threshold, keep_phase=keep_phase), zoom
+
+
+def geometry(settings: ReconstructSettings, zoom: float) -> Geometry:
+    """Of the object reconstructed from a measurement, resampled by ``zoom``."""
+    return Geometry(
+        settings.d_spacing_angstrom,
+        (settings.voxel_nm * 10 / zoom,) * 3,
+        tuple(np.eye(3)[settings.strain_axis]),
+        settings.surface_layers,
+    )
+
+
+def geometry_of(attrs: Mapping[str, Any], shape: Sequence[int], layers: int) -> Geometry:
+    """Of a simulated pattern cut to ``shape``, from the attributes that ``scatter`` gave it."""
+    hkl = np.asarray(attrs["hkl"], float)
+    length = float(np.linalg.norm(hkl))
+    step = np.asarray(attrs["step_inverse_angstrom"], float)
+    return Geometry(
+        float(attrs["lattice_constant_angstrom"]) / length,
+        tuple(1 / (np.asarray(shape) * step)),
+        tuple(np.asarray(attrs["rotation"]) @ hkl / length),
+        layers,
+    )
+
+
 def cross(shape: Sequence[int], width: int, offset: tuple[int, int], peak: Sequence[int] | None = None) -> np.ndarray:
     """The cross gap of an experiment: its middle ``offset`` voxels from the peak along axes 1 and 2.
 
@@ -106,17 +152,17 @@ def cross(shape: Sequence[int], width: int, offset: tuple[int, int], peak: Seque
 
 def fill(
     intensity: np.ndarray, mask: np.ndarray, method: str, model: Path, settings: ReconstructSettings
-) -> np.ndarray:
+) -> filling.Filled:
     """The pattern with its gap filled; ``network`` is the one that the run trained, ``shipped`` the package's own."""
     from braggfill import filling
 
     if method not in ("network", "shipped"):
-        return filling.fill(intensity, mask, method=method).data
+        return filling.fill(intensity, mask, method=method)
     import torch
 
     torch.set_num_threads(settings.threads)
     network = model if method == "network" else None
-    return filling.fill(intensity, mask, network=network, device=settings.device).data
+    return filling.fill(intensity, mask, network=network, device=settings.device)
 
 
 def fields(obj: np.ndarray, inside: np.ndarray, geometry: Geometry) -> Fields:

@@ -1,0 +1,57 @@
+"""Laws of the advice: which filled voxels phase retrieval should take, and which it should find itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from braggfill import advice
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+photons = arrays.arrays(np.float64, (3, 4, 5), elements=st.floats(0, 1e6))
+masks = arrays.arrays(bool, (3, 4, 5))
+
+
+def test_doubt_is_one_where_only_counting_noise_is_left():
+    expected = np.array([99.0, 9999.0])
+    np.testing.assert_allclose(advice.doubt(expected, np.sqrt(expected + 1)), 1)
+    assert advice.doubt(np.array([1e4]), np.array([1e3]))[0] > 9
+
+
+@given(photons, photons, masks)
+def test_what_was_measured_is_never_free(data, sigma, mask):
+    found = advice.unsure(data, sigma, mask)
+    assert not (found & ~mask).any()
+
+
+@given(photons, photons, masks, st.floats(0, 100), st.floats(0, 100))
+def test_who_believes_more_frees_less(data, sigma, mask, one, other):
+    low, high = sorted((one, other))
+    assert not (advice.unsure(data, sigma, mask, high) & ~advice.unsure(data, sigma, mask, low)).any()
+
+
+def test_a_filling_without_an_uncertainty_is_free():
+    mask = np.ones((2, 2, 2), bool)
+    mask[0] = False
+    np.testing.assert_array_equal(advice.unsure(np.ones(mask.shape), np.full(mask.shape, np.nan), mask), mask)
+
+
+def test_the_summary_counts_voxels_and_photons():
+    data = np.full((4, 4, 4), 3.0)
+    data[0] = 999.0
+    sigma = np.full(data.shape, 2.0)
+    sigma[0] = 500.0
+    mask = np.ones(data.shape, bool)
+    mask[3] = False
+    told = advice.summary(data, sigma, mask)
+    assert "33% of the filled voxels" in told
+    assert "99% of the filled photons" in told
+    assert advice.summary(data, sigma, ~mask).startswith("phase retrieval should leave 0%")
+    assert advice.summary(data, sigma, np.zeros(data.shape, bool)) == "nothing is filled"
+
+
+def test_advice_on_a_gap_goes_by_speckles():
+    told = [advice.of_gap(width, 4.0) for width in (3, 6, 12)]
+    assert [line.split(" speckles")[0] for line in told] == ["0.8", "1.5", "3.0"]
+    assert len({line.partition("; ")[2] for line in told}) == 3
+    assert advice.of_gap(6, 2.0).partition("; ")[2] == told[2].partition("; ")[2]
