@@ -8,7 +8,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from braggfill import detectors, filling, networks, scans
+from braggfill import advice, detectors, filling, networks, scans
 from braggfill.cli import main
 from braggfill.cli.filling import METHODS
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
@@ -164,6 +164,22 @@ def test_the_mask_for_phase_retrieval_leaves_free_what_is_asked(here, free):
         np.testing.assert_array_equal(file["entry_1/data_1/filled"], MASK)
 
 
+def test_what_the_filling_is_unsure_of_can_be_left_free(here, network, capsys):
+    fill("--network", network, "--free", "unsure", method="braggfill")
+    with np.load("out.npz") as file:
+        wanted = advice.unsure(file["data"], file["sigma"], MASK)
+        np.testing.assert_array_equal(file["free"], wanted)
+    assert wanted.any()
+    assert provenance("out.npz")["free_voxels"] == wanted.sum()
+    assert "of the filled voxels free" in capsys.readouterr().err
+
+
+def test_an_interpolation_says_nothing_of_what_it_is_sure_of_so_that_all_is_left_free(here):
+    fill("--free", "unsure")
+    with np.load("out.npz") as file:
+        np.testing.assert_array_equal(file["free"], MASK)
+
+
 def test_the_output_tells_version_network_and_settings(here, network):
     assert fill("--network", network, "--device", "cpu", method="braggfill") == 0
     told = provenance("out.npz")
@@ -188,6 +204,7 @@ def test_info_tells_the_plan_and_how_long_it_takes(here, network, capsys):
     assert f"fill {int(MASK.sum())} voxels" in out
     assert "oversampling" in out
     assert "here, once everything is loaded" in out
+    assert "of the filled voxels free" in out
 
 
 # What goes wrong ----------------------------------------------------------------------------------------------------

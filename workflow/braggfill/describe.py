@@ -6,10 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import scans
+from braggfill import advice, oversampling, scans
+
+if TYPE_CHECKING:
+    from braggfill.filling import Filled
 
 AXES = ("rocking", "vertical", "horizontal")
 
@@ -61,7 +65,7 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
     measured = np.ones(intensity.shape, bool) if mask is None else ~mask
     marked = scans.marked(intensity).array & measured
     usable = measured & ~marked
-    peak = None
+    peak, sampled = None, (None,) * intensity.ndim
     if usable.any():
         shown = np.where(usable, intensity, 0)
         peak = tuple(int(i) for i in np.unravel_index(int(np.argmax(shown)), shown.shape))
@@ -74,7 +78,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
     if usable.any():
         if number := int(np.count_nonzero(scans.hot(intensity, ~usable))):
             lines.append(("warning", f"pixels that look hot, bright in every frame: {number}; if they are, mask them"))
-        lines += _oversampling(np.where(usable, intensity, 0), ~usable)
+        sampled = oversampling.estimate(np.where(usable, intensity, 0), ~usable)
+        lines += _oversampling(sampled)
     if mask is None:
         return lines
     found = geometry(mask)
@@ -83,6 +88,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
         away = "" if peak is None else f", {_distance(peak[axis], first, width)}"
         planes = f"{first} to {first + width - 1}" if width > 1 else f"{first}"
         lines.append(("gap", f"{width} px across axis {axis} ({AXES[axis]}), at {planes}{away}"))
+        if sampled[axis] is not None:
+            lines.append(("", advice.of_gap(width, sampled[axis])))
     if found.spots:
         lines.append(("spots", f"{found.spots}, missing in every frame, the largest of {found.largest_spot} px"))
     if found.changing:
@@ -114,12 +121,17 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
         return []
     filling.fill(part, hole, network=network, device=device, most_missing=True)  # loads what has to be loaded
     began = time.perf_counter()
-    filling.fill(part, hole, network=network, device=device, most_missing=True)
+    filled = filling.fill(part, hole, network=network, device=device, most_missing=True)
     seconds = (time.perf_counter() - began) * _cells(mask) / max(_cells(hole), 1)
     return [
         ("plan", f"fill {int(np.count_nonzero(mask))} voxels by the network {network.name}"),
         ("time", f"about {_duration(seconds)} here, once everything is loaded"),
+        ("advice", f"within 32 px of the missing voxel nearest the peak, {_advice(filled)}"),
     ]
+
+
+def _advice(filled: Filled) -> str:
+    return advice.summary(filled.data, filled.sigma, filled.mask) + " (--free unsure)"
 
 
 def _cells(mask: np.ndarray, edge: int = 16) -> int:
@@ -135,10 +147,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _oversampling(intensity: np.ndarray, missing: np.ndarray) -> list[tuple[str, str]]:
-    from braggfill import oversampling
-
-    found = oversampling.estimate(intensity, missing)
+def _oversampling(found: Sequence[float | None]) -> list[tuple[str, str]]:
     if not any(found):
         return [("sampling", "oversampling cannot be told from this pattern")]
     told = [f"{name} {'?' if value is None else f'{value:.1f}'}" for name, value in zip(AXES, found, strict=True)]

@@ -80,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _use_every_processor() -> None:
+    """Let PyTorch have every processor that this process may run on, unless the environment says otherwise.
+
+    Left alone it takes as many threads as there are physical cores.  To be called before it is imported.
+    """
+    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(free))
+
+
 def _end_on_terminate() -> None:
     """Let SIGTERM, which a batch system sends, clean up as Ctrl-C does."""
 
@@ -94,6 +103,7 @@ def _end_on_terminate() -> None:
 
 def program() -> NoReturn:
     """Run the command line and end the process with its exit status."""
+    _use_every_processor()
     status = main()
     if status == INTERRUPTED:
         # An interrupt that came while an extension module was loading makes Python end by the signal, although it

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch.nn import Module
 
+    from braggfill.filling import Filled
     from braggfill.filling.finite import Finite
 
 METHODS = ("braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
@@ -49,9 +50,10 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
     add(
         "--free",
-        choices=("none", "filled"),
+        choices=("none", "unsure", "filled"),
         default="none",
-        help="what the mask for phase retrieval leaves free: nothing (default), or all that was filled",
+        help="what the mask for phase retrieval leaves free: nothing (default), what the filling is unsure of, or all "
+        "that was filled",
     )
     add("--most-missing", action="store_true", help="fill although more than half is missing, without asking")
     add(
@@ -135,6 +137,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
     data = filled.data
+    free = _free(options.free, filled, say)
     if options.noise:
         data = _noisy(data, filled.mask, options.seed)
         say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
@@ -148,6 +151,7 @@ def run(options: argparse.Namespace) -> int:
         **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
         **({"skip": options.skip} if options.method == "paper" else {}),
         "free": options.free,
+        "free_voxels": int(np.count_nonzero(free)) if free is not None else 0,
         "filled_voxels": int(mask.sum()),
         "seconds": round(seconds, 2),
     }
@@ -156,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
         data,
         filled.mask,
         filled.sigma,
-        free=filled.mask if options.free == "filled" else None,
+        free=free,
         provenance=provenance,
         force=options.force,
         like=options.scan,
@@ -231,6 +235,16 @@ def _finetune(
     elif options.save_network:
         say(f"warning: {options.save_network} is not written, because fine-tuning did not help")
     return network, report.asdict()
+
+
+def _free(wanted: str, filled: Filled, say: Any) -> np.ndarray | None:
+    """What phase retrieval shall find itself; None for nothing."""
+    from braggfill import advice
+
+    if wanted == "unsure":
+        say(advice.summary(filled.data, filled.sigma, filled.mask))
+        return advice.unsure(filled.data, filled.sigma, filled.mask)
+    return filled.mask if wanted == "filled" else None
 
 
 def _told(found: Finite) -> str:

@@ -54,7 +54,8 @@ output:
   OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
   there is none; free), .npy (data alone), or .cxi, .h5 (opens in PyNX as it is;
   /entry_1/data_1 holds data, filled and sigma, detector_1/mask what phase
-  retrieval leaves free). Measured voxels are unchanged.
+  retrieval leaves free). Measured voxels are unchanged. --free unsure frees those
+  whose standard deviation is more than 1.5 times the counting noise.
 
 network:
   --network, else the file that {NETWORK} names, else the one that came

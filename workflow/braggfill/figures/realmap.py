@@ -78,7 +78,7 @@ def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | No
     used = [name for name in DEFAULTS if name in treatments]
     default = min(used, key=lambda name: _cost(rows, name)) if used else treatments[0]
     panels = list(rows[["oversampling", "photons_at_peak"]].drop_duplicates().itertuples(index=False))
-    figure = style.new(0.9 + 2 * (0.5 + 0.42 * rows.gap_px.nunique()))
+    figure = style.new(0.9 + 2 * (0.5 + 0.42 * max(rows.gap_px.nunique(), 4)))
     grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, sharey=True)
     colours = ListedColormap([style.COLOURS[name] for name in treatments])
     for column, (sampling, photons) in enumerate(panels):

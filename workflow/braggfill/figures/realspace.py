@@ -13,6 +13,19 @@ from braggfill.figures import style
 from braggfill.settings.figures import FiguresSettings
 
 ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", "linear", "cubic", "nearest", "network", "shipped")
+ORDER += ("finite", "bounded", "guided", "late", "sure")
+    "whole",
+    "gap",
+    "free",
+    "streaks",
+    "zeros",
+    "linear",
+    "cubic",
+    "nearest",
+    "network",
+    "shipped",
+    "finite",
+)
 ORDER += ("bounded", "guided", "late", "sure")
 LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
@@ -109,7 +122,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
         options = {"marker": "o", "color": style.COLOURS[method], "label": style.NAMES[method]}
         phase.plot(part.gap_px, part.phase_std_rad, **options)
         strain.plot(part.gap_px, part.strain_rmse * 1e4, **options)
-        shift = {"gap": -0.15, "network": 0.15, "shipped": 0.25}.get(method, 0.0)
+        shift = {"gap": -0.15, "network": 0.15, "shipped": 0.25, "finite": 0.35}.get(method, 0.0)
         mean.errorbar(
             part.gap_px + shift, part.mean_strain * 1e4, part.strain_spread * 1e4, capsize=2, linewidth=1, **options
         )

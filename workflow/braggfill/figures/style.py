@@ -26,6 +26,7 @@ FAINTEST = 0.5
 COLOURS = {
     "network": "#0072b2",
     "shipped": "#56b4e9",
+    "finite": "#1f3a5f",
     "linear": "#e69f00",
     "cubic": "#009e73",
     "nearest": "#cc79a7",
@@ -46,6 +47,7 @@ COLOURS = {
 NAMES = {
     "network": "network of this run",
     "shipped": "shipped network",
+    "finite": "shipped, finite crystal",
     "linear": "linear",
     "cubic": "cubic",
     "nearest": "nearest",

@@ -129,8 +129,8 @@ def is_shipped(name: str = "braggfill") -> bool:
 
 
 def at_hand(methods: Iterable[str]) -> list[str]:
-    """The methods of a comparison, without ``shipped`` where no weights came with the package."""
-    return [method for method in methods if method != "shipped" or is_shipped()]
+    """The methods of a comparison, without those that take the shipped weights where none came with the package."""
+    return [method for method in methods if method not in ("shipped", "finite") or is_shipped()]
 
 
 def shipped_digest(name: str = "braggfill") -> str:

@@ -153,16 +153,17 @@ def cross(shape: Sequence[int], width: int, offset: tuple[int, int], peak: Seque
 def fill(
     intensity: np.ndarray, mask: np.ndarray, method: str, model: Path, settings: ReconstructSettings
 ) -> filling.Filled:
-    """The pattern with its gap filled; ``network`` is the one that the run trained, ``shipped`` the package's own."""
+    """The pattern with its gap filled; ``network`` is the one that the run trained, ``shipped`` the package's own, and
+    ``finite`` that one held to a finite crystal (:mod:`braggfill.filling.finite`)."""
     from braggfill import filling
 
-    if method not in ("network", "shipped"):
+    if method not in ("network", "shipped", "finite"):
         return filling.fill(intensity, mask, method=method)
     import torch
 
     torch.set_num_threads(settings.threads)
     network = model if method == "network" else None
-    return filling.fill(intensity, mask, network=network, device=settings.device)
+    return filling.fill(intensity, mask, network=network, device=settings.device, finite=method == "finite")
 
 
 def fields(obj: np.ndarray, inside: np.ndarray, geometry: Geometry) -> Fields:

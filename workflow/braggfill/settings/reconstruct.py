@@ -11,7 +11,7 @@ Width = Annotated[int, Field(ge=1, le=64)]
 Distance = Annotated[int, Field(ge=1, le=256)]
 Photons = Annotated[float, Field(ge=10, le=1e12)]
 Oversampling = Annotated[float, Field(ge=2, le=20)]
-Filling = Literal["network", "shipped", "linear", "cubic", "nearest"]
+Filling = Literal["network", "shipped", "finite", "linear", "cubic", "nearest"]
 Treatment = Literal["free", "streaks", "zeros", "bounded", "guided", "late", "sure", Filling]
 Case = Literal["known", "strained", "simulated", "measured", "far"]
 Smooth = Annotated[float, Field(ge=0, le=10)]
@@ -43,8 +43,16 @@ class TruePhaseSettings(StageSettings):
     offset_px: tuple[int, int] = (13, 16)
     """Where the middle of the cross lies, in voxels from the peak along axes 1 and 2."""
 
-    methods: Annotated[tuple[Filling, ...], Field(min_length=1)] = ("linear", "cubic", "nearest", "network", "shipped")
-    """What fills the gap, besides leaving it empty."""
+    methods: Annotated[tuple[Filling, ...], Field(min_length=1)] = (
+        "linear",
+        "cubic",
+        "nearest",
+        "network",
+        "shipped",
+        "finite",
+    )
+    """What fills the gap, besides leaving it empty. `finite`: as `shipped`, held to the finite autocorrelation of a
+    crystal."""
 
     particles: int = Field(default=10, ge=0, le=1000)
     """Simulated, relaxed particles that are taken through the same with the true phase of their own: the first ones
