@@ -14,19 +14,6 @@ from braggfill.settings.figures import FiguresSettings
 
 ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", "linear", "cubic", "nearest", "network", "shipped")
 ORDER += ("finite", "bounded", "guided", "late", "sure")
-    "whole",
-    "gap",
-    "free",
-    "streaks",
-    "zeros",
-    "linear",
-    "cubic",
-    "nearest",
-    "network",
-    "shipped",
-    "finite",
-)
-ORDER += ("bounded", "guided", "late", "sure")
 LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""
