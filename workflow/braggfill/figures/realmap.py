@@ -53,7 +53,8 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
             label=_said(method),
         )
     right.set_xlabel("cross gap (px)")
-    told = f"{int(filled.particles.max())} relaxed particles" if len(filled) else "no particles in this run"
+    number = int(filled.particles.max()) if len(filled) else 0
+    told = f"{number} relaxed particle{'s' * (number != 1)}" if number else "no particles in this run"
     right.set_title(told, loc="left")
     right.set_xticks(sorted(set(filled.gap_px)))
     for axes, name in zip((left, right), "ab", strict=True):
