@@ -46,7 +46,8 @@ def wishes(portions: int, threads: int) -> dict[str, TrainSettings]:
     found = {name: TrainSettings.model_validate(shared | wish) for name, wish in DESIGNS.items()}
     for width in WIDTHS:
         gap = {"style": "paper", "width_px": [width, width], "dead_fraction": 0}
-        found[f"paper {width} px"] = TrainSettings.model_validate(shared | {"network": "paper", "gap": gap})
+        paper = {"network": "paper", "gap": gap, "learning_rate": 5e-4}  # as published, 1e-3, 3 px diverged
+        found[f"paper {width} px"] = TrainSettings.model_validate(shared | paper)
     return found
 
 
