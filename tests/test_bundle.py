@@ -51,8 +51,9 @@ def light(project) -> Path:
 
 
 @pytest.fixture
-def elsewhere(project, tmp_path) -> Project:
+def elsewhere(project, tmp_path, monkeypatch) -> Project:
     """A fresh copy of the project, where no measured data are at hand, its scripts newer than the run."""
+    monkeypatch.delenv("BRAGGFILL_DATA", raising=False)  # nor for what this process unpacks there
     ignored = shutil.ignore_patterns("results", ".snakemake", "*.zip")
     shutil.copytree(project.folder, tmp_path / "elsewhere" / "project", ignore=ignored)
     environment = {name: value for name, value in project.environment.items() if name != "BRAGGFILL_DATA"}
