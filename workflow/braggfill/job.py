@@ -7,12 +7,13 @@ numerical libraries are loaded.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
@@ -44,6 +45,15 @@ class _Tee:
         return self.terminal.encoding or "utf-8"
 
 
+def _end_on_terminate() -> None:
+    """End by an exception on SIGTERM, which a batch system sends, so that no temporary file is left behind."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
 @contextmanager
 def job(snakemake: Any) -> Iterator[None]:
     """Run a stage with the rule's threads and log; a user's error becomes one line and exit code 2."""
@@ -52,6 +62,7 @@ def job(snakemake: Any) -> Iterator[None]:
     os.environ.setdefault("MPLBACKEND", "Agg")
     from braggfill.errors import BraggfillError
 
+    _end_on_terminate()
     log_path = Path(str(snakemake.log[0])) if snakemake.log else Path(os.devnull)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr
