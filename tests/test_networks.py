@@ -330,7 +330,7 @@ def test_what_is_no_network_is_told(tmp_path):
 @pytest.mark.parametrize("start", ["interpolation", "nothing"])
 def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
     """Built, saved and loaded under its name; within the cost of the default; nothing in the gap is looked at."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     network = networks.build("braggfill", channels=[4, 8, 12], design=design, start=start).eval()
     path = tmp_path / "model.safetensors"
     networks.save(path, network)
@@ -342,7 +342,7 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
         assert torch.equal(one, again.predict(logs.masked_fill(mask, 7.0), mask)[0])
     # From nothing, what is said of the gap rests on no interpolation: zeros and a small output.
     reached = one[mask].abs().max() if start == "nothing" else (one - bridge(logs, mask))[mask].abs().max()
-    assert reached < 2
+    assert reached < 1
 
 
 def test_the_designs_cost_about_the_same():

@@ -372,37 +372,3 @@ def test_views_do_not_depend_on_the_size_of_the_array():
     first, second = (scatter.draw_view(s, r, octahedron(17) * 10, A) for s, r in zip(shapes, rng, strict=True))
     assert np.array_equal(first.rotation, second.rotation)
     assert np.array_equal(first.oversampling, second.oversampling)
-
-
-# Several oversamplings ------------------------------------------------------------------------------------------------
-
-
-def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_particle():
-    """Where grids of two oversamplings share points of reciprocal space, the amplitudes there are the same."""
-    from braggfill.scatter.sampling import MARGIN, views
-
-    rng = np.random.default_rng(0)
-    constant = 4.0
-    positions = rng.uniform(-1, 1, (400, 3)) * np.array([40.0, 30.0, 25.0])
-    own = ScatterSettings()
-    turn = scatter.random_rotation(rng)
-    made = views(own, positions, turn, constant, (2.0, 4.0), 8.0)
-    size = scatter.extents(positions, turn, constant)
-    for (view, shape), sampling in zip(made, (2.0, 4.0), strict=True):
-        assert view.oversampling.min() == pytest.approx(sampling)
-        np.testing.assert_allclose(view.oversampling, 1 / (view.step_inverse_angstrom * size))
-        np.testing.assert_allclose(np.array(shape) * view.step_inverse_angstrom * size.max(), [8, 8, 8 + 2 * MARGIN])
-    coarse, fine = (
-        scatter.pattern(own.model_copy(update={"shape": shape}), view, positions, constant) for view, shape in made
-    )
-    np.testing.assert_allclose(fine[::2, ::2, ::2], coarse, atol=2e-5 * np.abs(coarse).max())
-
-
-def test_a_small_particle_is_seen_over_a_smaller_extent():
-    from braggfill.scatter.sampling import views
-
-    own = ScatterSettings()
-    positions = np.random.default_rng(0).uniform(-10, 10, (60, 3))
-    ((view, shape),) = views(own, positions, np.eye(3), 4.0, (3.0,), 14.0)
-    assert shape[0] < 3 * 14
-    assert shape[2] * view.step_inverse_angstrom[2] / 2 <= 1.05 * own.reach * scatter.next_peak(4.0)

@@ -81,6 +81,13 @@ def ceiling(r: np.ndarray | float) -> np.ndarray | float:
     return np.sqrt(2 * r / (1 + r))
 
 
+def share_of_ceiling(score: float, linear: float, ceiling: float) -> float:
+    """How much of the way from linear interpolation to the ceiling, (score - linear) / (ceiling - linear); NaN if there
+    is no way to go."""
+    room = ceiling - linear
+    return (score - linear) / room if abs(room) > 1e-9 else float("nan")
+
+
 def rmse(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> float:
     r"""Root mean squared error :math:`\sqrt{\langle (p - t)^2 \rangle}` over the True voxels of ``mask``, or all."""
     error = np.asarray(prediction, np.float64) - np.asarray(truth, np.float64)

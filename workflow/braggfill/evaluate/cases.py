@@ -72,13 +72,13 @@ def _rows(
     logs = np.log1p(truth.astype(np.float64))
     filled = {method: storage.array(group["filled"], method).astype(np.float64) for method in group["filled"]}
     scores = {method: metrics.pcc(logs, np.log1p(found)) for method, found in filled.items()}
-    room = ceiling - scores.get("linear", np.nan)
+    linear = scores.get("linear", np.nan)
     rows = []
     for method, found in filled.items():
         row = {"case": name, "kind": str(group.attrs["kind"]), "gap_px": int(group.attrs["width_px"])}
         row |= {"method": method, "voxels": truth.size, "photons": int(truth.sum()), "pcc": scores[method]}
         row |= {"ceiling": ceiling, "log_rmse": metrics.rmse(logs, np.log1p(found))}
-        row |= {"share_of_ceiling": (scores[method] - scores.get("linear", np.nan)) / room if room else np.nan}
+        row |= {"share_of_ceiling": metrics.share_of_ceiling(scores[method], linear, ceiling)}
         row |= {"photons_ratio": found.sum() / truth.sum() if truth.sum() else np.nan}
         row |= {"seconds": float(group["filled"][method].attrs.get("seconds", np.nan))}
         if "sigma" in group and method in group["sigma"]:

@@ -179,7 +179,8 @@ def _sweep(
                 for name in methods.at(width):
                     row = same | {"method": name, "selection": selection}
                     row |= _row(settings, seed, scores[name], best, mean, chosen)
-                    row |= {"share_of_ceiling": _share(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])}
+                    share = metrics.share_of_ceiling(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])
+                    row |= {"share_of_ceiling": share}
                     if (source, axis, selection) == ("measured", 2, "all") and name in OURS and width in PUBLISHED:
                         row |= {"published": PUBLISHED[width], "published_source": PUBLISHED_SOURCE}
                     rows.append(row)
@@ -187,11 +188,6 @@ def _sweep(
                 shown = {name: scores[name] for name in methods.at(width)}
                 bins += intensity_rows(settings, seed, same, shown, best, mean)
     return rows, intensity, bins
-
-
-def _share(score: float, linear: float, ceiling: float) -> float:
-    """How much of the way from linear interpolation to the ceiling."""
-    return (score - linear) / (ceiling - linear) if abs(ceiling - linear) > 1e-9 else float("nan")
 
 
 def _row(

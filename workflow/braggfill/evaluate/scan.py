@@ -171,8 +171,7 @@ def _fill_gap(
 def _share(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     start = next((row["pcc"] for row in rows if row["method"] == "linear"), np.nan)
     for row in rows:
-        room = row["ceiling"] - start
-        row["share_of_ceiling"] = (row["pcc"] - start) / room if abs(room) > 1e-9 else np.nan
+        row["share_of_ceiling"] = metrics.share_of_ceiling(row["pcc"], start, row["ceiling"])
     return rows
 
 

@@ -218,8 +218,7 @@ def _share(rows: list[dict[str, Any]]) -> None:
     linear = {tuple(row[k] for k in key): row["pcc"] for row in rows if row["method"] == "linear"}
     for row in rows:
         start = linear.get(tuple(row[k] for k in key), np.nan)
-        room = row["ceiling"] - start
-        row["share_of_ceiling"] = (row["pcc"] - start) / room if abs(room) > 1e-9 else np.nan
+        row["share_of_ceiling"] = metrics.share_of_ceiling(row["pcc"], start, row["ceiling"])
 
 
 def _write(out: Path, rows: list[dict[str, Any]], columns: list[str]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import h5py
 
-from braggfill import packing, seeds, storage
+from braggfill import seeds, storage
 from braggfill.scatter.backends import BACKENDS, amplitude, direct_at, pynx_at
 from braggfill.scatter.check import CHECK_COLUMNS, check_backends
-from braggfill.scatter.particles import read_particle
+from braggfill.scatter.particles import read_particle, write_view
 from braggfill.scatter.sampling import oversampling_chunk
 from braggfill.scatter.views import View, draw_view, extents, fade, next_peak, pattern, random_rotation
 from braggfill.settings.scatter import ScatterSettings
@@ -60,12 +60,5 @@ def _scatter_particle(settings: ScatterSettings, seed: int, particle: h5py.Group
     positions, index, constant, kept = read_particle(particle)
     for number in range(settings.views):
         view = draw_view(settings, seeds.generator(seed, "scatter", index, number), positions, constant)
-        group = target.create_group(f"{index:06d}/{number:02d}")
-        packing.write(group, "amplitude", pattern(settings, view, positions, constant))
-        group.attrs.update(kept)
-        group.attrs["particle"] = index
-        group.attrs["view"] = number
-        group.attrs["hkl"] = settings.hkl
-        group.attrs["rotation"] = view.rotation
-        group.attrs["step_inverse_angstrom"] = view.step_inverse_angstrom
-        group.attrs["oversampling"] = view.oversampling
+        seen = pattern(settings, view, positions, constant)
+        write_view(target, index, number, settings, view, seen, kept)

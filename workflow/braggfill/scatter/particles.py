@@ -1,4 +1,4 @@
-"""Reads one particle of a file that ``particle`` or ``relax`` wrote, and says what is wrong with it."""
+"""Reads a particle of a file that ``particle`` or ``relax`` wrote, and writes a pattern of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill import storage
+from braggfill import packing, storage
 from braggfill.errors import BraggfillError
+from braggfill.scatter.views import View
+from braggfill.settings.scatter import ScatterSettings
 
 
 def read_particle(group: h5py.Group) -> tuple[np.ndarray, int, float, dict[str, Any]]:
@@ -29,3 +31,24 @@ def read_particle(group: h5py.Group) -> tuple[np.ndarray, int, float, dict[str, 
     if positions.ndim != 2 or positions.shape[1:] != (3,) or len(positions) == 0 or not np.isfinite(positions).all():
         raise BraggfillError(f"{where} has no usable atoms; delete the file and make it again")
     return positions - positions.mean(axis=0), index, constant, kept
+
+
+def write_view(
+    target: h5py.File,
+    index: int,
+    number: int,
+    settings: ScatterSettings,
+    view: View,
+    amplitude: np.ndarray,
+    kept: dict[str, Any],
+) -> None:
+    """The group ``{index:06d}/{number:02d}``: the amplitude, packed, what is ``kept`` of its particle, and its view."""
+    group = target.create_group(f"{index:06d}/{number:02d}")
+    packing.write(group, "amplitude", amplitude)
+    group.attrs.update(kept)
+    group.attrs["particle"] = index
+    group.attrs["view"] = number
+    group.attrs["hkl"] = settings.hkl
+    group.attrs["rotation"] = view.rotation
+    group.attrs["step_inverse_angstrom"] = view.step_inverse_angstrom
+    group.attrs["oversampling"] = view.oversampling

@@ -8,8 +8,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from braggfill import packing, seeds, storage
-from braggfill.scatter.particles import read_particle
+from braggfill import seeds, storage
+from braggfill.scatter.particles import read_particle, write_view
 from braggfill.scatter.views import View, extents, next_peak, pattern, random_rotation
 from braggfill.settings.scatter import ScatterSettings
 
@@ -82,13 +82,5 @@ def _particle(
     positions, index, constant, kept = read_particle(particle)
     rotation = random_rotation(seeds.generator(seed, "scatter/oversampling", index))
     for number, (view, shape) in enumerate(views(settings, positions, rotation, constant, oversampling, fringes)):
-        group = target.create_group(f"{index:06d}/{number:02d}")
-        own = settings.model_copy(update={"shape": shape})
-        packing.write(group, "amplitude", pattern(own, view, positions, constant))
-        group.attrs.update(kept)
-        group.attrs["particle"] = index
-        group.attrs["view"] = number
-        group.attrs["hkl"] = settings.hkl
-        group.attrs["rotation"] = view.rotation
-        group.attrs["step_inverse_angstrom"] = view.step_inverse_angstrom
-        group.attrs["oversampling"] = view.oversampling
+        seen = pattern(settings.model_copy(update={"shape": shape}), view, positions, constant)
+        write_view(target, index, number, settings, view, seen, kept)
