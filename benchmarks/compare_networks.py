@@ -32,10 +32,11 @@ SHARED = {
     "schedule": "cosine",
 }
 DESIGNS = {
-    "gated": {"design": "gated"},
-    "fourier": {"design": "fourier"},
-    "residual": {"design": "residual"},
-    "concatenated": {"design": "concatenated"},
+    "averaged": {"design": "gated"},
+    "gated": {"design": "gated", "start": "interpolation"},
+    "fourier": {"design": "fourier", "start": "interpolation"},
+    "residual": {"design": "residual", "start": "interpolation"},
+    "concatenated": {"design": "concatenated", "start": "interpolation"},
     "from nothing": {"design": "concatenated", "start": "nothing"},
 }
 

@@ -251,6 +251,24 @@ def test_the_metadata_say_what_made_the_model(tmp_path):
     assert card["metrics"]["epoch"] == int(best["epoch"])
 
 
+def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "WEIGHTS", tmp_path / "weights")
+    (tmp_path / "weights").mkdir()
+    files = [write(tmp_path / "a.h5", 16, 1)]
+    further = TrainSettings(**QUICK, epochs=1, first_weights="shipped", learning_rate=1e-9)
+    with pytest.raises(BraggfillError, match=r"first_weights: no weights of braggfill"):
+        run(further, files, tmp_path / "none")
+    first, weights, _ = run(TrainSettings(**QUICK, epochs=1), files, tmp_path / "one")
+    (tmp_path / "weights/braggfill.safetensors").write_bytes(weights)
+    found, _, _ = run(further, files, tmp_path / "two")
+    assert found["portions_seen"] == first["portions_seen"] + 12
+    one, two = (networks.load(tmp_path / name / "model.safetensors").state_dict() for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-6, rtol=0)
+    with pytest.raises(BraggfillError, match=r"first_weights: the shipped network is .* make them equal"):
+        run(further.model_copy(update={"channels": (4, 12)}), files, tmp_path / "three")
+
+
 def test_with_no_validation_portion_the_last_epoch_is_kept(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1, split=0)]
     found, _, rows = run(TrainSettings(**QUICK, epochs=2), files, tmp_path / "out")

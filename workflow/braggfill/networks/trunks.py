@@ -1,7 +1,7 @@
 """What lies between the folded pattern and the folded prediction: U-Nets of different designs at half the resolution.
 
-Each takes and returns (B, 16, n0, n1, n2) with sizes that are multiples of ``2 ** (levels - 1)``.  ``gated`` is the
-default; the others stay for comparison (docs/networks.md has their figures).
+Each takes (B, 16 or 17, n0, n1, n2) and returns (B, 16, n0, n1, n2), sizes being multiples of ``2 ** (levels - 1)``.
+``gated`` is the default; the others stay for comparison (docs/networks.md has their figures).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch.nn import functional
 DESIGNS = ("gated", "residual", "fourier", "concatenated")
 SLOPE = 0.1
 FOLDED = 16
-"""Channels of the folded pattern: 8 of the intensity, 8 of the mask."""
+"""Channels of the folded prediction, 8 of the intensity and 8 of its uncertainty; as many enter, 8 of the intensity
+and 8 of the mask, or one more where there is an average, too."""
 
 
 class Residual(nn.Module):
@@ -81,11 +82,11 @@ class Summed(nn.Module):
     """Three levels by default, one block each way (two at the coarsest of more than one design); what comes up from
     below is added to what was there, so that no convolution at the finest level is wider than it must be."""
 
-    def __init__(self, channels: Sequence[int], design: str):
+    def __init__(self, channels: Sequence[int], design: str, folded: int = FOLDED):
         super().__init__()
         block, finest = BLOCKS[design]
         pairs = list(pairwise(channels))
-        self.enter = nn.Conv3d(FOLDED, channels[0], 3, padding=1)
+        self.enter = nn.Conv3d(folded, channels[0], 3, padding=1)
         coarsest = 1 if design == "gated" else 2
         numbers = [1] * (len(channels) - 1) + [coarsest]
         self.down = nn.ModuleList(_several(block, c, n) for c, n in zip(channels, numbers, strict=True))
@@ -125,10 +126,10 @@ class Concatenated(nn.Module):
             x = functional.leaky_relu(self.first(x), SLOPE)
             return functional.leaky_relu(x + self.second(x), SLOPE)
 
-    def __init__(self, channels: Sequence[int]):
+    def __init__(self, channels: Sequence[int], folded: int = FOLDED):
         super().__init__()
         pairs = list(pairwise(channels))
-        self.enter = self.Block(FOLDED, channels[0])
+        self.enter = self.Block(folded, channels[0])
         self.down = nn.ModuleList(self.Block(a, b) for a, b in pairs)
         self.up = nn.ModuleList(self.Block(a + b, a) for a, b in pairs)
         self.leave = nn.Conv3d(channels[0], FOLDED, 3, padding=1)
@@ -145,8 +146,8 @@ class Concatenated(nn.Module):
         return self.leave(x)
 
 
-def trunk(design: str, channels: Sequence[int]) -> nn.Module:
-    """The trunk of that design.
+def trunk(design: str, channels: Sequence[int], folded: int = FOLDED) -> nn.Module:
+    """The trunk of that design, for ``folded`` channels.
 
     Raises
     ------
@@ -154,7 +155,7 @@ def trunk(design: str, channels: Sequence[int]) -> nn.Module:
     """
     if design not in DESIGNS:
         raise ValueError(f"design {design!r} is unknown; use one of {', '.join(DESIGNS)}")
-    return Concatenated(channels) if design == "concatenated" else Summed(channels, design)
+    return Concatenated(channels, folded) if design == "concatenated" else Summed(channels, design, folded)
 
 
 def _several(block: type[nn.Module], channels: int, number: int) -> nn.Sequential:

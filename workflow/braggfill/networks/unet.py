@@ -1,4 +1,4 @@
-"""The default network: a U-Net that corrects an interpolation, for gaps of any width, place and orientation."""
+"""The default network: a U-Net that corrects the mean of what is measured around, for gaps of any width and place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from braggfill.networks.bridge import bridge
+from braggfill.networks.bridge import averaged, bridge
 from braggfill.networks.orient import oriented
 from braggfill.networks.trunks import trunk
 
+STARTS = ("averaged", "interpolation", "nothing")
 LEVEL, CONTRAST = 0.25, 2.5
 """Factors on the mean of log(1 + photons) over 2 x 2 x 2 voxels and on the differences within them, as they enter the
 network: fringes are small beside the level that they ride on, and are learnt much sooner when they are not."""
@@ -24,11 +25,13 @@ DEVIATION = (1e-3, 20.0)
 class Braggfill(nn.Module):
     r"""Expected log intensity and its uncertainty from the pattern, the mask and an interpolation.
 
-    With :math:`y = \log(1 + I)` and :math:`\tilde y` its linear interpolation across the gap, the network sees
-    :math:`\tilde y` and the mask, folded into channels (every 2 x 2 x 2 voxels become 8 channels, so that nothing runs
-    at full size; of :math:`\tilde y` their mean and seven differences, the Haar transform), and returns
+    With :math:`y = \log(1 + I)`, :math:`\tilde y` its linear interpolation across the gap and :math:`\bar y` the
+    logarithm of the mean of the photons measured around (:func:`braggfill.networks.bridge.averaged`), the network sees
+    both and the mask, folded into channels (every 2 x 2 x 2 voxels become 8 channels, so that nothing runs at full
+    size; of :math:`\tilde y` their mean and seven differences, the Haar transform, of :math:`\bar y` their mean), and
+    returns
 
-    .. math:: \mu = \tilde y + f(\tilde y, m), \qquad \sigma^2 = e^{g(\tilde y, m)}
+    .. math:: \mu = \bar y + f(\tilde y, \bar y, m), \qquad \sigma^2 = e^{g(\tilde y, \bar y, m)}
 
     for every voxel.  Intensity enters on one fixed scale, so that nothing depends on where a portion was cut, and the
     network can tell how much of what it sees is noise.
@@ -39,15 +42,16 @@ class Braggfill(nn.Module):
     uncertain = True
     size = 32
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "interpolation"):
-        """``channels`` of each level, ``design`` of :data:`braggfill.networks.trunks.DESIGNS`; ``start`` from the
-        ``"interpolation"``, or from ``"nothing"``: zeros in the gap, and no interpolation to add to."""
+    def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "averaged"):
+        """``channels`` of each level, ``design`` of :data:`braggfill.networks.trunks.DESIGNS`; what it corrects,
+        ``start``: what is measured around, ``"averaged"``; the linear ``"interpolation"``, and nothing else is seen; or
+        ``"nothing"``: zeros in the gap, and nothing to add to."""
         super().__init__()
         self.channels = tuple(int(c) for c in channels)
-        if start not in ("interpolation", "nothing"):
-            raise ValueError(f"start {start!r} is unknown; use interpolation or nothing")
+        if start not in STARTS:
+            raise ValueError(f"start {start!r} is unknown; use one of {', '.join(STARTS)}")
         self.design, self.start = design, start
-        self.trunk = trunk(design, self.channels)
+        self.trunk = trunk(design, self.channels, 17 if start == "averaged" else 16)
         scales = torch.tensor([LEVEL] + [CONTRAST] * 7)
         self.register_buffer("haar", scales[:, None] * _haar(), persistent=False)
 
@@ -68,17 +72,24 @@ class Braggfill(nn.Module):
 
     def _forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         shape = bridged.shape[1:]
+        base, channels = bridged, [bridged, mask.to(bridged.dtype)]
         if self.start == "nothing":
-            bridged = bridged.masked_fill(mask, 0.0)
-        x = torch.stack([bridged, mask.to(bridged.dtype)], dim=1)
+            base = channels[0] = bridged.masked_fill(mask, 0.0)
+        elif self.start == "averaged":
+            around = averaged(bridged, mask)
+            base = torch.where(mask, around, bridged)
+            channels.append(around)
+        x = torch.stack(channels, dim=1)
         pads = [(-n) % self.multiple for n in shape]
         x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
         x = _fold(x)
         with torch.autocast(x.device.type, enabled=False):  # half precision would lose the differences
-            x = torch.cat([torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:]], dim=1)
+            parts = [torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:16]]
+            parts += [LEVEL * x[:, 16:].mean(dim=1, keepdim=True)] if self.start == "averaged" else []
+            x = torch.cat(parts, dim=1)
         x = _unfold(self.trunk(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
         low, high = (2 * torch.log(torch.tensor(d)).item() for d in DEVIATION)
-        return bridged + x[:, 0] * STEP, x[:, 1].clamp(low, high)
+        return base + x[:, 0] * STEP, x[:, 1].clamp(low, high)
 
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Expected log(1 + photons) and the logarithm of its variance, (B, n0, n1, n2), from measured voxels alone."""

@@ -83,9 +83,13 @@ class TrainSettings(StageSettings):
     """What the `braggfill` network is made of: gated convolutions, plain residual blocks, residual blocks with a
     Fourier transform beside them, or a U-Net that concatenates. For comparison; `docs/networks.md` has the figures."""
 
-    start: Literal["interpolation", "nothing"] = "interpolation"
-    """What the `braggfill` network corrects: the linear interpolation of the log intensity, or nothing, as `paper`
-    does: zeros in the gap."""
+    start: Literal["averaged", "interpolation", "nothing"] = "averaged"
+    """What the `braggfill` network corrects: the mean of the photons measured around, near ones counting more; the
+    linear interpolation of the log intensity; or nothing, as `paper` does: zeros in the gap."""
+
+    first_weights: Literal["random", "shipped"] = "random"
+    """What training begins with: random weights, or those that came with the package, to train them further. These want
+    a smaller learning rate, e.g. 4e-4."""
 
     gap: GapSettings | None = None
     """Gaps in training and validation. None: the network's own (`braggfill`: any gap of 1 to 16 voxels; `paper`: its

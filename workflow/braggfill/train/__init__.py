@@ -60,7 +60,7 @@ def train(
         "code": code,
         "versions": storage.versions(),
         "portions": {"train": len(learning), "validation": len(checking)},
-        "portions_seen": len(learning) * chosen["epoch"],
+        "portions_seen": len(learning) * chosen["epoch"] + _seen_before(settings),
         "metrics": {name: chosen[name] for name in HISTORY[:-1] if not math.isnan(chosen[name])},
         "uncertainty": bool(settings.weights().nll),
     }
@@ -161,15 +161,46 @@ def _build(settings: TrainSettings, seed: int) -> Any:
     import torch
 
     options = settings.options()
+    if settings.first_weights == "shipped":
+        return _shipped(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "train/weights"))
         return networks.build(settings.network, **options)
 
 
+def _shipped(settings: TrainSettings) -> Any:
+    """The network that came with the package, to be trained further.
+
+    Raises
+    ------
+    BraggfillError : there is none, or it is another one than the settings ask for.
+    """
+    if not networks.is_shipped(settings.network):
+        raise BraggfillError(
+            f"train.first_weights: no weights of {settings.network} came with this package; set it to random"
+        )
+    network = networks.load(networks.shipped(settings.network))
+    wanted = networks.build(settings.network, **settings.options()).options
+    if network.options != wanted:
+        raise BraggfillError(
+            f"train.first_weights: the shipped network is {network.options}, the settings ask for {wanted}; make them "
+            "equal, or set first_weights to random"
+        )
+    return network
+
+
+def _seen_before(settings: TrainSettings) -> int:
+    """Portions that the first weights have been trained on."""
+    if settings.first_weights == "random":
+        return 0
+    return int(networks.card(networks.shipped(settings.network)).get("portions_seen", 0))
+
+
 def _key(settings: TrainSettings, seed: int, code: str, *checksums: int) -> str:
     """Names a training: a checkpoint of another one is never taken up."""
     plain = settings.model_dump(mode="json", exclude={"tensorboard", "devices"})
-    whole = json.dumps([plain, seed, code, checksums, storage.versions().get("torch")], sort_keys=True)
+    first = networks.shipped_digest(settings.network) if settings.first_weights == "shipped" else ""
+    whole = json.dumps([plain, seed, code, checksums, storage.versions().get("torch"), first], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
