@@ -48,6 +48,20 @@ def test_the_verdict_over_the_map(folder):
     assert all(len(row) == len(table.head) for table in found.values() for row in table.rows)
 
 
+def test_a_cell_that_is_not_judged_is_told_and_left_out(folder):
+    rows = cells()
+    lost = (rows.photons_at_peak == 1e6) & (rows.distance_px == 8)
+    rows.loc[lost, ["to_whole", "to_best", "best"]] = [np.nan, np.nan, False]
+    rows.loc[lost & (rows.treatment == "guided"), "strain_rmse"] = 1.0
+    rows.to_csv(folder / "reconstruct/map.csv", index=False)
+    found = {table.title: table for table in realtables.every(folder) if table}
+    verdict = found["Fill or free: the treatments over the map"]
+    assert verdict.rows[-1][1:4] == ["3 of 3", "0.50", "0.50"]
+    assert "1 of 4 cells are not judged" in verdict.note
+    assert [row[-1] for row in found["Fill or free: every cell of the map"].rows].count("not judged") == 1
+    assert realmap.chart(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
+
+
 def test_the_map_is_drawn(folder):
     (written,) = realmap.chart(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
     with Image.open(written) as image:

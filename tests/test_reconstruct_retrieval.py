@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-from braggfill import external, reconstruct, storage
-from braggfill.reconstruct import cases, mapping, objects, treatments
+from braggfill import external, reconstruct, retrieval, storage
+from braggfill.reconstruct import cases, mapping, objects, phasing, treatments
 from braggfill.settings.reconstruct import RecipeSettings
 from reconstruct_helpers import (
     NO_MODEL,
@@ -91,6 +91,33 @@ def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
     for _, cell in table.groupby("gap_px"):
         assert cell.to_best[cell.treatment != "whole"].min() == pytest.approx(1)
         assert cell[cell.best].strain_rmse.item() == cell.strain_rmse[cell.treatment != "whole"].min()
+
+
+@needs_pynx
+def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeypatch):
+    case = cases.known(SETTINGS, 3, obj)
+    runs = iter([9.0, 1.0, 5.0, 1.2, 1.0])
+
+    def retrieve(starts, recipe, **_):
+        (start,) = starts
+        nothing = np.zeros(start.intensity.shape)
+        return [retrieval.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
+
+    monkeypatch.setattr(retrieval, "retrieve", retrieve)
+    recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})
+    assert phasing.arriving(case, recipe, 3, 8) == ([1, 3], 4)
+    runs = iter([9.0] * 4)
+    assert phasing.arriving(case, recipe, 3, 4) == ([], 4)
+
+
+@needs_pynx
+def test_a_cell_whose_whole_pattern_stalls_is_not_judged(tmp_path, obj, monkeypatch):
+    monkeypatch.setattr(phasing, "ARRIVED", 0.0)
+    reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    table = pandas.read_csv(tmp_path / "0.csv")
+    assert table.problem.str.contains("arrived from none of 4 starts").all()
+    assert table[["to_whole", "to_best"]].isna().all(axis=None)
+    assert not table.best.any()
 
 
 def test_a_map_without_pynx_is_empty(tmp_path, obj, monkeypatch):

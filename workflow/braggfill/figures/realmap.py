@@ -12,6 +12,7 @@ from matplotlib.colors import ListedColormap, TwoSlopeNorm
 from matplotlib.patches import Patch
 
 from braggfill.figures import style
+from braggfill.reconstruct.mapping import judged
 from braggfill.settings.figures import FiguresSettings
 
 DEFAULTS = ("bounded", "guided", "late", "sure")
@@ -77,7 +78,10 @@ def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | No
         return None
     treatments = [name for name in dict.fromkeys(rows.treatment) if name != "whole"]
     used = [name for name in DEFAULTS if name in treatments]
-    default = min(used, key=lambda name: _cost(rows, name)) if used else treatments[0]
+    found = judged(rows)
+    if not len(found):
+        return None
+    default = min(used, key=lambda name: _cost(found, name)) if used else treatments[0]
     panels = list(rows[["oversampling", "photons_at_peak"]].drop_duplicates().itertuples(index=False))
     figure = style.new(0.9 + 2 * (0.5 + 0.42 * max(rows.gap_px.nunique(), 4)))
     grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, sharey=True)

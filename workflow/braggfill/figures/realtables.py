@@ -9,6 +9,7 @@ import numpy as np
 
 from braggfill.figures.style import NAMES
 from braggfill.figures.tables import Table, figures, number, percent, read
+from braggfill.reconstruct.mapping import CELL, judged
 
 
 def every(folder: Path) -> list[Table | None]:
@@ -127,8 +128,9 @@ def _verdict(folder: Path) -> Table | None:
     table = read(folder / "reconstruct/map.csv")
     if table is None:
         return None
-    cells = ["oversampling", "photons_at_peak", "gap_px", "distance_px"]
-    number_of = len(table[cells].drop_duplicates())
+    cells = len(table[CELL].drop_duplicates())
+    table = judged(table)
+    number_of = len(table[CELL].drop_duplicates())
     rows = []
     for name, part in table[table.treatment != "whole"].groupby("treatment", sort=False):
         good = part[part.strain_rmse.notna()]
@@ -149,6 +151,8 @@ def _verdict(folder: Path) -> Table | None:
         "Strain errors after phase retrieval, as ratios: geometric means over the cells of the map (gap width × "
         "distance from the peak × photons × oversampling)."
     )
+    if number_of < cells:
+        note += f" {cells - number_of} of {cells} cells are not judged: there no start arrived even without a gap."
     return Table("Fill or free: the treatments over the map", head, rows, note, "reconstruct/map.csv", 1)
 
 
@@ -158,14 +162,14 @@ def _map(folder: Path) -> Table | None:
         return None
     treatments = [name for name in dict.fromkeys(table.treatment) if name != "whole"]
     rows = []
-    cells = ["oversampling", "photons_at_peak", "gap_px", "distance_px"]
-    for (sampling, photons, width, distance), part in table.groupby(cells, sort=False):
+    for (sampling, photons, width, distance), part in table.groupby(CELL, sort=False):
         error = dict(zip(part.treatment, part.strain_rmse, strict=True))
         best = min((n for n in treatments if np.isfinite(error.get(n, np.nan))), key=error.__getitem__, default="")
         row = [number(sampling, 1), figures(photons, 1), f"{width} px", f"{distance} px"]
         row += [figures(error.get("whole", np.nan) * 1e4, 3)]
         row += [figures(error.get(name, np.nan) * 1e4, 3) for name in treatments]
-        rows.append([*row, said(best) if best else "–"])
+        lowest = said(best) if best and part.to_best.notna().any() else "not judged" if best else "–"
+        rows.append([*row, lowest])
     head = ["oversampling", "photons at peak", "cross", "from the peak", "no gap", *map(said, treatments), "lowest"]
     note = "Strain error (10⁻⁴) of the reconstructed object with its own phase, after phase retrieval, in each cell."
     return Table("Fill or free: every cell of the map", head, rows, note, "reconstruct/map.csv", 0)

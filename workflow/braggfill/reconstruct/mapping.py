@@ -1,7 +1,8 @@
 """The map: which treatment of a gap has the lowest strain error, where.
 
 Cells are gap width x distance from the peak x photons x oversampling; in each, the reconstructed object with its own
-phase is counted with Poisson noise and phased, whole and with each treatment of its gap, from several random starts.
+phase is counted with Poisson noise and phased, whole and with each treatment of its gap, from random starts from which
+the whole pattern arrives: a cell tells what the gap does, not which start was lucky.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ MAP_COLUMNS = [
     "converged",
     "starts_converged",
     "starts",
+    "starts_tried",
     "strain_rmse",
     "strain_start_spread",
     "phase_rmse_rad",
@@ -41,6 +43,8 @@ MAP_COLUMNS = [
     "zoom",
     "problem",
 ]
+TRIES = 4
+"""How many times as many starts as are asked for are tried until the whole pattern has arrived from so many."""
 DISTANCE = 3
 """How much farther from the peak the second arm of the cross lies than the first one, in voxels."""
 
@@ -78,6 +82,8 @@ def chart(settings: ReconstructSettings, seed: int, cells: Sequence[Path], table
 
     ``table``: one row for each cell and treatment.  ``distance_px`` is how far the middle of the nearer arm lies from
     the peak; ``speckles`` is the gap's width in speckles, over the oversampling along the axis where that is least;
+    ``starts_tried`` is how many starts it took until the whole pattern had arrived from as many as were asked for (a
+    free log-likelihood below 1.25); where it arrived from none, ``problem`` says so and the cell is not judged;
     ``to_whole`` and ``to_best`` are the strain RMSE over that of the whole pattern, and over the lower one of ``free``
     and the filling; ``best`` marks the lowest of a cell.
 
@@ -107,10 +113,15 @@ def _rows(
     offset = (int(cell["distance_px"]), int(cell["distance_px"]) + DISTANCE)
     case = cases.counted(settings, seed, "map", truth, zoom, cell["photons_at_peak"], int(cell["gap_px"]), offset)
     filled = treatments.fill(case.counts, case.mask, chosen, model, settings)
-    found = phasing.run(case, filled, chosen, seed, range(chosen.starts))
+    starts, tried = phasing.arriving(case, chosen, seed, TRIES * chosen.starts)
+    found = phasing.run(case, filled, chosen, seed, starts or range(chosen.starts))
     speckles = cell["gap_px"] / min(strain.oversampling(strain.support(truth, settings.true_phase.support_threshold)))
-    rows = [{**row, **cell, "zoom": zoom, "speckles": speckles} for row in phasing.compare(settings, case, found)]
-    return ranked(rows, treatments.filled_by(chosen))
+    told = {**cell, "zoom": zoom, "speckles": speckles, "starts_tried": tried}
+    rows = [{**row, **told} for row in phasing.compare(settings, case, found)]
+    if starts:
+        return ranked(rows, treatments.filled_by(chosen))
+    problem = f"the whole pattern arrived from none of {tried} starts; this cell is not judged"
+    return [{**row, "best": False, "problem": row["problem"] or problem} for row in rows]
 
 
 def ranked(rows: list[dict[str, Any]], filling: str) -> list[dict[str, Any]]:
@@ -124,3 +135,8 @@ def ranked(rows: list[dict[str, Any]], filling: str) -> list[dict[str, Any]]:
         row["to_best"] = error[name] / min(known) if known else np.nan
         row["best"] = bool(treated) and name == min(treated, key=treated.__getitem__)
     return rows
+
+
+def judged(table: Any) -> Any:
+    """The rows of those cells of the map, a table as of :func:`chart`, whose whole pattern arrived."""
+    return table[table.groupby(CELL).to_best.transform(lambda values: values.notna().any()).astype(bool)]

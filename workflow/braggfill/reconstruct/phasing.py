@@ -54,6 +54,8 @@ RETRIEVAL_COLUMNS = [
     "problem",
 ]
 NO_PYNX = "PyNX is not installed (bash envs/pynx.sh .venv installs it where it can be had)"
+ARRIVED = 1.25
+"""Below this free log-likelihood a whole pattern's start has arrived; counting noise alone gives about 1."""
 STALLED = 1.5
 """A start whose free log-likelihood is this many times that of the best start of all, with 0.5 added to both, has not
 arrived."""
@@ -142,19 +144,38 @@ def run(
 ) -> dict[str, list[retrieval.Retrieved]]:
     """Phase a case's pattern whole and with each treatment of its gap, from the same random starts: they differ in the
     gap alone.  One after the other: what runs side by side are jobs."""
-    mask = case.mask
-    rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
-    free = retrieval.free_voxels(case.counts.shape, mask, recipe.free_fraction, rng)
-    gapped = treatments.Gapped(case.counts, mask, filled, recipe)
+    gapped = treatments.Gapped(case.counts, case.mask, filled, recipe)
     names = treatments.names(recipe)
-    todo = []
-    for name in names:
-        given = treatments.start(name, gapped)
-        for number in starts:
-            rng = seeds.generator(seed, f"reconstruct/start/{case.name}", number)
-            todo.append(retrieval.Start(rng=rng, free=free, number=number, **given))
+    todo = [start for name in names for start in _starts(case, treatments.start(name, gapped), recipe, seed, starts)]
     runs = retrieval.retrieve(todo, recipe, title=f"phase {case.name}")
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
+
+
+def arriving(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[list[int], int]:
+    """The first random starts from which the whole pattern arrives, as many as the recipe asks for, and how many were
+    tried, at most ``most``.  Treatments that begin there differ by what they do to the gap, not by luck."""
+    found: list[int] = []
+    for number in range(most):
+        start = _starts(case, {"intensity": case.counts}, recipe, seed, [number])
+        run = retrieval.retrieve(start, recipe)[0]
+        if run.converged and run.llk_free <= ARRIVED:
+            found.append(number)
+        if len(found) == recipe.starts:
+            return found, number + 1
+    return found, most
+
+
+def _starts(
+    case: Case, given: dict[str, Any], recipe: RecipeSettings, seed: int, numbers: Sequence[int]
+) -> list[retrieval.Start]:
+    rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
+    free = retrieval.free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
+    return [
+        retrieval.Start(
+            rng=seeds.generator(seed, f"reconstruct/start/{case.name}", number), free=free, number=number, **given
+        )
+        for number in numbers
+    ]
 
 
 def gather(
