@@ -12,7 +12,7 @@ from matplotlib.colors import ListedColormap, TwoSlopeNorm
 from matplotlib.patches import Patch
 
 from braggfill.figures import style
-from braggfill.reconstruct.mapping import judged
+from braggfill.figures.realtables import judged
 from braggfill.settings.figures import FiguresSettings
 
 DEFAULTS = ("bounded", "guided", "late", "sure")

@@ -9,7 +9,14 @@ import numpy as np
 
 from braggfill.figures.style import NAMES
 from braggfill.figures.tables import Table, figures, number, percent, read
-from braggfill.reconstruct.mapping import CELL, judged
+
+CELL = ["oversampling", "photons_at_peak", "gap_px", "distance_px"]
+"""What tells a cell of the map."""
+
+
+def judged(table: Any) -> Any:
+    """The rows of those cells of ``map.csv`` in which a start arrived without a gap."""
+    return table[table.groupby(CELL).to_best.transform(lambda values: values.notna().any()).astype(bool)]
 
 
 def every(folder: Path) -> list[Table | None]:

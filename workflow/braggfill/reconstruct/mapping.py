@@ -135,8 +135,3 @@ def ranked(rows: list[dict[str, Any]], filling: str) -> list[dict[str, Any]]:
         row["to_best"] = error[name] / min(known) if known else np.nan
         row["best"] = bool(treated) and name == min(treated, key=treated.__getitem__)
     return rows
-
-
-def judged(table: Any) -> Any:
-    """The rows of those cells of the map, a table as of :func:`chart`, whose whole pattern arrived."""
-    return table[table.groupby(CELL).to_best.transform(lambda values: values.notna().any()).astype(bool)]
