@@ -13,7 +13,7 @@ from braggfill.interpolate import interpolate
 from braggfill.networks import trunks
 from braggfill.networks.bridge import DEEP, WIDTHS, averaged, bridge
 from braggfill.networks.orient import orders
-from braggfill.networks.unet import _fold, _unfold
+from braggfill.networks.unet import _fold, _unfold, joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load as unpack
@@ -162,7 +162,7 @@ def test_an_untrained_network_starts_near_what_is_measured_around():
     logs, mask = _portion()
     with torch.no_grad():
         linear = bridge(logs, mask)
-        start = torch.where(mask, averaged(linear, mask), linear)
+        start = joined(linear, averaged(linear, mask), mask)
         assert (network.predict(logs, mask)[0] - start).abs().max() < 1
 
 
@@ -350,6 +350,16 @@ def test_the_average_of_noise_is_not_lowered_by_it():
     assert averaged(linear, mask)[mask].mean() == pytest.approx(np.log(2), abs=0.06)
 
 
+def test_where_it_is_bright_the_network_starts_from_the_interpolation():
+    dark, light = torch.tensor([0.1, np.log1p(1e5)])
+    mask = torch.tensor([True, True, False])
+    around, linear = torch.stack([dark, light, dark]), torch.stack([dark + 1, light + 1, light])
+    found = joined(linear, around, mask)
+    assert found[0] == pytest.approx(0.1, abs=0.01)
+    assert found[1] == pytest.approx(float(light) + 1, abs=0.01)
+    assert found[2] == linear[2]
+
+
 def test_deep_in_a_gap_the_average_is_what_it_was_given():
     logs = torch.rand(1, 8, 8, 96) * 9
     mask = torch.zeros(logs.shape, dtype=torch.bool)
@@ -374,8 +384,12 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
         assert torch.equal(one, again.predict(logs.masked_fill(mask, 7.0), mask)[0])
     # From nothing, what is said of the gap rests on no interpolation: zeros and a small output.
     linear = bridge(logs, mask)
-    base = {"nothing": torch.zeros_like(linear), "interpolation": linear, "averaged": averaged(linear, mask)}[start]
-    assert (one - base)[mask].abs().max() < 1
+    base = {
+        "nothing": torch.zeros_like(linear),
+        "interpolation": linear,
+        "averaged": joined(linear, averaged(linear, mask), mask),
+    }
+    assert (one - base[start])[mask].abs().max() < 1
 
 
 def test_the_designs_cost_about_the_same():

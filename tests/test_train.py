@@ -269,6 +269,23 @@ def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
         run(further.model_copy(update={"channels": (4, 12)}), files, tmp_path / "three")
 
 
+def test_a_further_training_draws_no_epoch_again(tmp_path):
+    from types import SimpleNamespace
+
+    from braggfill.train.progress import Loaders
+
+    learning, checking = load([write(tmp_path / "a.h5", 16, 1)], TrainSettings(**QUICK))
+    orders = []
+    for earlier in (0, 2):
+        loaders = Loaders(TrainSettings(**QUICK), 1, learning, checking, earlier)
+        loaders.trainer = SimpleNamespace(current_epoch=2 - earlier, global_rank=0, world_size=1)
+        orders.append(loaders.train_dataloader().dataset)
+    assert np.array_equal(orders[0].order, orders[1].order)
+    assert orders[0].noise == orders[1].noise
+    loaders.trainer.current_epoch = 1
+    assert loaders.train_dataloader().dataset.noise != orders[0].noise
+
+
 def test_with_no_validation_portion_the_last_epoch_is_kept(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1, split=0)]
     found, _, rows = run(TrainSettings(**QUICK, epochs=2), files, tmp_path / "out")

@@ -16,6 +16,8 @@ STARTS = ("averaged", "interpolation", "nothing")
 LEVEL, CONTRAST = 0.25, 2.5
 """Factors on the mean of log(1 + photons) over 2 x 2 x 2 voxels and on the differences within them, as they enter the
 network: fringes are small beside the level that they ride on, and are learnt much sooner when they are not."""
+BRIGHT = 20.0
+"""Photons a voxel at which the mean of what is measured around and the interpolation count alike."""
 STEP = 2.0
 """Natural logarithms that a unit of the network's output corrects the interpolation by."""
 DEVIATION = (1e-3, 20.0)
@@ -31,10 +33,12 @@ class Braggfill(nn.Module):
     size; of :math:`\tilde y` their mean and seven differences, the Haar transform, of :math:`\bar y` their mean), and
     returns
 
-    .. math:: \mu = \bar y + f(\tilde y, \bar y, m), \qquad \sigma^2 = e^{g(\tilde y, \bar y, m)}
+    .. math:: \mu = \frac{n_0 \bar y + \bar n \tilde y}{n_0 + \bar n} + f(\tilde y, \bar y, m), \qquad
+              \sigma^2 = e^{g(\tilde y, \bar y, m)}, \qquad \bar n = e^{\bar y} - 1, \quad n_0 = 20
 
-    for every voxel.  Intensity enters on one fixed scale, so that nothing depends on where a portion was cut, and the
-    network can tell how much of what it sees is noise.
+    for every voxel: where there is light two ends of a line follow the pattern better than a mean of many voxels, where
+    there is little they are too noisy.  Intensity enters on one fixed scale, so that nothing depends on where a portion
+    was cut, and the network can tell how much of what it sees is noise.
     """
 
     name = "braggfill"
@@ -44,8 +48,8 @@ class Braggfill(nn.Module):
 
     def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "averaged"):
         """``channels`` of each level, ``design`` of :data:`braggfill.networks.trunks.DESIGNS`; what it corrects,
-        ``start``: what is measured around, ``"averaged"``; the linear ``"interpolation"``, and nothing else is seen; or
-        ``"nothing"``: zeros in the gap, and nothing to add to."""
+        ``start``: what is measured around, ``"averaged"``, in bright places joined by the linear interpolation; the
+        linear ``"interpolation"`` alone; or ``"nothing"``: zeros in the gap, and nothing to add to."""
         super().__init__()
         self.channels = tuple(int(c) for c in channels)
         if start not in STARTS:
@@ -77,7 +81,7 @@ class Braggfill(nn.Module):
             base = channels[0] = bridged.masked_fill(mask, 0.0)
         elif self.start == "averaged":
             around = averaged(bridged, mask)
-            base = torch.where(mask, around, bridged)
+            base = joined(bridged, around, mask)
             channels.append(around)
         x = torch.stack(channels, dim=1)
         pads = [(-n) % self.multiple for n in shape]
@@ -94,6 +98,13 @@ class Braggfill(nn.Module):
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Expected log(1 + photons) and the logarithm of its variance, (B, n0, n1, n2), from measured voxels alone."""
         return self(bridge(log_intensity, mask), mask)
+
+
+def joined(bridged: Tensor, around: Tensor, mask: Tensor) -> Tensor:
+    """What is measured around, and the more of the interpolation the brighter it is; measured voxels stay."""
+    photons = torch.expm1(around.float())
+    sharp = (photons / (photons + BRIGHT)).to(bridged.dtype)
+    return torch.where(mask, torch.lerp(around, bridged, sharp), bridged)
 
 
 def _haar() -> Tensor:

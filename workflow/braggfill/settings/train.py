@@ -84,8 +84,9 @@ class TrainSettings(StageSettings):
     Fourier transform beside them, or a U-Net that concatenates. For comparison; `docs/networks.md` has the figures."""
 
     start: Literal["averaged", "interpolation", "nothing"] = "averaged"
-    """What the `braggfill` network corrects: the mean of the photons measured around, near ones counting more; the
-    linear interpolation of the log intensity; or nothing, as `paper` does: zeros in the gap."""
+    """What the `braggfill` network corrects. `averaged`: the mean of the photons measured around, near ones counting
+    more, and where it is bright the interpolation. `interpolation`: the linear interpolation of the log intensity.
+    `nothing`, as `paper` does: zeros in the gap."""
 
     first_weights: Literal["random", "shipped"] = "random"
     """What training begins with: random weights, or those that came with the package, to train them further. These want

@@ -147,7 +147,7 @@ def fit_here(
         resume = progress.resume()
         trainer.fit(
             learner,
-            datamodule=Loaders(settings, seed, learning, checking),
+            datamodule=Loaders(settings, seed, learning, checking, -(-_seen_before(settings) // len(learning))),
             ckpt_path=resume,
             weights_only=True if resume else None,
         )

@@ -21,12 +21,14 @@ from braggfill.train.data import Batches, Portions
 class Loaders(lightning.LightningDataModule):
     """A fresh loader an epoch, because each epoch has its own order, gaps and symmetries."""
 
-    def __init__(self, settings: TrainSettings, seed: int, learning: Portions, checking: Portions):
+    def __init__(self, settings: TrainSettings, seed: int, learning: Portions, checking: Portions, earlier: int = 0):
+        """``earlier``: epochs that the first weights have behind them; their gaps and noise do not come again."""
         super().__init__()
         self.settings, self.seed, self.learning, self.checking = settings, seed, learning, checking
+        self.earlier = earlier
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.learning, self.trainer.current_epoch)
+        return self._loader(self.learning, self.earlier + self.trainer.current_epoch)
 
     def val_dataloader(self) -> DataLoader | list:
         return self._loader(self.checking, None) if len(self.checking) else []
