@@ -353,6 +353,16 @@ def test_dark_portions_and_the_test_split_are_left_out(tmp_path):
     assert len(load([path, path], TrainSettings(validation_max=1))[1]) == 1
 
 
+def test_the_most_portions_are_taken_of_all_files_alike(tmp_path):
+    files = [write(tmp_path / "a.h5", 4, 1, split=0), *(write(tmp_path / f"{i}.h5", 16, i, split=0) for i in (2, 3))]
+    few, _ = load(files, TrainSettings(portions_max=6))
+    many, _ = load(files, TrainSettings(portions_max=20))
+    assert (len(few), len(many)) == (6, 20)
+    parts = [load([file], TrainSettings(portions_max=8))[0].counted for file in files]
+    assert torch.equal(few.counted, torch.cat([part[:2] for part in parts]))
+    assert torch.equal(many.counted, torch.cat([parts[0], parts[1], parts[2]]))
+
+
 def test_what_cannot_be_trained_on_is_told(tmp_path):
     wish = TrainSettings()
     with pytest.raises(BraggfillError, match="no such file"):

@@ -134,7 +134,7 @@ class TrainSettings(StageSettings):
     never seen twice. None: the counts that the pattern came with."""
 
     portions_max: int | None = Field(default=None, ge=1)
-    """Use at most this many training portions, the first ones. None: all."""
+    """Use at most this many training portions, as many of each file. None: all."""
 
     validation_max: int = Field(default=1200, ge=1)
     """Use at most this many validation portions after each epoch, spread evenly (the paper: 4 % of 30,000)."""

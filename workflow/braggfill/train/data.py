@@ -69,14 +69,15 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions
     BraggfillError : a file is missing, damaged or not made of portions; no training portion is left.
     """
     kept: dict[int, list[tuple[np.ndarray, ...]]] = {TRAIN: [], VALIDATION: []}
-    wish = {TRAIN: settings.portions_max or math.inf, VALIDATION: math.inf}
-    for file in files:
-        if storage.left_out(file) is not None:
-            continue
-        for split, counts, expectation, known in _portions(Path(file), settings):
+    files = [Path(file) for file in files if storage.left_out(file) is None]
+    left = settings.portions_max or math.inf
+    for place, file in enumerate(files):
+        wish = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
+        for split, counts, expectation, known in _portions(file, settings):
             most = max(0, int(min(wish[split], len(counts))))
             kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
             wish[split] -= most
+            left -= most if split == TRAIN else 0
     parts = [_join(kept[TRAIN]), _join(kept[VALIDATION])]
     if not len(parts[0]):
         raise BraggfillError(
