@@ -141,6 +141,18 @@ def test_the_card_shows_how_it_learned_and_whether_its_uncertainty_is_right(tmp_
     assert "| simulated, axis 2 | 6 px | 68.0% [62.0%, 72.0%] | 95.0% [62.0%, 72.0%] |" in after
 
 
+def test_the_card_tells_what_the_first_weights_had_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(promise, "figures", lambda network: {})
+    run = made_run(tmp_path / "run", score=0.6)
+    networks.save(
+        run / "train/model.safetensors",
+        networks.build("braggfill", channels=(4, 8)),
+        CARD | {"portions": {"train": 20, "validation": 4}, "portions_seen": 100, "metrics": {"epoch": 2}},
+    )
+    text = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
+    assert "trained on 20 portions, 100 seen, 60 of them by the weights that it began with;" in text
+
+
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(promise, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.6, old=0.61)

@@ -106,7 +106,9 @@ def _card(
     yield "## What it is"
     yield ""
     yield f"- network `{whole['network']}`, {whole['options']}, {parameters:,} parameters, half precision"
-    yield f"- trained on {card['portions']['train']:,} portions, {card['portions_seen']:,} seen; "
+    before = card["portions_seen"] - card["portions"]["train"] * card.get("metrics", {}).get("epoch", float("inf"))
+    earlier = f", {before:,} of them by the weights that it began with" if before > 0 else ""
+    yield f"- trained on {card['portions']['train']:,} portions, {card['portions_seen']:,} seen{earlier};"
     yield f"  {card['portions']['validation']:,} portions of other particles chose the epoch"
     yield f"- seed {card['seed']}, code `{card['code'][:16]}`, "
     yield "  " + ", ".join(f"{package} {version}" for package, version in card["versions"].items())
