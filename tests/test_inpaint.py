@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -101,19 +102,22 @@ def test_the_network_is_what_fills(network):
     assert not np.allclose(filling.fill(counts, mask, network=network).data[mask], linear.data[mask], rtol=0.01)
 
 
-def test_one_portion_is_filled_as_the_network_predicts_it(network):
+def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
     import torch
 
     counts, mask = _counts((32, 32, 32)), gaps.plane((32, 32, 32), 6)
     filled = filling.fill(counts, mask, network=network)
-    with torch.inference_mode():
-        mean, log_variance = network.predict(
-            torch.from_numpy(np.log1p(counts.astype(np.float32)))[None], torch.from_numpy(mask)[None]
-        )
-    expected = np.clip(np.expm1(mean[0].numpy()), 0, None)
-    assert np.allclose(filled.data[mask], expected[mask], rtol=1e-3, atol=1e-3)
-    deviation = (1 + expected) * np.sinh(np.exp(0.5 * log_variance[0].numpy()))
-    assert np.allclose(filled.sigma[mask], deviation[mask], rtol=1e-2)
+    logs, gap = torch.from_numpy(np.log1p(counts.astype(np.float32)))[None], torch.from_numpy(mask)[None]
+    agree = []
+    for axes in itertools.chain.from_iterable(itertools.combinations((1, 2, 3), n) for n in range(4)):
+        with torch.inference_mode():
+            answer = network.predict(logs.flip(axes), gap.flip(axes))
+        mean, log_variance = (part.flip(axes)[0].numpy() for part in answer)
+        expected = np.clip(np.expm1(mean), 0, None)
+        deviation = (1 + expected) * np.sinh(np.exp(0.5 * log_variance))
+        same = np.allclose(filled.data[mask], expected[mask], rtol=1e-3, atol=1e-3)
+        agree.append(same and np.allclose(filled.sigma[mask], deviation[mask], rtol=1e-2))
+    assert sum(agree) == 1
 
 
 def test_neither_the_batch_nor_a_second_call_changes_the_result(network):

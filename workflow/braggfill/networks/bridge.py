@@ -11,6 +11,8 @@ WIDTHS = (1.0, 3.0)
 """Standard deviations in voxels of the Gaussians that :func:`averaged` sums."""
 DEEP = 0.02
 """Weight of the interpolation in it: as much as half a space of measured voxels has that begins 8 voxels away."""
+MOST = 60.0
+"""Natural logarithm of the most photons that are averaged: their sums stay within single precision."""
 
 
 def bridge(log_intensity: Tensor, mask: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ def averaged(bridged: Tensor, mask: Tensor) -> Tensor:
     Tensor of the same shape; measured voxels are averaged with those around them.
     """
     with torch.autocast(bridged.device.type, enabled=False):
-        photons, known = torch.expm1(bridged.float()), (~mask).float()
+        photons, known = torch.expm1(bridged.float().clamp(max=MOST)), (~mask).float()
         both = torch.stack([photons * known, known])
         total = torch.stack([DEEP * photons, torch.full_like(known, DEEP)])
         for width in WIDTHS:
