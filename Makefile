@@ -51,7 +51,7 @@ bundle: setup ## pack a run into one file to share: RUN=demo, WITH_DATA=1 for it
 
 weights: setup ## train on config/paper.yaml (EPOCHS=…; FURTHER=1: the shipped network further) and put the network into the package: hours, or a GPU
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/paper.yaml $(if $(PROFILE),--profile $(PROFILE)) \
-	  $(if $(FURTHER),--forcerun train --config 'train={"first_weights": "shipped"$(comma) "learning_rate": 4e-4$(if $(EPOCHS),$(comma) "epochs": $(EPOCHS))}',$(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}')) -- $(WEIGHED)
+	  $(if $(FURTHER),--forcerun train --config 'train={"first_weights": "shipped"$(comma) "start": "interpolation"$(comma) "learning_rate": 4e-4$(if $(EPOCHS),$(comma) "epochs": $(EPOCHS))}',$(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}')) -- $(WEIGHED)
 	@$(BIN)/python -m braggfill.shipping results/paper
 
 bench: setup ## measure speed and memory, as ratios in one run

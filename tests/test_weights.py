@@ -153,6 +153,13 @@ def test_the_card_tells_what_the_first_weights_had_seen(tmp_path, monkeypatch):
     assert "trained on 20 portions, 100 seen, 60 of them by the weights that it began with;" in text
 
 
+def test_make_trains_the_network_further_that_is_shipped():
+    recipe = (Path(__file__).parent.parent / "Makefile").read_text()
+    wish = next(line for line in recipe.splitlines() if '"first_weights": "shipped"' in line)
+    start = networks.load(networks.shipped()).options["start"]
+    assert f'"start": "{start}"' in wish
+
+
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(promise, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.6, old=0.61)
