@@ -8,27 +8,17 @@ import sys
 
 import numpy as np
 import pytest
-from braggfill import filling, gaps, inpaint, networks, storage
+from braggfill import filling, gaps, inpaint, networks
 from braggfill.errors import BraggfillError
 from braggfill.interpolate import interpolate
-from braggfill.settings.inpaint import InpaintSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-SMALL = {"channels": [4, 8]}
+from peaks import peaked, untrained
 
 
 @pytest.fixture(scope="module")
 def network():
-    """A small network that was never trained, but is far from predicting the interpolation alone."""
-    import torch
-
-    torch.manual_seed(1)
-    built = networks.build("braggfill", **SMALL)
-    with torch.no_grad():
-        built.trunk.leave.weight.mul_(4)
-    built.card = {"uncertainty": True}
-    return built.eval()
+    return untrained()
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +28,6 @@ def published():
 
     torch.manual_seed(2)
     return networks.build("paper").eval()
-
-
-def _counts(shape=(40, 36, 48), seed=0, peak=1e4):
-    rng = np.random.default_rng(seed)
-    grids = np.ix_(*(np.arange(n) - n // 2 for n in shape))
-    return rng.poisson(peak / (1 + 0.05 * sum(g**2 for g in grids)) ** 1.5).astype(np.int32)
 
 
 def _lawful(filled, counts, mask, uncertain):
@@ -58,7 +42,7 @@ def _lawful(filled, counts, mask, uncertain):
 
 @pytest.mark.parametrize("method", filling.METHODS)
 def test_measured_voxels_are_untouched_and_filled_ones_are_photons(method, network):
-    counts, mask = _counts(), gaps.cross((40, 36, 48), (3, 5), (8, 20))
+    counts, mask = peaked(), gaps.cross((40, 36, 48), (3, 5), (8, 20))
     model = network if method == "braggfill" else networks.build("paper") if method == "paper" else None
     filled = inpaint(counts, mask, method=method, network=model, step=32, skip=20)
     _lawful(filled, counts, mask, uncertain=method == "braggfill")
@@ -67,7 +51,7 @@ def test_measured_voxels_are_untouched_and_filled_ones_are_photons(method, netwo
 def test_the_module_is_the_function():
     import braggfill
 
-    counts, mask = _counts((10, 10, 10)), gaps.plane((10, 10, 10), 2)
+    counts, mask = peaked((10, 10, 10)), gaps.plane((10, 10, 10), 2)
     one = braggfill.inpaint(counts, mask, method="linear")
     other = inpaint.fill(counts, mask, method="linear")
     assert np.array_equal(one.data, other.data)
@@ -82,13 +66,13 @@ def test_importing_the_package_imports_nothing_heavy():
 
 @pytest.mark.parametrize("method", filling.INTERPOLATIONS)
 def test_the_interpolations_are_those_of_interpolate(method):
-    counts, mask = _counts(), gaps.cross((40, 36, 48), 4)
+    counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
     filled = filling.fill(counts, mask, method=method)
     assert np.allclose(filled.data, interpolate(counts, mask, method), rtol=1e-5, atol=1e-5)
 
 
 def test_what_lies_in_the_gap_is_not_looked_at(network):
-    counts, mask = _counts().astype(np.float32), gaps.plane((40, 36, 48), 5, start=30)
+    counts, mask = peaked().astype(np.float32), gaps.plane((40, 36, 48), 5, start=30)
     one = filling.fill(counts, mask, network=network)
     for value in (np.nan, -5.0, 1e9, np.inf):
         other = filling.fill(np.where(mask, np.float32(value), counts), mask, network=network)
@@ -97,7 +81,7 @@ def test_what_lies_in_the_gap_is_not_looked_at(network):
 
 
 def test_the_network_is_what_fills(network):
-    counts, mask = _counts(), gaps.plane((40, 36, 48), 5)
+    counts, mask = peaked(), gaps.plane((40, 36, 48), 5)
     linear = filling.fill(counts, mask, method="linear")
     assert not np.allclose(filling.fill(counts, mask, network=network).data[mask], linear.data[mask], rtol=0.01)
 
@@ -105,7 +89,7 @@ def test_the_network_is_what_fills(network):
 def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
     import torch
 
-    counts, mask = _counts((32, 32, 32)), gaps.plane((32, 32, 32), 6)
+    counts, mask = peaked((32, 32, 32)), gaps.plane((32, 32, 32), 6)
     filled = filling.fill(counts, mask, network=network)
     logs, gap = torch.from_numpy(np.log1p(counts.astype(np.float32)))[None], torch.from_numpy(mask)[None]
     agree = []
@@ -121,7 +105,7 @@ def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(ne
 
 
 def test_neither_the_batch_nor_a_second_call_changes_the_result(network):
-    counts, mask = _counts(), gaps.cross((40, 36, 48), 4)
+    counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
     one = filling.fill(counts, mask, network=network, batch=32)
     again = filling.fill(counts, mask, network=network, batch=32)
     other = filling.fill(counts, mask, network=network, batch=1)
@@ -130,7 +114,7 @@ def test_neither_the_batch_nor_a_second_call_changes_the_result(network):
 
 
 def test_one_frame_of_a_mask_holds_for_all(network):
-    counts, mask = _counts(), gaps.cross((40, 36, 48), 4)
+    counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
     one, other = filling.fill(counts, mask, network=network), filling.fill(counts, mask[0], network=network)
     assert np.array_equal(one.data, other.data)
     assert np.array_equal(one.mask, other.mask)
@@ -139,14 +123,14 @@ def test_one_frame_of_a_mask_holds_for_all(network):
 
 
 def test_a_mask_of_nothing_changes_nothing(network):
-    counts = _counts()
+    counts = peaked()
     filled = filling.fill(counts, np.zeros(counts.shape, bool), network=network)
     assert np.array_equal(filled.data, counts)
     assert not filled.mask.any()
 
 
 def test_the_input_is_left_alone(network):
-    counts, mask = _counts(), gaps.plane((40, 36, 48), 4)
+    counts, mask = peaked(), gaps.plane((40, 36, 48), 4)
     before = counts.copy(), mask.copy()
     filling.fill(counts, mask, network=network)
     assert np.array_equal(counts, before[0])
@@ -155,7 +139,7 @@ def test_the_input_is_left_alone(network):
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (3, 40, 5), (33, 1, 64), (70, 31, 32)])
 def test_any_size_is_filled(shape, network):
-    counts = _counts(shape) + 1
+    counts = peaked(shape) + 1
     mask = np.zeros(shape, bool)
     mask[shape[0] // 3, :, shape[2] // 4 : shape[2] // 2] = True
     _lawful(filling.fill(counts, mask, network=network), counts, mask, uncertain=True)
@@ -163,7 +147,7 @@ def test_any_size_is_filled(shape, network):
 
 @pytest.mark.parametrize("width", [20, 38])
 def test_wide_gaps_are_filled_as_well(width, network):
-    counts = _counts((32, 40, 90))
+    counts = peaked((32, 40, 90))
     mask = gaps.plane(counts.shape, width)
     _lawful(filling.fill(counts, mask, network=network), counts, mask, uncertain=True)
 
@@ -181,8 +165,8 @@ TYPES = {
 
 
 @pytest.mark.parametrize(("given_type", "type_out"), TYPES.items())
-def test_the_type_holds_the_counts(given_type, type_out):
-    counts = np.minimum(_counts((12, 12, 12)), 200).astype(given_type)
+def test_the_type_holds_thepeaked(given_type, type_out):
+    counts = np.minimum(peaked((12, 12, 12)), 200).astype(given_type)
     mask = gaps.plane(counts.shape, 3)
     filled = filling.fill(counts, mask, method="linear")
     assert filled.data.dtype == type_out
@@ -190,7 +174,7 @@ def test_the_type_holds_the_counts(given_type, type_out):
 
 
 def test_counts_beyond_single_precision_are_kept_exactly():
-    counts = _counts((12, 12, 12)).astype(np.int64)
+    counts = peaked((12, 12, 12)).astype(np.int64)
     counts[0, 0, 0] = 2**24 + 1
     mask = gaps.plane(counts.shape, 3)
     filled = filling.fill(counts, mask, method="linear")
@@ -200,7 +184,7 @@ def test_counts_beyond_single_precision_are_kept_exactly():
 
 @pytest.mark.parametrize("method", ["braggfill", *filling.INTERPOLATIONS])
 def test_numbers_beyond_single_precisions_range_are_kept_and_the_filling_stays_finite(method, network):
-    counts = _counts((12, 12, 12)).astype(np.float64)
+    counts = peaked((12, 12, 12)).astype(np.float64)
     counts[0, 0, 0] = 1e300
     mask = gaps.plane(counts.shape, 3)
     _lawful(filling.fill(counts, mask, method=method, network=network), counts, mask, uncertain=method == "braggfill")
@@ -258,7 +242,7 @@ def _widest(mask):
     return widest
 
 
-COUNTS, MASK = _counts((12, 12, 12)), gaps.plane((12, 12, 12), 3)
+COUNTS, MASK = peaked((12, 12, 12)), gaps.plane((12, 12, 12), 3)
 
 
 def _with(value, array=COUNTS, kind=np.float32):
@@ -313,81 +297,6 @@ def test_unknown_methods_devices_and_networks_are_told(tmp_path, network):
         inpaint(COUNTS, MASK, device="abacus", network=network)
     with pytest.raises(BraggfillError, match="no such file"):
         inpaint(COUNTS, MASK, network=tmp_path / "none.safetensors")
-
-
-@pytest.fixture
-def scan(tmp_path):
-    """A scan and a detector's masks as fetch writes them."""
-    counts = _counts((50, 60, 70), peak=1e5)
-    detector = np.zeros((200, 200), bool)
-    detector[98:102] = detector[:, 98:102] = True
-    with storage.create(tmp_path / "scan.h5") as file:
-        file["data"] = counts
-    with storage.create(tmp_path / "masks.h5") as file:
-        file["maxipix"] = detector
-    return counts, tmp_path / "scan.h5", tmp_path / "masks.h5"
-
-
-def test_the_cases_hold_what_they_say(tmp_path, scan, network):
-    counts, scan_file, masks_file = scan
-    networks.save(tmp_path / "net.safetensors", network, {"uncertainty": True})
-    wish = InpaintSettings(crop_px=48, gap_widths_px=(3, 6), offset_px=(-7, 8), detector_offset_px=(5, -6), threads=1)
-    inpaint.fill_cases(wish, 1, scan_file, masks_file, tmp_path / "net.safetensors", tmp_path / "out.h5", code="abc")
-    peak = np.array(np.unravel_index(counts.argmax(), counts.shape))
-    with storage.read(tmp_path / "out.h5") as file:
-        assert set(file) == {"plane-03", "plane-06", "cross-03", "cross-06", "detector-maxipix"}
-        assert file.attrs["code"] == "abc"
-        origin, shape = file.attrs["crop_origin"], file.attrs["crop_shape"]
-        assert np.array_equal(file.attrs["peak"], peak)
-        assert np.array_equal(shape, (48, 48, 48))
-        cube = counts[tuple(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
-        for name, case in file.items():
-            mask = case["mask"][...]
-            assert mask.shape == cube.shape
-            assert np.array_equal(case["truth"][...], cube[mask])
-            for axis in range(3):
-                assert np.array_equal(case[f"central/axis{axis}"][...], cube.take(peak[axis] - origin[axis], axis))
-            rows, columns = (np.flatnonzero(mask.all(axis=a)) for a in ((0, 2), (0, 1)))
-            wanted = (5, -6) if name.startswith("detector") else (-7, 8)
-            assert columns.mean() == pytest.approx(peak[2] - origin[2] + wanted[1], abs=1)
-            assert len(columns) == case.attrs["width_px"]
-            assert len(rows) == (0 if name.startswith("plane") else case.attrs["width_px"])
-            if len(rows):
-                assert rows.mean() == pytest.approx(peak[1] - origin[1] + wanted[0], abs=1)
-            methods = networks.at_hand(wish.methods)
-            assert set(case["filled"]) == set(methods)
-            for method in methods:
-                own = "braggfill" if method in ("network", "shipped") else method
-                model = None if method == "shipped" else network
-                expected = filling.fill(np.where(mask, 0, cube), mask, method=own, network=model)
-                assert np.allclose(case[f"filled/{method}"], expected.data[mask], rtol=1e-4, atol=1e-4)
-            assert set(case["sigma"]) == {"network", "shipped"} & set(methods)
-
-
-def test_what_was_left_out_leaves_the_cases_out(tmp_path, scan, network):
-    _, scan_file, masks_file = scan
-    networks.save(tmp_path / "net.safetensors", network)
-    wish = InpaintSettings(crop_px=32, gap_widths_px=(3,), kinds=("plane",), offset_px=(0, 4), methods=("linear",))
-    for name in ("gone.h5", "nomasks.h5"):
-        with storage.create(tmp_path / name, left_out="no network connection"):
-            pass
-    inpaint.fill_cases(wish, 1, tmp_path / "gone.h5", masks_file, tmp_path / "net.safetensors", tmp_path / "a.h5")
-    assert storage.left_out(tmp_path / "a.h5") == "no network connection"
-    inpaint.fill_cases(wish, 1, scan_file, tmp_path / "nomasks.h5", tmp_path / "net.safetensors", tmp_path / "b.h5")
-    with storage.read(tmp_path / "b.h5") as file:
-        assert set(file) == {"plane-03"}
-        assert file.attrs["without_detector"] == "no network connection"
-
-
-def test_gaps_and_detectors_that_do_not_fit_are_told_and_nothing_is_written(tmp_path, scan):
-    _, scan_file, masks_file = scan
-    for change in ({"offset_px": (0, 40)}, {"detector": "eiger"}, {"detector_offset_px": (300, 0)}):
-        wish = InpaintSettings(
-            **{"crop_px": 32, "gap_widths_px": (3,), "offset_px": (0, 4), "methods": ("linear",), **change}
-        )
-        with pytest.raises(BraggfillError):
-            inpaint.fill_cases(wish, 1, scan_file, masks_file, tmp_path / "net", tmp_path / "out.h5")
-        assert not (tmp_path / "out.h5").exists()
 
 
 @pytest.mark.data
