@@ -16,6 +16,7 @@ with job(snakemake):
         "reconstruct_retrieval": reconstruct.gather,
         "reconstruct_map_cell": reconstruct.chart_cell,
         "reconstruct_map": reconstruct.chart,
+        "reconstruct_finetune": reconstruct.finetuned,
     }
     params = snakemake.params
     many = ("patterns", "starts", "cells")

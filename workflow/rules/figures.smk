@@ -18,6 +18,7 @@ rule figures:
         f"{RUN}/reconstruct/retrieval.h5",
         swept_images(),
         f"{RUN}/reconstruct/map.csv",
+        f"{RUN}/reconstruct/finetune.h5",
         TABLES,
     output:
         f"{RUN}/figures/figures.json",
@@ -49,6 +50,7 @@ rule report:
         f"{RUN}/reconstruct/particles_mean.csv",
         f"{RUN}/reconstruct/retrieval.csv",
         f"{RUN}/reconstruct/map.csv",
+        f"{RUN}/reconstruct/finetune.csv",
         TABLES,
     output:
         report=f"{RUN}/report.html",

@@ -3,6 +3,7 @@
 PARTICLES = untrained(settings.reconstruct.true_phase.particles)
 PHASED = untrained(settings.reconstruct.retrieval.simulated_particles) or [0]
 STRAINED = "id01_s978" if "strained" in settings.reconstruct.retrieval.cases else "id01_s11"  # asked for or not
+STRAINED_TUNED = "id01_s978" if "strained" in settings.reconstruct.finetune.cases else "id01_s11"
 STARTS = [f"{i:02d}" for i in range(settings.reconstruct.retrieval.starts)]
 CELLS = [f"{i:03d}" for i in range(settings.reconstruct.map.cells)]
 
@@ -30,7 +31,7 @@ rule reconstruct_true_phase:
         mem_mb=memory(6000),
         runtime=minutes(120),
     params:
-        settings=block("reconstruct", "retrieval", "map"),
+        settings=block("reconstruct", "retrieval", "map", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -56,7 +57,7 @@ rule reconstruct_particles:
         mem_mb=memory(4000),
         runtime=minutes(180),
     params:
-        settings=block("reconstruct", "retrieval", "map"),
+        settings=block("reconstruct", "retrieval", "map", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -85,7 +86,7 @@ rule reconstruct_prepare:
         mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "map"),
+        settings=block("reconstruct", "map", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -110,7 +111,7 @@ rule reconstruct_phase:
         mem_mb=memory(4000),
         runtime=minutes(240),
     params:
-        settings=block("reconstruct", "map"),
+        settings=block("reconstruct", "map", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -136,7 +137,7 @@ rule reconstruct_retrieval:
         mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "map"),
+        settings=block("reconstruct", "map", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -160,7 +161,7 @@ rule reconstruct_map_cell:
         mem_mb=memory(3000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "retrieval"),
+        settings=block("reconstruct", "retrieval", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
@@ -185,8 +186,36 @@ rule reconstruct_map:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        settings=block("reconstruct", "retrieval"),
+        settings=block("reconstruct", "retrieval", "finetune"),
         code=code("reconstruct"),
         seed=SEED,
+    script:
+        "../../scripts/reconstruct.py"
+
+
+rule reconstruct_finetune:
+    input:
+        obj=f"{RUN}/fetch/id01_s11.h5",
+        strained=f"{RUN}/fetch/{STRAINED_TUNED}.h5",
+        scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        model=f"{RUN}/train/model.safetensors",
+    output:
+        out=f"{RUN}/reconstruct/finetune.h5",
+        table=f"{RUN}/reconstruct/finetune.csv",
+    log:
+        f"{RUN}/logs/reconstruct/finetune.log",
+    benchmark:
+        f"{RUN}/benchmarks/reconstruct_finetune.tsv"
+    conda:
+        "../../envs/retrieve.yaml"
+    threads: settings.reconstruct.threads
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(120),
+    params:
+        settings=block("reconstruct", "retrieval", "map"),
+        code=code("reconstruct"),
+        seed=SEED,
+        shipped=SHIPPED,
     script:
         "../../scripts/reconstruct.py"

@@ -1,6 +1,6 @@
 """reconstruct: patterns with gap, filled and whole to real-space objects, displacement and strain, and their errors.
 
-Source: paper sections 2.6.1 and 2.6.2, supplement S7 and S8, thesis 3.8.
+Source: paper sections 2.6.1, 2.6.2 and 2.7, supplement S7 and S8, thesis 3.8 and 3.9.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from braggfill.reconstruct.exact import MEAN_COLUMNS, PARTICLE_COLUMNS, TRUE_PHASE_COLUMNS, particles, true_phase
 from braggfill.reconstruct.mapping import MAP_COLUMNS, chart, chart_cell
 from braggfill.reconstruct.phasing import RETRIEVAL_COLUMNS, gather, phase, prepare
+from braggfill.reconstruct.tuning import FINETUNE_COLUMNS, finetuned
 
 __all__ = [
+    "FINETUNE_COLUMNS",
     "MAP_COLUMNS",
     "MEAN_COLUMNS",
     "PARTICLE_COLUMNS",
@@ -17,6 +19,7 @@ __all__ = [
     "TRUE_PHASE_COLUMNS",
     "chart",
     "chart_cell",
+    "finetuned",
     "gather",
     "particles",
     "phase",

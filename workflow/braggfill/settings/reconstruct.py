@@ -234,12 +234,48 @@ class MapSettings(RecipeSettings):
         return prod(len(v) for v in (self.gap_widths_px, self.distances_px, self.photons_at_peak, self.oversamplings))
 
 
+class FinetuneSettings(StageSettings):
+    """Scans with a vertical gap, filled before and after the network has learnt on from the scan itself (paper section
+    2.7, Fig. 9)."""
+
+    cases: tuple[Literal["strained", "known", "measured"], ...] = ("strained", "measured")
+    """`strained`, `known`: patterns of the objects reconstructed from a measurement, with their own phase and counting
+    noise. `measured`: the scan that portions are judged on. None, []: this is left out."""
+
+    oversampling: Oversampling = 2.2
+    """Of those objects, along the axis where it is least. Strongly strained and poorly sampled, a pattern is unlike
+    those that the network was trained on."""
+
+    zoom: float = Field(default=1.0, gt=0, le=2)
+    """Factor by which the objects are resampled, at the most; they are resampled to fewer voxels to fit `box_px`."""
+
+    box_px: int = Field(default=128, ge=40, le=512)
+    """Edge of the cube of the pattern, at the most."""
+
+    photons_at_peak: Photons = 1e7
+    """Expected photons in the brightest voxel."""
+
+    gap_width_px: Width = 6
+    """Width of the gap."""
+
+    distance_px: int = Field(default=12, ge=-256, le=256)
+    """How far its middle lies from the peak, across axis 2."""
+
+    portions: int = Field(default=6400, ge=1, le=1_000_000)
+    """Portions of the scan to learn from, none of which holds a voxel of the gap (the paper: 6400); fewer where there
+    are fewer."""
+
+    epochs: int = Field(default=2, ge=1, le=100)
+    """How often each is seen (the paper: 2 to 5)."""
+
+
 class ReconstructSettings(StageSettings):
     """Real-space objects from patterns with gap, filled and whole; errors in phase, displacement and strain."""
 
     true_phase: TruePhaseSettings = TruePhaseSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     map: MapSettings = MapSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
 
     d_spacing_angstrom: float = Field(default=2.265, gt=0.1, le=100)
     """Lattice spacing of the reflection of the reconstructed object, Pt 111 by default."""
