@@ -322,7 +322,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "Slices through the peak of scans with a vertical gap (dotted): the counts, and the gap filled linearly "
             "and by the network before and after fine-tuning on portions of the scan without a voxel of the gap. Below "
             "them the correlation of log(1 + counts) over the gap; a network that gained nothing sure on what was "
-            "set apart is refused, and the gap filled as before. Compare with the paper, Fig. 9, and the thesis, Fig. 3.26.",
+            "set apart is refused, and the gap filled as before. Paper, Fig. 9; thesis, Fig. 3.26.",
             tuning.slices,
             {"objects": "reconstruct/finetune.h5"},
         ),
