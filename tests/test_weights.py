@@ -170,6 +170,27 @@ def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
     assert shipping.ship(made_run(tmp_path / "better", score=0.62, old=0.61), folder=tmp_path / "weights").is_file()
 
 
+@pytest.mark.parametrize("table", ["true_phase.csv", "particles.csv"])
+def test_weights_that_cost_strain_do_not_replace_better_ones(tmp_path, monkeypatch, table):
+    monkeypatch.setattr(promise, "figures", lambda network: {})
+    run = made_run(tmp_path / "run", score=0.62, old=0.61)
+    cases = [(k, width) for k in (1, 2) for width in (6, 12)]
+    for more, allowed in ((1.01, True), (1.08, False)):
+        rows_ = [
+            {"particle": k, "oversampling": 4.0, "gap_px": width, "method": name, "strain_rmse": error * k}
+            | {"strain_rmse_factor": 2.0, "oversampling_0": 4.0, "oversampling_1": 4.0, "oversampling_2": 4.0}
+            for k, width in cases
+            for name, error in (("network", more), ("shipped", 1.0), ("linear", 2.0))
+        ]
+        pd.DataFrame(rows_).to_csv(run / "reconstruct" / table, index=False)
+        if allowed:
+            text = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
+            assert "| 12 px | 2.0 | 2.0 |" in text
+        else:
+            with pytest.raises(BraggfillError, match=r"strain error of .* 8\.0% higher"):
+                shipping.ship(run, folder=tmp_path / "weights")
+
+
 def test_a_run_that_did_not_end_is_told(tmp_path, capsys):
     run = made_run(tmp_path / "run", score=0.6)
     (run / "evaluate/cases.csv").unlink()

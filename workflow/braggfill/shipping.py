@@ -23,6 +23,9 @@ SHOWN_PX = (3, 6, 9, 12)
 """Widths of gap that the card has of many."""
 SLACK = 0.002
 """PCC by which new weights may be behind the old ones at one width: less is chance."""
+STRAIN_SLACK = 0.03
+"""Share by which their strain error may be higher: less is the particle's doing, of whom one differs from another by
+ten times as much."""
 
 
 def ship(run: Path, name: str = "braggfill", folder: Path = networks.WEIGHTS, *, force: bool = False) -> Path:
@@ -43,6 +46,8 @@ def ship(run: Path, name: str = "braggfill", folder: Path = networks.WEIGHTS, *,
     tables = {table: _table(run / f"evaluate/{table}.csv") for table in ("measured", "simulated", "cases")}
     tables["true_phase"] = _table(run / "reconstruct/true_phase.csv")
     tables["learning"] = _table(run / "train/history.csv")
+    if (run / "reconstruct/particles.csv").is_file():
+        tables["particles"] = _table(run / "reconstruct/particles.csv")
     if (run / "evaluate/calibration.csv").is_file():
         tables["calibration"] = _table(run / "evaluate/calibration.csv")
     behind = list(_behind(tables))
@@ -91,6 +96,25 @@ def _behind(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             for width, row in scores.iterrows():
                 if row.network < row.shipped - SLACK:
                     yield f"{title}, {width} px: {row.network:.4f}, shipped {row.shipped:.4f}"
+    more = _strained(tables["true_phase"], [])
+    if "particles" in tables:
+        more = _strained(tables["particles"], ["particle"])
+    if more > 1 + STRAIN_SLACK:
+        of = "the simulated particles" if "particles" in tables else "the reconstructed object"
+        yield f"strain error of {of} with the true phase: {more - 1:.1%} higher than with the shipped weights"
+
+
+def _strained(rows: pd.DataFrame, which: list[str]) -> float:
+    """The network's strain error over that of the shipped one, geometric mean over all cases; 1 if there are none."""
+    import numpy as np
+
+    cases = [*which, *(name for name in ("oversampling",) if name in rows and not which), "gap_px"]
+    if not {"strain_rmse", *cases} <= set(rows.columns):
+        return 1.0
+    errors = rows[rows.gap_px > 0].pivot_table("strain_rmse", cases, "method")
+    if not {"network", "shipped"} <= set(errors.columns) or not len(errors):
+        return 1.0
+    return float(np.exp(np.log(errors.network / errors.shipped).mean()))
 
 
 def _card(
@@ -123,6 +147,8 @@ def _card(
         yield from _cases(tables["cases"])
     if len(tables["true_phase"]):
         yield from _strain(tables["true_phase"])
+    if "particles" in tables and len(tables["particles"]):
+        yield from _particles(tables["particles"])
     if "calibration" in tables and len(tables["calibration"]):
         yield from _coverage(tables["calibration"])
     yield from _learning(tables["learning"])
@@ -178,6 +204,18 @@ def _strain(rows: pd.DataFrame) -> Iterator[str]:
     yield "| --- | --- | --- |"
     factors = rows[rows.gap_px > 0].pivot_table("strain_rmse_factor", "gap_px", "method")
     for width, row in factors.iterrows():
+        yield f"| {width} px | {row.network:.1f} | {row.linear:.1f} |"
+
+
+def _particles(rows: pd.DataFrame) -> Iterator[str]:
+    """The same of simulated particles with a phase of their own."""
+    own = rows[rows.gap_px > 0]
+    yield ""
+    yield f"### the same, mean over {own.particle.nunique()} simulated, relaxed test particles"
+    yield ""
+    yield "| cross gap | this network | linear |"
+    yield "| --- | --- | --- |"
+    for width, row in own.pivot_table("strain_rmse_factor", "gap_px", "method").iterrows():
         yield f"| {width} px | {row.network:.1f} | {row.linear:.1f} |"
 
 
