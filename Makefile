@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYNX := $(VENV)/.pynx
 comma := ,
-WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv calibration.csv cases.csv) reconstruct/true_phase.csv)
+WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv calibration.csv cases.csv) reconstruct/true_phase.csv reconstruct/particles.csv)
 
 .PHONY: help setup run test test-slurm lint format pins schema weights bench bundle clean
 
@@ -50,8 +50,8 @@ bundle: setup ## pack a run into one file to share: RUN=demo, WITH_DATA=1 for it
 	@$(BIN)/braggfill bundle $(if $(RUN),$(RUN),$(error name the run: make bundle RUN=demo)) $(if $(WITH_DATA),--with-data) --force
 
 weights: setup ## train on config/paper.yaml (EPOCHS=…; FURTHER=1: the shipped network further) and put the network into the package: hours, or a GPU
-	@$(BIN)/snakemake --cores $(CORES) --configfile config/paper.yaml $(if $(PROFILE),--profile $(PROFILE)) \
-	  $(if $(FURTHER),--forcerun train --config 'train={"first_weights": "shipped"$(comma) "start": "interpolation"$(comma) "learning_rate": 4e-4$(if $(EPOCHS),$(comma) "epochs": $(EPOCHS))}',$(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}')) -- $(WEIGHED)
+	@$(BIN)/snakemake --cores $(CORES) --configfile config/paper.yaml $(if $(FURTHER),config/further.yaml --forcerun train) \
+	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}') -- $(WEIGHED)
 	@$(BIN)/python -m braggfill.shipping results/paper
 
 bench: setup ## measure speed and memory, as ratios in one run

@@ -14,6 +14,7 @@ import torch
 from braggfill import networks, promise, shipping
 from braggfill.errors import BraggfillError
 from braggfill.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
+from braggfill.settings.root import load
 from safetensors import safe_open
 
 TOLERANCE = 0.005
@@ -154,10 +155,15 @@ def test_the_card_tells_what_the_first_weights_had_seen(tmp_path, monkeypatch):
 
 
 def test_make_trains_the_network_further_that_is_shipped():
-    recipe = (Path(__file__).parent.parent / "Makefile").read_text()
-    wish = next(line for line in recipe.splitlines() if '"first_weights": "shipped"' in line)
-    start = networks.load(networks.shipped()).options["start"]
-    assert f'"start": "{start}"' in wish
+    top = Path(__file__).parent.parent
+    done = subprocess.run(
+        ["make", "-n", "weights", "FURTHER=1", "EPOCHS=2"], cwd=top, capture_output=True, text=True, check=True
+    )
+    assert "config/paper.yaml config/further.yaml --forcerun train" in done.stdout
+    assert """--config 'train={"epochs": 2}'""" in done.stdout
+    wish = load(top / "config/paper.yaml", top / "config/further.yaml").train
+    assert wish.first_weights == "shipped"
+    assert wish.options() == networks.load(networks.shipped()).options
 
 
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
