@@ -31,14 +31,15 @@ def slices(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] |
         return None
     figure = style.new(0.3 + 2.0 * len(found))
     lines = figure.subplots(len(found), len(PANELS), squeeze=False)
-    for line, (name, images, attrs) in zip(lines, found, strict=True):
+    for number, (name, images, attrs) in enumerate(found):
+        line = lines[number]
         missing = images.pop("missing").astype(bool)
         view = _around(images["counts"], missing)
         norm = style.intensity_norm(images["counts"][view])
         for axes, (panel, image) in zip(line, images.items(), strict=True):
             drawn = style.show(axes, image[view], norm, settings.intensity_map)
             axes.contour(missing[view].astype(float), levels=[0.5], colors="white", linewidths=0.7, linestyles=":")
-            if line is lines[0]:
+            if number == 0:
                 axes.set_title(PANELS[panel])
             if panel != "counts":
                 refused = panel == "after" and not attrs["kept"]
