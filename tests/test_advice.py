@@ -14,8 +14,15 @@ masks = arrays.arrays(bool, (3, 4, 5))
 
 def test_doubt_is_one_where_only_counting_noise_is_left():
     expected = np.array([99.0, 9999.0])
-    np.testing.assert_allclose(advice.doubt(expected, np.sqrt(expected + 1)), 1)
+    np.testing.assert_allclose(advice.doubt(expected, np.sqrt(expected + advice.DARK)), 1)
     assert advice.doubt(np.array([1e4]), np.array([1e3]))[0] > 9
+
+
+def test_what_is_dark_stays_filled_and_a_single_photon_is_doubted():
+    """A voxel of 0.05 expected photons is as uncertain as a count of it, one of a single photon that might be three is
+    not."""
+    data, sigma = np.array([0.05, 1.0, 1.0]), np.array([np.sqrt(0.05), 1.2, 1.8])
+    assert advice.unsure(data, sigma, np.ones(3, bool)).tolist() == [False, False, True]
 
 
 @given(photons, photons, masks)

@@ -174,6 +174,16 @@ def test_what_the_filling_is_unsure_of_can_be_left_free(here, network, capsys):
     assert "of the filled voxels free" in capsys.readouterr().err
 
 
+def test_a_network_s_doubt_decides_unless_told_and_an_interpolation_is_taken_as_it_is(here, network):
+    fill("--network", network, method="braggfill")
+    with np.load("out.npz") as file:
+        np.testing.assert_array_equal(file["free"], advice.unsure(file["data"], file["sigma"], MASK))
+    fill(out="linear.npz")
+    with np.load("linear.npz") as file:
+        assert not file["free"].any()
+    assert provenance("linear.npz")["free"] == "none"
+
+
 def test_an_interpolation_says_nothing_of_what_it_is_sure_of_so_that_all_is_left_free(here):
     fill("--free", "unsure")
     with np.load("out.npz") as file:
@@ -186,7 +196,7 @@ def test_the_output_tells_version_network_and_settings(here, network):
     assert told["program"] == "braggfill"
     assert told["version"]
     assert told["network_card"] == networks.card(network)
-    assert (told["method"], told["free"], told["filled_voxels"]) == ("braggfill", "none", int(MASK.sum()))
+    assert (told["method"], told["free"], told["filled_voxels"]) == ("braggfill", "unsure", int(MASK.sum()))
 
 
 def test_verbose_says_more_than_usual(here, network, capsys):

@@ -2,10 +2,14 @@ r"""Fill or free: which voxels of a filled gap phase retrieval should take as th
 
 A filled voxel has the expected intensity I and the standard deviation :math:`\sigma` of what a detector would have
 counted there.  A measured one has :math:`\sigma = \sqrt I`, counting noise alone; a filled one is as good as measured
-where :math:`\sigma / \sqrt{I + 1}`, its **doubt**, is about 1.  Near the peak it is tens to hundreds, because a small
-relative error of a bright voxel is many times its counting noise; there the finite size of the crystal determines the
-amplitude far better than any filling.  Where the gap is weak it is near 1, and free voxels would take up intensity
+where its **doubt**, :math:`\sigma / \sqrt{I + 0.05}`, is about 1.  Near the peak it is tens to hundreds, because a
+small relative error of a bright voxel is many times its counting noise; there the finite size of the crystal determines
+the amplitude far better than any filling.  Where the gap is weak it is near 1, and free voxels would take up intensity
 that nobody measured.
+
+What is added to the photons decides about those voxels that hold few of them.  With 1 instead of 0.05 many of a photon
+or so stay filled, and after phase retrieval of crosses of 4 voxels that costs up to 1.8 times the strain error of
+leaving all free; ``docs/realspace.md`` has the map.
 """
 
 from __future__ import annotations
@@ -14,19 +18,21 @@ import numpy as np
 
 DOUBT = 1.5
 """Above this many times the counting noise, a filled voxel is left free."""
+DARK = 0.05
+"""Photons that are added to a voxel's own: one in which next to none is expected has some noise, too."""
 NARROW, WIDE = 1.0, 2.0
 """Speckles: narrower gaps are determined by the crystal's size, the middle of wider ones by nothing but the filling."""
 
 
 def doubt(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    r"""How many times its counting noise a filled voxel is uncertain, :math:`\sigma / \sqrt{I + 1}`.
+    r"""How many times its counting noise a filled voxel is uncertain, :math:`\sigma / \sqrt{I + 0.05}`.
 
     Parameters
     ----------
     data, sigma : photons, same shape; see :class:`braggfill.filling.Filled`.  Where ``sigma`` is NaN the doubt is NaN.
     """
     data = np.asarray(data, float)
-    return np.asarray(sigma, float) / np.sqrt(np.maximum(data, 0) + 1)
+    return np.asarray(sigma, float) / np.sqrt(np.maximum(data, 0) + DARK)
 
 
 def unsure(data: np.ndarray, sigma: np.ndarray, mask: np.ndarray, most: float = DOUBT) -> np.ndarray:

@@ -131,7 +131,7 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
 
 
 def _advice(filled: Filled) -> str:
-    return advice.summary(filled.data, filled.sigma, filled.mask) + " (--free unsure)"
+    return advice.summary(filled.data, filled.sigma, filled.mask)
 
 
 def _cells(mask: np.ndarray, edge: int = 16) -> int:

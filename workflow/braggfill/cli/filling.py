@@ -51,9 +51,8 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add(
         "--free",
         choices=("none", "unsure", "filled"),
-        default="none",
-        help="what the mask for phase retrieval leaves free: nothing (default), what the filling is unsure of, or all "
-        "that was filled",
+        help="what the mask for phase retrieval leaves free: nothing (default of the interpolations), what the filling "
+        "is unsure of (default of a network that states its uncertainty), or all that was filled",
     )
     add("--most-missing", action="store_true", help="fill although more than half is missing, without asking")
     add(
@@ -137,7 +136,8 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - start
     detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
     data = filled.data
-    free = _free(options.free, filled, say)
+    chosen = options.free or ("unsure" if np.isfinite(filled.sigma[filled.mask]).any() else "none")
+    free = _free(chosen, filled, say)
     if options.noise:
         data = _noisy(data, filled.mask, options.seed)
         say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
         "noise": options.noise,
         **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
         **({"skip": options.skip} if options.method == "paper" else {}),
-        "free": options.free,
+        "free": chosen,
         "free_voxels": int(np.count_nonzero(free)) if free is not None else 0,
         "filled_voxels": int(mask.sum()),
         "seconds": round(seconds, 2),

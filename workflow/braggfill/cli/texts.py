@@ -54,8 +54,9 @@ output:
   OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
   there is none; free), .npy (data alone), or .cxi, .h5 (opens in PyNX as it is;
   /entry_1/data_1 holds data, filled and sigma, detector_1/mask what phase
-  retrieval leaves free). Measured voxels are unchanged. --free unsure frees those
-  whose standard deviation is more than 1.5 times the counting noise.
+  retrieval leaves free). Measured voxels are unchanged. Free are, unless --free
+  says otherwise, those whose standard deviation is more than 1.5 times what
+  counting noise would be: near the peak phase retrieval finds them better itself.
 
 network:
   --network, else the file that {NETWORK} names, else the one that came
