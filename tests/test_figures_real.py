@@ -48,7 +48,7 @@ def test_the_verdict_over_the_map(folder):
     assert all(len(row) == len(table.head) for table in found.values() for row in table.rows)
 
 
-def test_a_cell_that_is_not_judged_is_told_and_left_out(folder):
+def test_a_cell_that_is_not_judged_is_told_and_left_out(folder, monkeypatch):
     rows = cells()
     lost = (rows.photons_at_peak == 1e6) & (rows.distance_px == 8)
     rows.loc[lost, ["to_whole", "to_best", "best"]] = [np.nan, np.nan, False]
@@ -59,7 +59,17 @@ def test_a_cell_that_is_not_judged_is_told_and_left_out(folder):
     assert verdict.rows[-1][1:4] == ["3 of 3", "0.50", "0.50"]
     assert "1 of 4 cells are not judged" in verdict.note
     assert [row[-1] for row in found["Fill or free: every cell of the map"].rows].count("not judged") == 1
+    texts: list[str] = []
+    real = realmap._write
+
+    def spy(axes, rows, part, colour):
+        texts.extend(part.said)
+        real(axes, rows, part, colour)
+
+    monkeypatch.setattr(realmap, "_write", spy)
     assert realmap.chart(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
+    assert texts.count("not judged") == 2
+    assert "nan" not in texts
 
 
 def test_the_map_is_drawn(folder):

@@ -310,8 +310,8 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "Fill or free: which treatment of a gap is best where",
             "Strain error after phase retrieval of the Pt particle with its own phase and counting noise. Above: the "
             "treatment with the lowest error in each cell, and how many times that of the whole pattern it is. Below: "
-            "the error of the treatment that is best over all cells, among those that use the filling without taking "
-            "it for a measurement, over the lower one of the two simple ones, leaving the gap free and filling it.",
+            "the error of what `braggfill inpaint` writes for phase retrieval, filled where sure and free elsewhere, "
+            "over the lower one of the two simple ones, leaving the gap free and filling it.",
             realmap.chart,
             {"table": "reconstruct/map.csv"},
         ),

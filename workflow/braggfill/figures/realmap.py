@@ -15,8 +15,10 @@ from braggfill.figures import style
 from braggfill.figures.realtables import judged
 from braggfill.settings.figures import FiguresSettings
 
-DEFAULTS = ("bounded", "guided", "late", "sure")
-"""Treatments that use the filling's uncertainty or free what was filled."""
+DEFAULT = "sure"
+"""What `braggfill inpaint` does unless told otherwise."""
+OTHERS = ("bounded", "guided", "late")
+"""Treatments that use the filling's uncertainty or free what was filled, shown where a run has not got the default."""
 
 
 def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> list[Path] | None:
@@ -58,6 +60,8 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
     told = f"{number} relaxed particle{'s' * (number != 1)}" if number else "no particles in this run"
     right.set_title(told, loc="left")
     right.set_xticks(sorted(set(filled.gap_px)))
+    if len(filled):
+        right.set_xlim(filled.gap_px.min() - 1.5, filled.gap_px.max() + 1.5)
     for axes, name in zip((left, right), "ab", strict=True):
         axes.axhline(1, color="black", linewidth=0.6)
         axes.set_ylim(bottom=0)
@@ -77,7 +81,7 @@ def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | No
     if not len(rows) or not rows.strain_rmse.notna().any():
         return None
     treatments = [name for name in dict.fromkeys(rows.treatment) if name != "whole"]
-    used = [name for name in DEFAULTS if name in treatments]
+    used = [DEFAULT] if DEFAULT in treatments else [name for name in OTHERS if name in treatments]
     found = judged(rows)
     if not len(found):
         return None
@@ -97,6 +101,10 @@ def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | No
         _write(above, rows, best.assign(said=[f"{value:.2g}×" for value in best.to_whole]), "white")
         above.set_title(f"oversampling {sampling:g}\n{style.compact(photons)} photons", loc="left")
         cost = part[part.treatment == default]
+        unjudged = cost[cost.to_best.isna()]
+        for axes in (above, below):
+            _write(axes, rows, unjudged.assign(said="not judged"), "#777777")
+        cost = cost[cost.to_best.notna()]
         image = _image(rows, cost.assign(value=np.log2(cost.to_best)))
         drawn = below.imshow(image, cmap="RdBu_r", norm=TwoSlopeNorm(0, -2, 2), origin="lower", aspect="auto")
         dark = np.abs(np.log2(cost.to_best)) > 1.2
