@@ -56,6 +56,7 @@ SETTINGS = Settings.model_validate(
                 "offset_px": [6, 7],
                 "methods": ["linear", "network", "shipped"],
             },
+            "finetune": {"cases": ["measured"], "distance_px": 6},
             "threads": 1,
         },
         "figures": {"dpi": 50, "portion_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
@@ -111,6 +112,16 @@ def folder(tmp_path_factory):
         top / "reconstruct/particles.csv",
         top / "reconstruct/particles_mean.csv",
         chosen=[0, 1],
+    )
+    reconstruct.finetuned(  # too small a scan to learn from, which the table says
+        SETTINGS.reconstruct,
+        seed,
+        obj,
+        obj,
+        scan,
+        model,
+        top / "reconstruct/finetune.h5",
+        top / "reconstruct/finetune.csv",
     )
     with storage.create(top / "reconstruct/retrieval.h5", left_out="PyNX is not <installed>"):
         pass

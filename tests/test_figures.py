@@ -45,7 +45,7 @@ MADE = {
     "errors",
     *SWEPT,
 }
-MADE |= {"widths", "savings"}
+MADE |= {"widths", "savings", "finetune"}
 MISSING = {"training", "treatments", "map"}
 MISSING |= {f"retrieval_{case}" for case in ("known", "strained", "far", "simulated", "measured")}
 

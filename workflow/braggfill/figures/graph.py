@@ -39,6 +39,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "reconstruct_retrieval": ("reconstruct_prepare", "reconstruct_phase"),
     "reconstruct_map_cell": ("fetch", "train"),
     "reconstruct_map": ("reconstruct_map_cell",),
+    "reconstruct_finetune": ("fetch", "train"),
     "figures": (
         "relax",
         "perturb_steps",
@@ -51,6 +52,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "reconstruct_particles",
         "reconstruct_retrieval",
         "reconstruct_map",
+        "reconstruct_finetune",
     ),
     "report": ("figures", "scatter_check", "evaluate_cases", "evaluate_realism"),
 }
