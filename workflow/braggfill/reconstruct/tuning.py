@@ -149,7 +149,7 @@ def _case(
     mask[:, :, first : first + chosen.gap_width_px] = True
     empty = np.where(mask, 0.0, counts)
     torch.set_num_threads(settings.threads)
-    network = networks.load(networks.shipped() if networks.is_shipped() else model, _device(settings))
+    network = finetune.load(networks.shipped() if networks.is_shipped() else model, settings.device)
     learnt, problem, report = network, "", None
     try:
         learnt, report = finetune.finetune(
@@ -190,15 +190,6 @@ def _case(
         group.attrs[f"pcc_{method}"] = row["pcc"]
         yield row
     group.attrs.update(gap_px=chosen.gap_width_px, epochs=chosen.epochs, kept=bool(report and report.kept))
-
-
-def _device(settings: ReconstructSettings) -> str:
-    """Where the network learns."""
-    import torch
-
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _ceiling(counts: np.ndarray, expectation: np.ndarray, mask: np.ndarray, seed: int) -> float:
