@@ -117,6 +117,7 @@ def fits(table: pd.DataFrame) -> pd.DataFrame:
 def draw(table: pd.DataFrame, out: Path) -> None:
     """A panel an axis; each measure relative to the network in the middle, so that they share a scale."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
     middle = table[table["network"] == "4800 portions"].iloc[0]
     figure, panels = plt.subplots(1, len(AXES), figsize=(12, 3.6), sharey=True, layout="constrained")
@@ -130,7 +131,11 @@ def draw(table: pd.DataFrame, out: Path) -> None:
                 also = table[table["axis"] == "also"]
                 panel.plot(also["x"], also[measure] / middle[measure], "*", ms=11, color=f"C{number}")
         panel.set(xscale="log", yscale="log", xlabel=axis)
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3, which="both")
+    panels[0].yaxis.set_major_locator(FixedLocator([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3]))
+    panels[0].yaxis.set_major_formatter(ScalarFormatter())
+    panels[0].yaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("error, relative to 4,800 portions seen")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(out, dpi=150)
