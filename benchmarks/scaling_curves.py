@@ -9,9 +9,9 @@ Along three axes, everything else alike, on the portions of a run (``results/pap
 
 Each network is judged by simulated test portions against their noise-free expectation, by the measured scan against
 its counts (PCC over gaps of 3 to 12 voxels, and its share of the way from linear interpolation to the noise ceiling),
-and by the strain that it leaves in the reconstructed object with the true phase.  Networks trained elsewhere, the
-shipped one among them, stand beside them (``--also``).  Where the error falls as a power of what it is drawn against,
-the fit says what the next factor of ten would bring.
+and by the strain that gaps of 3 and 9 voxels leave in the reconstructed object with the true phase.  Networks trained
+elsewhere, the shipped one among them, stand beside them (``--also``).  Where the error falls as a power of what it is
+drawn against, the fit says what the next factor of ten would bring.
 
 scaling.csv: a row a network; fits.csv: a row an axis and measure; scaling.png.  A network that is already in the
 folder is not trained again.  About an hour on two cores.
@@ -36,6 +36,8 @@ from braggfill.train import train
 from compare_networks import SHARED
 
 WIDTHS = (3, 6, 9, 12)
+STRAIN_WIDTHS = (3, 9)
+PORTIONS = 160
 SEEN = 4800
 AXES = ("portions seen", "particles", "parameters")
 MEASURES = {
@@ -75,7 +77,9 @@ def particles(files: list[Path]) -> int:
 
 def judge(run: Path, model: Path) -> dict[str, float]:
     """The measures of a network, each a mean over the widths of the gap."""
-    chosen = EvaluateSettings(methods=("network", "linear"), gap_widths_px=WIDTHS, simulated_portions=400, portions=400)
+    chosen = EvaluateSettings(
+        methods=("network", "linear"), gap_widths_px=WIDTHS, simulated_portions=PORTIONS, portions=PORTIONS
+    )
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         out, arrays = Path(folder) / "table.csv", Path(folder) / "objects.h5"
@@ -90,7 +94,7 @@ def judge(run: Path, model: Path) -> dict[str, float]:
             found["lost_measured"] = 1 - float(table["share_of_ceiling"].mean())
         obj = next((run / "fetch").glob("id01_s11*.h5"), None)
         if obj is not None:
-            phase = TruePhaseSettings(oversamplings=(4.0,), gap_widths_px=WIDTHS, methods=("network",))
+            phase = TruePhaseSettings(oversamplings=(4.0,), gap_widths_px=STRAIN_WIDTHS, methods=("network",))
             reconstruct.true_phase(ReconstructSettings(true_phase=phase), 1, obj, model, arrays, out)
             table = pd.read_csv(out).query("method == 'network'")
             found["strain_rmse"] = float(np.exp(np.log(table["strain_rmse"]).mean()))

@@ -124,6 +124,37 @@ def test_photons_and_their_deviation_say_the_same():
     np.testing.assert_allclose(one.spread, other.spread)
 
 
+@pytest.mark.parametrize("spread", [0.0, 1e-3, 0.1, 1.0, 4.0])
+@pytest.mark.parametrize("mean", [1e-7, 1e-3, 0.1, 1.0, 7.0, 90.0, 3e3])
+def test_the_expected_amplitude_is_the_mean_root_of_counts(mean, spread):
+    """Summed over n, with scipy's distributions."""
+    counts = np.arange(int(mean + 60 * np.sqrt(mean + spread * mean**2) + 60))
+    if spread == 0:
+        chance = stats.poisson.pmf(counts, mean)
+    else:
+        chance = stats.nbinom.pmf(counts, 1 / spread, 1 / (1 + spread * mean))
+    found = Predictive(np.array(mean), np.array(spread)).amplitude()
+    assert float(found) == pytest.approx(chance @ np.sqrt(counts), rel=2e-3)
+
+
+def test_very_many_and_no_photons_have_an_amplitude():
+    found = Predictive(np.array([0.0, 1e12, 1e12]), np.array([0.0, 0.0, 0.5])).amplitude()
+    np.testing.assert_allclose(found, [0, 1e6, 1e6 * special.gamma(2.5) / special.gamma(2) / np.sqrt(2)], rtol=2e-3)
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5))
+def test_a_filled_voxel_is_never_phased_brighter_than_expected(data, sigma):
+    found = calibration.amplitude_of_filled(np.array([data]), np.array([sigma]))
+    assert 0 <= found[0] <= data
+
+
+def test_what_states_no_uncertainty_is_phased_as_it_is():
+    data, sigma = np.array([0.1, 5.0, 0.1]), np.array([np.nan, np.nan, np.sqrt(0.1)])
+    found = calibration.amplitude_of_filled(data, sigma)
+    np.testing.assert_array_equal(found[:2], data[:2])
+    assert 0.009 < found[2] < 0.013  # one count in ten, each of amplitude 1: (0.1)²
+
+
 def test_what_is_filled_has_an_interval():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -138,8 +169,15 @@ def test_what_is_filled_has_an_interval():
     inner = filled.interval(0.5)
     assert (low[mask] <= inner[0][mask]).all()
     assert (inner[1][mask] <= high[mask]).all()
+    phased = filled.for_phasing()
+    np.testing.assert_array_equal(phased[~mask], filled.data[~mask])
+    wanted = calibration.amplitude_of_filled(filled.data[mask], filled.sigma[mask])
+    np.testing.assert_allclose(phased[mask], wanted, rtol=1e-6)
+    assert (phased[mask] <= filled.data[mask]).all()
+    linear = filling.fill(counts, mask, method="linear")
+    np.testing.assert_array_equal(linear.for_phasing(), linear.data)
     with pytest.raises(BraggfillError, match="no uncertainty"):
-        filling.fill(counts, mask, method="linear").interval()
+        linear.interval()
 
 
 @pytest.mark.parametrize("wrong", [([np.nan], [1.0]), ([1.0], [np.inf]), ([1.0], [-0.1])])

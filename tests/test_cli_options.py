@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
-from braggfill import advice, detectors, filling, networks, scans
+from braggfill import advice, calibration, detectors, filling, networks, scans
 from braggfill.cli import main
 from braggfill.cli.filling import METHODS
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
@@ -150,6 +151,55 @@ def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys
     fill("--noise", out="noisy.cxi")
     with h5py.File("noisy.cxi") as file:
         assert "random counts" in file["entry_1/data_1/data"].attrs["long_name"]
+
+
+@pytest.fixture
+def sure(monkeypatch):
+    """A network that has learnt nothing states a deviation beyond measure; here it states counting noise."""
+    fill_all = filling.fill
+
+    def filled(*arguments, **more):
+        found = fill_all(*arguments, **more)
+        return replace(found, sigma=np.where(found.mask, np.sqrt(found.data), np.nan).astype(np.float32))
+
+    monkeypatch.setattr(filling, "fill", filled)
+
+
+def test_a_file_for_phase_retrieval_holds_the_amplitude_of_counts_and_the_expectation_beside_it(here, network, sure):
+    fill("--network", network, method="braggfill")
+    fill("--network", network, out="out.cxi", method="braggfill")
+    with np.load("out.npz") as file, h5py.File("out.cxi") as cxi:
+        expected, sigma = file["data"], file["sigma"]
+        shown = cxi["entry_1/data_1/data"][()]
+        np.testing.assert_array_equal(shown[~MASK], COUNTS[~MASK])
+        wanted = calibration.amplitude_of_filled(expected[MASK], sigma[MASK])
+        np.testing.assert_allclose(shown[MASK], wanted, rtol=1e-6)
+        assert (shown[MASK] <= expected[MASK]).all()
+        assert shown[MASK].sum() < expected[MASK].sum()
+        beside = cxi["entry_1/data_1/expectation"][()]
+        np.testing.assert_array_equal(beside[MASK], expected[MASK])
+        assert np.isnan(beside[~MASK]).all()
+        assert cxi["entry_1/process_1/configuration/value"].asstr()[()] == "amplitude"
+        assert "amplitude" in cxi["entry_1/data_1/data"].attrs["long_name"]
+    assert provenance("out.npz")["value"] == "expectation"
+
+
+@pytest.mark.parametrize(("value", "out"), [("expectation", "out.cxi"), ("amplitude", "out.npz")])
+def test_what_filled_voxels_hold_can_be_said(here, network, sure, value, out):
+    fill("--network", network, out="plain.npz", method="braggfill")
+    fill("--network", network, "--value", value, out=out, method="braggfill")
+    found, plain = scans.read(out), scans.read("plain.npz")
+    assert np.array_equal(found[MASK], plain[MASK]) == (value == "expectation")
+
+
+def test_an_interpolation_has_no_amplitude_of_counts(here, capsys):
+    fill(out="out.cxi")
+    fill(out="plain.npz")
+    assert "warning" not in capsys.readouterr().err
+    np.testing.assert_array_equal(scans.read("out.cxi"), scans.read("plain.npz"))
+    fill("--value", "amplitude", out="again.npz")
+    assert "no uncertainty" in capsys.readouterr().err
+    assert provenance("again.npz")["value"] == "expectation"
 
 
 @pytest.mark.parametrize("free", ["none", "filled"])

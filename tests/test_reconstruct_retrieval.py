@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-from braggfill import external, reconstruct, retrieval, storage
+from braggfill import calibration, external, reconstruct, retrieval, storage
 from braggfill.reconstruct import cases, mapping, objects, phasing, treatments
 from braggfill.settings.reconstruct import RecipeSettings
 from reconstruct_helpers import (
@@ -56,6 +56,10 @@ def test_what_a_treatment_gives_to_phase_retrieval():
     np.testing.assert_array_equal(treatments.start("free", pattern)["missing"], mask)
     np.testing.assert_array_equal(treatments.start("late", pattern)["late"], mask)
     np.testing.assert_array_equal(treatments.start("sure", pattern)["missing"], bright)
+    for name in ("linear", "late", "sure"):
+        given = treatments.start(name, pattern)["intensity"]
+        assert set(given[dark]) == {calibration.amplitude_of_filled(np.array([3.0]), np.array([2.0]))[0]}, name
+        assert given[dark].max() < 3
     guided = treatments.start("guided", pattern)
     np.testing.assert_array_equal(guided["late"], bright)
     assert set(guided["low"][bright]) == {8e3}

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import special
+from scipy.ndimage import map_coordinates
 
 from braggfill.errors import BraggfillError
 
@@ -94,6 +95,21 @@ class Predictive:
         """
         _check(level)
         return self.quantile((1 - level) / 2), self.quantile((1 + level) / 2)
+
+    def amplitude(self) -> np.ndarray:
+        r"""Expected amplitude of what a detector would count, :math:`\langle\sqrt n\rangle`.
+
+        Phase retrieval compares its amplitudes with :math:`\sqrt n`, whose mean is less than :math:`\sqrt{m}`: 0.77
+        where one photon is expected, :math:`\approx m` of far less, and :math:`\approx \sqrt m (1 - 1/8m)` of many.
+        An expectation that is itself uncertain lowers it further.
+        """
+        means, spreads, ratio = _amplitudes()
+        mean, spread = np.broadcast_arrays(np.maximum(self.mean, 0.0), self.spread)
+        row = _steps(np.maximum(mean, means[0]), means)
+        column = _steps(np.maximum(spread, spreads[0]), spreads)
+        found = map_coordinates(ratio, [row.ravel(), column.ravel()], order=1, mode="nearest").reshape(mean.shape)
+        # Below the table the amplitude is proportional to the mean, above it to its root.
+        return found * np.sqrt(mean * np.minimum(mean / means[0], 1.0))
 
     def pit(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """F(n - 1) and F(n): between them the probability integral transform of each count is uniform."""
@@ -275,3 +291,49 @@ def _poisson() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     logs = np.log1p(counts)
     mean = chance @ logs
     return grid, mean, chance @ logs**2 - mean**2
+
+
+def amplitude_of_filled(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    r"""Square of the expected amplitude of counts, :math:`\langle\sqrt n\rangle^2`, of filled voxels.
+
+    It is what phase retrieval should be given for a voxel that nobody measured, because :math:`\sqrt n` is what it
+    compares with where somebody did.  Of measured voxels in which 0.1 photons are expected one in ten holds a photon,
+    and the mean of their amplitudes is that of 0.01 photons.
+
+    Parameters
+    ----------
+    data, sigma : photons, same shape; see :class:`braggfill.filling.Filled`.
+
+    Returns
+    -------
+    Photons.  Where ``sigma`` is NaN ``data`` itself, and nowhere more: the mean of a wide distribution can lie above
+    what was filled, and to fill bright voxels with that instead was as often worse as better.
+    """
+    data, sigma = np.asarray(data, np.float64), np.asarray(sigma, np.float64)
+    known = np.isfinite(sigma)
+    found = data.copy()
+    found[known] = np.minimum(of_filled(data[known], sigma[known]).amplitude() ** 2, data[known])
+    return found
+
+
+@lru_cache(maxsize=1)
+def _amplitudes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (rows) and spreads (columns), both in even steps of the logarithm, and the expected root of counts over the
+    root of the mean."""
+    means, spreads = np.geomspace(1e-6, 1e6, 241), np.geomspace(1e-6, 100, 66)
+    rates = np.concatenate([[0.0], np.geomspace(1e-8, 1000, 600)])
+    counts = np.arange(1600.0)
+    chance = np.exp(special.xlogy(counts, rates[:, None]) - rates[:, None] - special.gammaln(counts + 1))
+    roots = chance @ np.sqrt(counts)
+    ratio = np.empty((len(means), len(spreads)))
+    for column, spread in enumerate(spreads):
+        nodes, weights = _gamma(spread)
+        rate = means[:, None] * np.exp(nodes)
+        many = np.sqrt(rate) * (1 - 1 / (8 * np.maximum(rate, 1)) - 7 / (128 * np.maximum(rate, 1) ** 2))
+        ratio[:, column] = np.where(rate > 500, many, np.interp(rate, rates, roots)) @ weights / np.sqrt(means)
+    return means, spreads, ratio
+
+
+def _steps(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Where values lie on a geometric grid, counted in its steps."""
+    return np.log(values / grid[0]) / np.log(grid[1] / grid[0])

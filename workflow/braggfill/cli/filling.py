@@ -54,6 +54,12 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         help="what the mask for phase retrieval leaves free: nothing (default of the interpolations), what the filling "
         "is unsure of (default of a network that states its uncertainty), or all that was filled",
     )
+    add(
+        "--value",
+        choices=("expectation", "amplitude"),
+        help="what filled voxels hold: the expected photons (default of .npz and .npy), or the square of the expected "
+        "amplitude of counts, which is what phase retrieval compares with (default of .cxi and .h5)",
+    )
     add("--most-missing", action="store_true", help="fill although more than half is missing, without asking")
     add(
         "--finite",
@@ -135,8 +141,14 @@ def run(options: argparse.Namespace) -> int:
         told["finite"] = asdict(filled.finite, dict_factory=_plain)
     seconds = time.perf_counter() - start
     detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
-    data = filled.data
-    chosen = options.free or ("unsure" if np.isfinite(filled.sigma[filled.mask]).any() else "none")
+    hdf5 = Path(options.out).suffix.lower() in scans.HDF5
+    uncertain = bool(np.isfinite(filled.sigma[filled.mask]).any())
+    value = options.value or ("amplitude" if hdf5 and uncertain else "expectation")
+    if value == "amplitude" and not uncertain:
+        say(f"warning: --method {options.method} states no uncertainty; filled voxels hold the expected photons")
+        value = "expectation"
+    data = filled.for_phasing() if value == "amplitude" and not options.noise else filled.data
+    chosen = options.free or ("unsure" if uncertain else "none")
     free = _free(chosen, filled, say)
     if options.noise:
         data = _noisy(data, filled.mask, options.seed)
@@ -148,6 +160,7 @@ def run(options: argparse.Namespace) -> int:
         "method": options.method,
         **told,
         "noise": options.noise,
+        "value": "counts" if options.noise else value,
         **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
         **({"skip": options.skip} if options.method == "paper" else {}),
         "free": chosen,
@@ -161,6 +174,7 @@ def run(options: argparse.Namespace) -> int:
         filled.mask,
         filled.sigma,
         free=free,
+        expectation=np.where(filled.mask, filled.data, np.nan).astype(np.float32) if hdf5 else None,
         provenance=provenance,
         force=options.force,
         like=options.scan,
@@ -169,7 +183,7 @@ def run(options: argparse.Namespace) -> int:
     if options.preview:
         from braggfill import preview
 
-        preview.save(options.preview, scan.array, data, filled.mask, filled.sigma)
+        preview.save(options.preview, scan.array, data if options.noise else filled.data, filled.mask, filled.sigma)
         detail(f"preview {options.preview}")
     say(f"filled {provenance['filled_voxels']} voxels in {seconds:.1f} s: {options.out}")
     return 0
@@ -187,6 +201,8 @@ def _check(options: argparse.Namespace) -> None:
         preview.check(options.preview, force=options.force)
     if options.skip < 0:
         raise BraggfillError(f"--skip {options.skip}: give 0 (every voxel) or more")
+    if options.noise and options.value:
+        raise BraggfillError(f"--value {options.value}: with --noise filled voxels hold random counts; leave one out")
     if options.seed < 0:
         raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
     if options.finetune is None:

@@ -31,7 +31,7 @@ class Filled:
     """A filled pattern, its arrays all of the pattern's shape."""
 
     data: np.ndarray
-    """Photons: what was measured, bit for bit, and what was filled, finite and never negative."""
+    """Photons: what was measured, bit for bit, and the expectation where filled, finite and never negative."""
     mask: np.ndarray
     """True where filled."""
     sigma: np.ndarray
@@ -39,6 +39,24 @@ class Filled:
     the method has no uncertainty. It is (1 + I) sinh(s), with s the standard deviation of log(1 + counts)."""
     finite: Finite | None = None
     """What holding the filling to a finite crystal came to, if that was asked for."""
+
+    def for_phasing(self) -> np.ndarray:
+        r"""The pattern as phase retrieval should be given it, same shape and type as ``data``: filled voxels hold
+        :math:`\langle\sqrt n\rangle^2`, what the mean amplitude of counts would be the root of
+        (:func:`braggfill.calibration.amplitude_of_filled`).
+
+        Phase retrieval compares with :math:`\sqrt n` where a detector has counted.  Where few photons are expected the
+        mean of that is far less than their root, and a gap filled with the expectation would stand out as too bright.
+        Where the method stated no uncertainty filled voxels are as in ``data``; of a filling held to a finite crystal,
+        whose ``sigma`` is that from before, counting noise alone is reckoned with.
+        """
+        from braggfill import calibration
+
+        found = self.data.copy()
+        corrected = self.finite is not None and np.isfinite(self.finite.support)
+        sigma = np.sqrt(self.data[self.mask]) if corrected else self.sigma[self.mask]
+        found[self.mask] = calibration.amplitude_of_filled(self.data[self.mask], sigma)
+        return found
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability

@@ -7,7 +7,8 @@ here and name it in the settings.  Every name that has none is a way of filling.
 - ``free``: masked, the gap's voxels float.
 - ``streaks``: masked near the streaks (supplement, Fig. S19c), zero elsewhere.
 - ``zeros``: left at zero (Fig. S19d).
-- ``linear``, ``network`` …: filled (Fig. S19e).
+- ``linear``, ``network`` …: filled (Fig. S19e); a network's expectation as the amplitude that counts would have, see
+  :func:`braggfill.calibration.amplitude_of_filled`.
 - ``bounded``: filled, its voxels float within ``bound_sigmas`` standard deviations of the filling.
 - ``guided``: the same, but where the filling is unsure they are free for the last cycles.
 - ``late``: filled, and free for the last cycles.
@@ -24,7 +25,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from braggfill import advice, networks
+from braggfill import advice, calibration, networks
 from braggfill.reconstruct import objects
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 
@@ -54,6 +55,20 @@ class Gapped:
     def best(self) -> tuple[np.ndarray, np.ndarray]:
         """The filling that ``filled_by`` names."""
         return self.filled[filled_by(self.recipe)]
+
+    def taken(self, method: str) -> np.ndarray:
+        """The filled pattern as it is phased, see :meth:`braggfill.filling.Filled.for_phasing`."""
+        data, sigma = self.filled[method]
+        if method == "finite":  # its deviation is that from before it was corrected
+            sigma = np.sqrt(data)
+        found = data.copy()
+        found[self.mask] = calibration.amplitude_of_filled(data[self.mask], sigma[self.mask])
+        return found
+
+    @property
+    def best_taken(self) -> np.ndarray:
+        """The filling that ``filled_by`` names, as it is phased."""
+        return self.taken(filled_by(self.recipe))
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Between which photons the filling lies."""
@@ -93,7 +108,7 @@ def start(name: str, gapped: Gapped) -> dict[str, Any]:
     :class:`braggfill.retrieval.Start`."""
     if name in RULES:
         return RULES[name](gapped)
-    return {"intensity": gapped.filled[name][0]}
+    return {"intensity": gapped.taken(name)}
 
 
 def _whole(gapped: Gapped) -> dict[str, Any]:
@@ -122,11 +137,11 @@ def _guided(gapped: Gapped) -> dict[str, Any]:
 
 
 def _late(gapped: Gapped) -> dict[str, Any]:
-    return {"intensity": gapped.best[0], "late": gapped.mask}
+    return {"intensity": gapped.best_taken, "late": gapped.mask}
 
 
 def _sure(gapped: Gapped) -> dict[str, Any]:
-    return {"intensity": gapped.best[0], "missing": advice.unsure(*gapped.best, gapped.mask)}
+    return {"intensity": gapped.best_taken, "missing": advice.unsure(*gapped.best, gapped.mask)}
 
 
 RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {

@@ -23,10 +23,11 @@ from __future__ import annotations
 
 from braggfill.scans.checks import check, hot
 from braggfill.scans.choosing import Missing, marked, missing
-from braggfill.scans.output import check_output, check_place, write
+from braggfill.scans.output import HDF5, check_output, check_place, write
 from braggfill.scans.reading import Loaded, load, load_mask, own_mask, read
 
 __all__ = [
+    "HDF5",
     "Loaded",
     "Missing",
     "check",

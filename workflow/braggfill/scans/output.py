@@ -74,6 +74,7 @@ def write(
     sigma: np.ndarray | None = None,
     *,
     free: np.ndarray | None = None,
+    expectation: np.ndarray | None = None,
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
     like: str | Path | None = None,
@@ -87,15 +88,16 @@ def write(
                                    filled in photons, NaN where there is none), ``free`` (True where phase retrieval
                                    should leave a voxel free), ``provenance`` (JSON text)
     ``.npy``                       the filled data alone
-    ``.cxi .h5 .hdf5 .nxs``        CXI and NeXus: ``/entry_1/data_1/data``, ``filled`` (1 where filled) and ``sigma``;
-                                   ``/entry_1/instrument_1/detector_1/mask``, 1 where phase retrieval should leave a
-                                   voxel free.  PyNX opens it as it is.
+    ``.cxi .h5 .hdf5 .nxs``        CXI and NeXus: ``/entry_1/data_1/data``, ``filled`` (1 where filled), ``sigma``
+                                   and, if given, ``expectation``; ``/entry_1/instrument_1/detector_1/mask``, 1 where
+                                   phase retrieval should leave a voxel free.  PyNX opens it as it is.
     =============================  ====================================================================================
 
     Parameters
     ----------
     data, mask, sigma : arrays of one shape; without ``sigma`` it is written as NaN.
     free : True where phase retrieval should leave a voxel free; nowhere by default.
+    expectation : expected photons of filled voxels, NaN elsewhere, where ``data`` holds something else; HDF5 only.
     provenance : what was done (scan, method, network …), plain values.  With ``noise`` true the filled voxels are
         random counts, which is then told beside them, too.
     force : overwrite ``path`` if it exists.
@@ -107,8 +109,8 @@ def write(
     """
     path = Path(path)
     check_output(path, force=force)
-    if any(array is not None and array.shape != data.shape for array in (mask, sigma, free)):
-        raise ValueError("data, mask, sigma and free must have the same shape")
+    if any(array is not None and array.shape != data.shape for array in (mask, sigma, free, expectation)):
+        raise ValueError("data, mask, sigma, free and expectation must have the same shape")
     free = np.zeros(data.shape, bool) if free is None else np.ascontiguousarray(free, dtype=bool)
     mask = np.ascontiguousarray(mask, dtype=bool)
     if sigma is None:
@@ -126,7 +128,7 @@ def write(
                 # In memory first: HDF5 that meets a full disk cannot be closed any more, and ends the program.
                 content = io.BytesIO()
                 with h5py.File(content, "w") as file:
-                    _cxi(file, data, mask, sigma, free, told)
+                    _cxi(file, data, mask, sigma, free, expectation, told)
                     _carry(file, like)
                 temporary.write_bytes(content.getbuffer())
     except OSError as error:
@@ -140,6 +142,7 @@ def _cxi(
     mask: np.ndarray,
     sigma: np.ndarray,
     free: np.ndarray,
+    expectation: np.ndarray | None,
     told: Mapping[str, Any],
 ) -> None:
     def group(place: str, kind: str) -> h5py.Group:
@@ -160,7 +163,10 @@ def _cxi(
     file["entry_1/start_time"] = told["date"]
     group("entry_1/instrument_1", "NXinstrument")
     group(DETECTOR, "NXdetector")
-    filled = "filled with random counts, for looks only," if told.get("noise") else "filled"
+    kinds = {"amplitude": "filled with the square of the expected amplitude of counts"}
+    filled = (
+        "filled with random counts, for looks only," if told.get("noise") else kinds.get(told.get("value"), "filled")
+    )
     dataset(f"{DETECTOR}/data", data, f"intensity in photons, {filled} where data_1/filled is 1")
     dataset(f"{DETECTOR}/mask", free.astype(np.int8), "1 where phase retrieval leaves a voxel free (masked)")
     shown = group("entry_1/data_1", "NXdata")
@@ -168,6 +174,8 @@ def _cxi(
     shown["data"] = h5py.SoftLink(f"/{DETECTOR}/data")
     dataset("entry_1/data_1/filled", mask.astype(np.int8), "1 where the detector saw nothing and braggfill filled")
     dataset("entry_1/data_1/sigma", sigma, "standard deviation of what was filled, NaN elsewhere", units="photons")
+    if expectation is not None:
+        dataset("entry_1/data_1/expectation", expectation, "expected photons, NaN where not filled", units="photons")
     process = group("entry_1/process_1", "NXprocess")
     for name in ("program", "version", "date"):
         process[name] = told[name]
