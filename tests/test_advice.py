@@ -19,9 +19,9 @@ def test_doubt_is_one_where_only_counting_noise_is_left():
 
 
 def test_what_is_dark_stays_filled_and_a_single_photon_is_doubted():
-    """A voxel of 0.05 expected photons is as uncertain as a count of it, one of a single photon that might be three is
-    not."""
-    data, sigma = np.array([0.05, 1.0, 1.0]), np.array([np.sqrt(0.05), 1.2, 1.8])
+    """A voxel of 0.05 expected photons is as uncertain as a count of it; one of a photon may be a tenth more so, and no
+    more."""
+    data, sigma = np.array([0.05, 1.0, 1.0]), np.array([np.sqrt(0.05), 1.1, 1.3])
     assert advice.unsure(data, sigma, np.ones(3, bool)).tolist() == [False, False, True]
 
 

@@ -55,7 +55,7 @@ output:
   there is none; free), .npy (data alone), or .cxi, .h5 (opens in PyNX as it is;
   /entry_1/data_1 holds data, filled, sigma and expectation, detector_1/mask what
   phase retrieval leaves free). Measured voxels are unchanged. Free are, unless
-  --free says otherwise, those whose standard deviation is more than 1.5 times what
+  --free says otherwise, those whose standard deviation is more than 1.15 times what
   counting noise would be: near the peak phase retrieval finds them better itself.
   Filled voxels hold the expected photons, but in .cxi and .h5 the square of the
   expected amplitude of counts: where 0.1 photons are expected a detector mostly
