@@ -9,8 +9,9 @@ that nobody measured.
 
 What is added to the photons decides about those voxels that hold few of them.  With 1 instead of 0.05 many of a photon
 or so stay filled, and after phase retrieval of crosses of 4 voxels that costs up to 1.8 times the strain error of
-leaving all free.  How much doubt is too much ``benchmarks/fill_or_free.py`` tells, by what phase retrieval reaches if it
-does all it can: with 1.5 instead of 1.15 the strain error is a tenth to a half higher.  ``docs/realspace.md`` has both.
+leaving all free.  How much doubt is too much ``benchmarks/fill_or_free.py`` tells, by what phase retrieval reaches if
+it does all it can: with 1.5 instead of 1.15 the strain error is a tenth to a half higher.  ``docs/realspace.md`` has
+both.
 """
 
 from __future__ import annotations
