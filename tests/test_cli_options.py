@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -200,6 +202,24 @@ def test_an_interpolation_has_no_amplitude_of_counts(here, capsys):
     fill("--value", "amplitude", out="again.npz")
     assert "no uncertainty" in capsys.readouterr().err
     assert provenance("again.npz")["value"] == "expectation"
+
+
+def test_random_counts_and_another_value_exclude_each_other(here, capsys):
+    assert fill("--noise", "--value", "amplitude") == 2
+    assert "leave one out" in capsys.readouterr().err
+    assert not Path("out.npz").exists()
+
+
+def test_what_is_held_to_a_finite_crystal_is_phased_with_counting_noise_alone():
+    """Its deviation is that from before it was corrected, and would lower what is bright."""
+    mask = np.zeros((4, 4, 4), bool)
+    mask[1:3] = True
+    data, sigma = np.full(mask.shape, 100.0), np.where(mask, 80.0, np.nan)
+    held = SimpleNamespace(support=0.2)
+    wanted = calibration.amplitude_of_filled(np.array([100.0]), np.array([10.0]))[0]
+    assert set(filling.Filled(data, mask, sigma, held).for_phasing()[mask]) == {wanted}
+    for left in (None, SimpleNamespace(support=np.nan)):
+        assert filling.Filled(data, mask, sigma, left).for_phasing()[mask].max() != wanted
 
 
 @pytest.mark.parametrize("free", ["none", "filled"])
