@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from braggfill.cli.talk import printable
 from braggfill.errors import BraggfillError
 
 BUNDLE = """\
@@ -18,13 +19,14 @@ revision if there is one, tables, figures, report, network and times; the arrays
 with --with-data, else their checksums. It is a Workflow Run RO-Crate."""
 
 VERIFY = """\
-exit status: 0 whole, and nothing would run again here; 3 whole, but the stages
-told would; 2 damaged: one line names the file."""
+"Here" is the code that is installed, wherever you stand; nothing of the bundle's
+is run. exit status: 0 whole, and nothing would run again here; 3 whole, but the
+stages told would, or it is not known; 2 damaged: one line names the file."""
 
 UNPACK = """\
 Into a new folder goes everything, code included; into a copy of the project go
 the results, and Snakemake's records of them. Snakemake then goes on where the
-run was left."""
+run was left. It is all or nothing, and nothing of the bundle is run."""
 
 
 def add(commands: Any, plain: Any, *, say: Callable[[str], None]) -> None:
@@ -60,23 +62,28 @@ def add(commands: Any, plain: Any, *, say: Callable[[str], None]) -> None:
 def _bundle(options: argparse.Namespace) -> int:
     from braggfill import bundle
 
+    top = Path.cwd()
+    if not ((top / "Snakefile").is_file() and (top / "workflow" / "braggfill").is_dir()):
+        raise BraggfillError("no Snakefile here: go to the folder of the project, where the results lie, and try again")
     chosen = {name: getattr(options, name) for name in ("with_data", "author", "license", "force", "configfiles")}
-    bundle.pack(_project(), options.name, options.out, say=options.say, **chosen)
+    bundle.pack(top, options.name, options.out, say=options.say, **chosen)
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
     from braggfill import bundle
 
-    verdict = bundle.verify(options.bundle, _project(), configfiles=options.configfiles)
-    print(f"{options.bundle}: run {verdict.run}, {verdict.files} files, every checksum right ({verdict.made})")
-    for line in verdict.remarks:
-        print(f"remark: {line}")
-    for stage, reasons in verdict.reruns.items():
-        print(f"would run again here: {stage}: {'; '.join(reasons)}")
-    if not verdict.reruns:
-        print("nothing would run again here")
-    return 3 if verdict.reruns else 0
+    verdict = bundle.verify(options.bundle, bundle.installed(), configfiles=options.configfiles)
+    lines = [f"{options.bundle}: run {verdict.run}, {verdict.files} files, every checksum right ({verdict.made})"]
+    lines += [f"remark: {line}" for line in verdict.remarks]
+    lines += [f"code other than installed: {line}" for line in verdict.code]
+    lines += [f"would run again here: {stage}: {'; '.join(why)}" for stage, why in verdict.reruns.items()]
+    if verdict.unknown is not None:
+        lines.append(f"what would run again here is not known: {verdict.unknown}")
+    elif not verdict.reruns:
+        lines.append("nothing would run again here")
+    print("\n".join(map(printable, lines)))
+    return 3 if verdict.reruns or verdict.unknown else 0
 
 
 def _unpack(options: argparse.Namespace) -> int:
@@ -84,11 +91,3 @@ def _unpack(options: argparse.Namespace) -> int:
 
     bundle.unpack(options.bundle, options.folder, say=options.say)
     return 0
-
-
-def _project() -> Path:
-    """The copy of the project that is meant: the current folder, else the one that this package lies in."""
-    for top in (Path.cwd(), Path(__file__).resolve().parents[2]):
-        if (top / "Snakefile").is_file() and (top / "workflow" / "braggfill").is_dir():
-            return top
-    raise BraggfillError("no Snakefile here: go to the folder of the project, where the results lie, and try again")

@@ -17,8 +17,9 @@ results/RUN/                tables, figures, report, weights, times, logs, ``set
 
 from __future__ import annotations
 
+from braggfill.bundle.about import installed
 from braggfill.bundle.pack import pack
 from braggfill.bundle.unpack import unpack
 from braggfill.bundle.verify import Verdict, verify
 
-__all__ = ["Verdict", "pack", "unpack", "verify"]
+__all__ = ["Verdict", "installed", "pack", "unpack", "verify"]

@@ -1,27 +1,42 @@
-"""A bundle's files, in a zip or in a folder: read, checked against their checksums, written."""
+"""A bundle's files, in a zip or in a folder: read, checked against their checksums, written.
+
+A bundle may come from anybody.  Every name in it is one of the run's or of the code, sizes are known and bounded before
+anything is read, and a file is bytes: nothing here imports, runs or follows what a bundle holds.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import stat
+import struct
 import time
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
+from braggfill.bundle.records import output_of
 from braggfill.errors import BraggfillError
 
 CHECKSUMS = "checksums.sha256"
+CODE = ("Snakefile", "workflow", "scripts", "config", "envs", "profiles", "slurm", "Makefile", "pyproject.toml")
+TEXTS = ("README.md", "LICENSE", "CITATION.cff", "CHANGELOG.md")
+ABOUT = ("bundle.json", "BUNDLE.md", "ro-crate-metadata.json", "ro-crate-preview.html")
 BLOCK = 1 << 20
 PACKED = {".h5", ".safetensors", ".png", ".gz", ".zip", ".npz"}  # compressed already
 CODE_IS_OLDER_S = 3600
+LARGEST_TEXT = 64 << 20  # of the list, of bundle.json and of a record, bytes
+LARGEST_RECORDS = 512 << 20  # of all records
+EXPANDS = 100  # times; text shrinks to a tenth, deflated zeros to a thousandth
+HARMLESS = 256 << 20  # a bundle that expands to no more may be as empty as it likes
+DAMAGE = (EOFError, LookupError, RuntimeError, ValueError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Bundle(Protocol):
 
     path: Path
 
-    def has(self, name: str) -> bool: ...
+    def size(self, name: str) -> int | None: ...
     def open(self, name: str) -> IO[bytes]: ...
 
 
@@ -58,22 +73,27 @@ class _Zip:
     def __init__(self, path: Path, file: zipfile.ZipFile):
         self.path, self.file = path, file
 
-    def has(self, name: str) -> bool:
-        return name in self.file.NameToInfo
+    def size(self, name: str) -> int | None:
+        info = self.file.NameToInfo.get(name)
+        return None if info is None else info.file_size
 
     def open(self, name: str) -> IO[bytes]:
-        return self.file.open(name)
+        return self.file.open(name)  # gives no more bytes than the size that it declares
 
 
 class _Folder:
     def __init__(self, path: Path):
-        self.path = path
+        self.path, self.whole = path, path.resolve()
 
-    def has(self, name: str) -> bool:
-        return (self.path / name).is_file()
+    def size(self, name: str) -> int | None:
+        place = self.whole / name
+        try:
+            return place.stat().st_size if place.resolve() == place and place.is_file() else None  # no link
+        except OSError:
+            return None
 
     def open(self, name: str) -> IO[bytes]:
-        return open(self.path / name, "rb")
+        return open(self.whole / name, "rb")
 
 
 @contextmanager
@@ -85,90 +105,148 @@ def opened(path: str | Path) -> Iterator[Bundle]:
     BraggfillError : there is none, or it is not one.
     """
     path = Path(path)
-    if path.is_dir():
-        if not (path / CHECKSUMS).is_file():
-            raise BraggfillError(f"{path}: is no bundle (it has no {CHECKSUMS}); make one with 'braggfill bundle'")
-        yield _Folder(path)
-        return
     if not path.exists():
         raise BraggfillError(f"{path}: no such bundle; check the path")
+    if path.is_dir():
+        yield _made_here(_Folder(path))
+        return
     try:
-        with zipfile.ZipFile(path) as file:
-            if CHECKSUMS not in file.namelist():
-                raise BraggfillError(f"{path}: is no bundle (it has no {CHECKSUMS}); make one with 'braggfill bundle'")
-            yield _Zip(path, file)
-    except zipfile.BadZipFile as error:
-        raise BraggfillError(f"{path}: is no zip file, or damaged ({error}); get the bundle again") from error
+        file = zipfile.ZipFile(path)
     except OSError as error:
         raise BraggfillError(f"{path}: cannot be read ({error.strerror or error}); check it") from error
+    except DAMAGE as error:
+        raise BraggfillError(f"{path}: is no zip file, or damaged ({error}); get the bundle again") from error
+    with file:
+        yield _made_here(_Zip(path, file))
+
+
+def _made_here(bundle: Bundle) -> Bundle:
+    if bundle.size(CHECKSUMS) is None:
+        raise BraggfillError(f"{bundle.path}: is no bundle (it has no {CHECKSUMS}); make one with 'braggfill bundle'")
+    return bundle
+
+
+def blocks(bundle: Bundle, name: str) -> Iterator[bytes]:
+    """The content of a file of a bundle, a block at a time.
+
+    Raises
+    ------
+    BraggfillError : it is damaged, or cannot be read.
+    """
+    try:
+        with bundle.open(name) as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise BraggfillError(f"{bundle.path}: {name} cannot be read ({error.strerror or error}); check it") from error
+    except DAMAGE as error:
+        raise BraggfillError(f"{bundle.path}: {name} is damaged ({error}); get the bundle again") from error
 
 
 def read(bundle: Bundle, name: str) -> bytes:
     """The whole of a small file of a bundle."""
-    try:
-        with bundle.open(name) as file:
-            return file.read()
-    except (KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise BraggfillError(f"{bundle.path}: {name} is missing or damaged; get the bundle again") from error
+    size = bundle.size(name)
+    if size is None:
+        raise BraggfillError(f"{bundle.path}: {name} is missing; get the bundle again")
+    if size > LARGEST_TEXT:
+        raise BraggfillError(f"{bundle.path}: {name} is too large to be what it is called; do not use the bundle")
+    return b"".join(blocks(bundle, name))
 
 
-def checksums(bundle: Bundle) -> dict[str, str]:
-    """The recorded checksums by name.
+def listing(bundle: Bundle, run: str) -> dict[str, str]:
+    """The recorded checksums by name; that there is nothing else in a zip, no odd name and no more than it seems.
 
     Raises
     ------
-    BraggfillError : a line of the list is not `sha256  name`, or a name leads out of the bundle.
+    BraggfillError : it names the first file that is missing, not listed, or no part of the run, and how many more.
     """
-    found = {}
-    for line in read(bundle, CHECKSUMS).decode("utf-8", "replace").splitlines():
-        digest, separator, name = line.partition("  ")
-        inside = PurePosixPath(name)
-        leads_out = inside.is_absolute() or ".." in inside.parts or "\\" in name
-        if not separator or len(digest) != 64 or not inside.parts or leads_out:
+    found, wrong = {}, []
+    for line in read(bundle, CHECKSUMS).decode("utf-8", "replace").split("\n")[:-1]:
+        matched = _LINE.fullmatch(line)
+        if matched is None or matched[2] in found:
             raise BraggfillError(f"{bundle.path}: {CHECKSUMS} is damaged ({line[:60]!r}); get the bundle again")
-        found[name] = digest
+        found[matched[2]] = matched[1]
+    folders = {str(parent) for name in found for parent in PurePosixPath(name).parents}
+    foreign = [name for name in found if not belongs(name, run) or name in folders]
+    if foreign:
+        raise BraggfillError(f"{bundle.path}: {_first(foreign)}: no part of run {run}; do not use the bundle")
+    sizes = {name: bundle.size(name) for name in (*found, "Snakefile", "bundle.json", f"results/{run}/settings.yaml")}
+    wrong += [f"{name} is missing" for name, size in sizes.items() if size is None]
+    if isinstance(bundle, _Zip):
+        times = Counter(bundle.file.namelist())
+        wrong += [f"{name} has no checksum" for name in times if name not in found and name != CHECKSUMS]
+        wrong += [f"{name} is there twice" for name in times if times[name] > 1]
+        plain = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        infos = bundle.file.infolist()
+        wrong += [f"{i.filename} is packed in another way" for i in infos if i.compress_type not in plain]
+    if wrong:
+        raise BraggfillError(f"{bundle.path}: {_first(wrong)}; get the bundle again")
+    _check_sizes(bundle, {name: size or 0 for name, size in sizes.items()})
     return found
 
 
-def check(bundle: Bundle, into: Callable[[str], IO[bytes] | None] = lambda name: None) -> dict[str, str]:
-    """Check every checksum of a bundle, and of a zip that there is nothing else; the checksums by name.
+def _first(told: list[str]) -> str:
+    return told[0] + (f", and {len(told) - 1} more" if len(told) > 1 else "")
 
-    ``into(name)`` may give an open file that the content is copied to on the way.
+
+def _check_sizes(bundle: Bundle, sizes: Mapping[str, int]) -> None:
+    whole, packed = sum(sizes.values()), bundle.path.stat().st_size
+    if isinstance(bundle, _Zip) and whole > max(HARMLESS, EXPANDS * packed):
+        raise BraggfillError(
+            f"{bundle.path}: its {packed / 1e6:.1f} MB would expand to {whole / 1e6:.1f} MB, as no run's do; leave it"
+        )
+    if sum(size for name, size in sizes.items() if name.startswith(".snakemake/")) > LARGEST_RECORDS:
+        raise BraggfillError(f"{bundle.path}: Snakemake's records are too large to be a run's; do not use the bundle")
+
+
+def belongs(name: str, run: str) -> bool:
+    """Whether a name is one that a bundle of a run may hold.
+
+    Its results, but for what passes (hidden files, the checkpoints of the training), Snakemake's records of them, the
+    code, and what tells about the bundle; always a plain relative path that can be printed.
+    """
+    path = PurePosixPath(name)
+    if str(path) != name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
+        return False
+    if path.parts[0] == ".snakemake":
+        output = output_of(path)
+        return output is not None and of_run(output, run)
+    if any(part.startswith(".") for part in path.parts):
+        return False
+    return name in ABOUT or path.parts[0] in (*CODE, *TEXTS) or of_run(name, run)
+
+
+def of_run(name: str, run: str) -> bool:
+    """Whether a name is that of a result of a run."""
+    parts = PurePosixPath(name).parts
+    passing = parts[2:4] == ("train", "work") or any(part.startswith(".") for part in parts)
+    plain = str(PurePosixPath(name)) == name and ".." not in parts and name.isprintable() and "\\" not in name
+    return parts[:2] == ("results", run) and len(parts) > 2 and plain and not passing
+
+
+def check(
+    bundle: Bundle, listed: Mapping[str, str], into: Callable[[str], IO[bytes] | None] = lambda name: None
+) -> None:
+    """Check every checksum of a bundle.  ``into(name)`` may give an open file that the content is copied to.
 
     Raises
     ------
-    BraggfillError : a file is missing, damaged or not listed.  It names the first, and how many more there are.
+    BraggfillError : a file is damaged or cannot be read.
+    OSError : a copy cannot be written.
     """
-    listed = checksums(bundle)
-    wrong = [f"{name} is missing" for name in listed if not bundle.has(name)]
-    if isinstance(bundle, _Zip):
-        times = Counter(bundle.file.namelist())
-        wrong += [f"{name} has no checksum" for name in times if name not in listed and name != CHECKSUMS]
-        wrong += [f"{name} is there twice" for name in times if times[name] > 1]
     for name, expected in listed.items():
-        if bundle.has(name) and digest(bundle, name, into(name)) != expected:
-            wrong.append(f"{name} is damaged (its checksum is not the recorded one)")
-    if wrong:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise BraggfillError(f"{bundle.path}: {wrong[0]}{more}; get the bundle again")
-    return listed
-
-
-def digest(bundle: Bundle, name: str, copy: IO[bytes] | None = None) -> str | None:
-    """The sha256 of a file of a bundle, or None where its bytes can't be read; ``copy`` gets them and is closed."""
-    found = hashlib.sha256()
-    try:
-        with bundle.open(name) as file:
-            while block := file.read(BLOCK):
+        found, copy = hashlib.sha256(), into(name)
+        try:
+            for block in blocks(bundle, name):
                 found.update(block)
                 if copy is not None:
                     copy.write(block)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
-        return None
-    finally:
-        if copy is not None:
-            copy.close()
-    return found.hexdigest()
+        finally:
+            if copy is not None:
+                copy.close()
+        if found.hexdigest() != expected:
+            told = f"{name} is damaged (its checksum is not the recorded one)"
+            raise BraggfillError(f"{bundle.path}: {told}; get the bundle again")
 
 
 def write_zip(path: Path, entries: Iterable[Entry], created: float) -> None:
@@ -223,8 +301,3 @@ def _copy(entry: Entry, target: IO[bytes]) -> None:
             target.write(block)
     if found.hexdigest() != entry.sha256:
         raise BraggfillError(f"{entry.content}: changed while it was packed; let the run end first")
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder that this process made and did not finish."""
-    shutil.rmtree(folder, ignore_errors=True)

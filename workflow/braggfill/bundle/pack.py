@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
-import subprocess
-import sys
+import re
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from braggfill import storage
 from braggfill.bundle import crate, records
-from braggfill.bundle.files import CHECKSUMS, Entry, remove, write_folder, write_zip
+from braggfill.bundle.about import RUN, code_of, environment, fingerprints, regular, revision
+from braggfill.bundle.files import CHECKSUMS, Entry, belongs, of_run, write_folder, write_zip
 from braggfill.errors import BraggfillError
-from braggfill.external import pynx_version
-from braggfill.fingerprint import code, module_files
 from braggfill.settings import root as settings_root
 
-CODE = (
-    "Snakefile",
-    "workflow",
-    "scripts",
-    "config",
-    "envs",
-    "profiles",
-    "slurm",
-    "Makefile",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-    "CITATION.cff",
-    "CHANGELOG.md",
-)
 DATA = ".h5"  # what is large: arrays
 LICENSE = "BSD-3-Clause"
 
@@ -51,7 +31,7 @@ class Run:
     name: str
     settings: settings_root.Settings
     configfiles: list[str]
-    records: dict[str, dict[str, Any]]
+    records: dict[str, records.Record]
     jobs: list[records.Job]
     created: float
     remarks: list[str] = field(default_factory=list)
@@ -99,6 +79,9 @@ def pack(
         say(f"warning: {line}")
     described = crate.describe(found.jobs, entries, left, about, author=author, license=license)
     entries = [*(Entry.of(name, text.encode()) for name, text in described.items()), *entries]
+    for entry in entries:
+        if not belongs(entry.name, run):
+            raise BraggfillError(f"{entry.name!r}: has a name that no bundle may hold; rename it")
     listing = "".join(f"{entry.sha256}  {entry.name}\n" for entry in sorted(entries, key=lambda entry: entry.name))
     entries.insert(0, Entry.of(CHECKSUMS, listing.encode()))
     if zipped:
@@ -112,7 +95,7 @@ def pack(
         except OSError as error:
             raise BraggfillError(f"{out}: cannot be written ({error}); free space or choose another folder") from error
         finally:
-            remove(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)
     apart = f"; {len(left)} arrays ({_size(left)}) by checksum only, --with-data includes them" if left else ""
     say(f"packed {len(entries)} files of run {run} ({_size(entries)}): {out}{apart}")
     return out
@@ -120,7 +103,7 @@ def pack(
 
 def _look(top: Path, run: str, configfiles: Sequence[Path]) -> Run:
     folder = top / "results" / run
-    if not folder.is_dir():
+    if re.fullmatch(RUN, run) is None or not folder.is_dir():
         there = sorted(place.name for place in (top / "results").glob("*") if place.is_dir())
         raise BraggfillError(f"results/{run}: no such run; there {_are(there)}")
     if any(f"results/{run}/" in lock.read_text() for lock in (top / ".snakemake" / "locks").glob("*.lock")):
@@ -144,6 +127,8 @@ def _look(top: Path, run: str, configfiles: Sequence[Path]) -> Run:
 
 def _configuration(top: Path, run: str) -> Path:
     """The file in ``config/`` that a run was made with, by its name."""
+    import yaml
+
     unpacked = top / "results" / run / "settings.yaml"
     for file in [*sorted((top / "config").glob("*.yaml")), *([unpacked] if unpacked.is_file() else [])]:
         try:
@@ -177,64 +162,54 @@ def _take_what_ran(run: Run) -> None:
             run.remarks.append(f"{stage}: was run with other code than is here now, which is what the bundle includes")
 
 
-def fingerprints(top: Path) -> dict[str, str]:
-    """The code fingerprint of every stage, of the project at ``top``."""
-    package = top / "workflow" / "braggfill"
-    return {stage: code(stage, package) for stage in records.STAGES if module_files(f"braggfill.{stage}", package)}
-
-
 def _entries(run: Run, with_data: bool) -> tuple[list[Entry], list[Entry]]:
     """What to write, in the order in which it was made, and what is told by its checksum only."""
     half = records.incomplete(run.top)
     made = {output: job.end for job in run.jobs for output in job.outputs}
     included, left = [], []
-    for file in sorted(run.folder.rglob("*")):
-        name = file.relative_to(run.top).as_posix()
-        if not file.is_file() or name in half or _passing(file.relative_to(run.folder)):
+    for name, file in _results(run):
+        if name in half or not (file.is_file() or file.is_symlink()):
             continue
         large = file.suffix == DATA and not with_data
-        (left if large else included).append(Entry.of(name, file))
+        (left if large else included).append(Entry.of(name, regular(file, run.folder)))
     if half & made.keys():
         run.remarks.append(f"{len(half & made.keys())} half-made files are not packed; run Snakemake to the end first")
     if not (run.folder / "report.html").is_file():
         run.remarks.append(f"results/{run.name} has no report.html yet: the run is unfinished; what is there is packed")
-    own = yaml.safe_dump(run.settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    head = f"# Every setting of run {run.name}, resolved. snakemake --configfile results/{run.name}/settings.yaml\n"
     place = f"results/{run.name}/settings.yaml"
     included = [entry for entry in included if entry.name != place]
-    included.insert(0, Entry.of(place, (head + own).encode()))
+    included.insert(0, Entry.of(place, settings_file(run.name, run.settings.model_dump(mode="json"))))
     included.sort(key=lambda entry: made.get(entry.name, 0.0))
-    kept = [Entry.of(str(records.file_of(o)), json.dumps(r).encode()) for o, r in sorted(run.records.items())]
-    return [*_code(run.top), *kept, *included], left
+    kept = [Entry.of(str(records.file_of(o)), r.text().encode()) for o, r in sorted(run.records.items())]
+    return [*code_of(run.top), *kept, *included], left
 
 
-def _passing(file: Path) -> bool:
-    """Whether a file below a run's folder is nobody's result: checkpoints of the training, temporary files."""
-    return file.parts[:2] == ("train", "work") or any(part.startswith(".") for part in file.parts)
+def settings_file(run: str, settings: Any) -> bytes:
+    """The run's ``settings.yaml``."""
+    import yaml
+
+    head = f"# Every setting of run {run}, resolved. snakemake --configfile results/{run}/settings.yaml\n"
+    return (head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)).encode()
 
 
-def _code(top: Path) -> Iterator[Entry]:
-    for name in CODE:
-        place = top / name
-        for file in [place] if place.is_file() else sorted(place.rglob("*")):
-            inside = file.relative_to(top)
-            hidden = any(part.startswith(".") or part.endswith((".egg-info", "__pycache__")) for part in inside.parts)
-            if file.is_file() and not hidden and file.suffix != ".pyc":
-                yield Entry.of(inside.as_posix(), file)
+def _results(run: Run) -> list[tuple[str, Path]]:
+    """Names and files below the run's folder, but for what is nobody's result: checkpoints, temporary files."""
+    found = [(file.relative_to(run.top).as_posix(), file) for file in sorted(run.folder.rglob("*"))]
+    return [(name, file) for name, file in found if of_run(name, run.name)]
 
 
 def _about(run: Run, left: list[Entry]) -> dict[str, Any]:
     """``bundle.json``."""
     reasons, versions = {}, {}
-    for file in sorted(run.folder.rglob(f"*{DATA}")):
-        if _passing(file.relative_to(run.folder)):
+    for name, file in _results(run):
+        if file.suffix != DATA:
             continue
         with storage.read(file) as opened:
             reason, made_with = opened.attrs.get("left_out"), opened.attrs.get("versions")
         if reason is not None:
-            reasons[file.relative_to(run.top).as_posix()] = str(reason)
+            reasons[name] = str(reason)
         if made_with:
-            versions.setdefault(str(made_with), []).append(file.relative_to(run.top).as_posix())
+            versions.setdefault(str(made_with), []).append(name)
     return {
         "format": 1,
         "run": run.name,
@@ -251,35 +226,6 @@ def _about(run: Run, left: list[Entry]) -> dict[str, Any]:
         "not_included": {entry.name: {"sha256": entry.sha256, "bytes": entry.size} for entry in left},
         "remarks": run.remarks,
     }
-
-
-def environment() -> dict[str, Any]:
-    """Python, the platform and the version of every package that is installed here."""
-    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    return {
-        "python": platform.python_version(),
-        "platform": f"{sys.platform} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
-        "pynx": pynx_version() or "none",
-        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-    }
-
-
-def revision(top: Path) -> dict[str, Any] | None:
-    """The git revision of the code and the files of it that differ from that revision; None outside git."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", "-C", str(top), *arguments], capture_output=True, text=True, check=False)
-        except OSError:
-            return None
-        return done.stdout.rstrip("\n") if done.returncode == 0 else None
-
-    head = git("rev-parse", "HEAD")
-    if head is None or git("rev-parse", "--show-prefix") != "":
-        return None
-    there = [name for name in CODE if (top / name).exists()]
-    changed = git("status", "--porcelain", "--untracked-files=all", "--", *there) or ""
-    return {"revision": head, "modified": sorted(line[3:] for line in changed.splitlines())}
 
 
 def _are(names: list[str]) -> str:

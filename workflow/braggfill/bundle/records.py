@@ -11,13 +11,16 @@ import base64
 import binascii
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from braggfill.errors import BraggfillError
-from braggfill.settings.root import merge
+from braggfill.settings.root import explain, merge
 
 FOLDER = PurePosixPath(".snakemake/metadata")
 STAGES = (
@@ -35,7 +38,42 @@ STAGES = (
 )
 _LONGEST = 254  # Snakemake cuts longer names into folders that begin with @.
 _CODE = re.compile(r"'([0-9a-f]{16})'")
-_VERSION = re.compile(r"'(none|\d+(?:\.\w+)+)'")
+_LONGEST_PARAMETER = 200_000  # characters; those of the paper's run have a few thousand
+
+Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """Snakemake's record of an output, as it writes them; what it does not know is dropped."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    rule: Annotated[str, Field(pattern=r"^\w{1,200}$")]
+    input: list[str] | None = None
+    log: list[str] | None = None
+    shellcmd: str | None = None
+    params: list[str] | None = None
+    code: str | None = None
+    record_format_version: Annotated[int, Field(ge=0, le=1000)] = 0
+    conda_env: str | None = None
+    container_img_url: str | None = None
+    software_stack_hash: str | None = None
+    job_hash: int | None = None
+    starttime: Moment | None = None
+    endtime: Moment | None = None
+    incomplete: bool | None = None
+    external_jobid: str | None = None
+    input_checksums: dict[str, str] | None = None
+
+    @property
+    def script(self) -> str | None:
+        """The script that made the output."""
+        found = re.search(r"scripts/\w+\.py", self.code or "")
+        return found[0] if found else None
+
+    def text(self) -> str:
+        """The record as Snakemake reads it."""
+        return json.dumps(self.model_dump(exclude_unset=True))
 
 
 @dataclass(frozen=True)
@@ -49,7 +87,6 @@ class Job:
     params: tuple[str, ...]
     """``repr`` of each parameter, without names."""
     script: str | None
-    log: tuple[str, ...]
     start: float
     end: float
 
@@ -57,11 +94,6 @@ class Job:
     def code(self) -> str | None:
         """The code fingerprint that it ran with."""
         return next((found[1] for found in map(_CODE.fullmatch, self.params) if found), None)
-
-    @property
-    def pynx(self) -> str | None:
-        """The version of PyNX that it ran with, ``none`` without one; None for a job that does not use it."""
-        return next((found[1] for found in map(_VERSION.fullmatch, self.params) if found), None)
 
     @property
     def settings(self) -> dict[str, Any] | None:
@@ -75,7 +107,7 @@ class Job:
 
     @property
     def _mappings(self) -> list[dict[str, Any]]:
-        return [value for value in map(_literal, self.params) if isinstance(value, dict)]
+        return [value for value in map(literal, self.params) if isinstance(value, dict)]
 
 
 def file_of(output: str) -> PurePosixPath:
@@ -89,12 +121,13 @@ def output_of(file: PurePosixPath) -> str | None:
     """The output whose record a file is, or None if it is no record."""
     try:
         name = "".join(part.removeprefix("@") for part in file.relative_to(FOLDER).parts)
-        return base64.urlsafe_b64decode(name.encode()).decode()
+        output = base64.b64decode(name.encode(), b"-_", validate=True).decode()
+        return output if file_of(output) == file else None
     except (ValueError, binascii.Error):
         return None
 
 
-def read(top: Path, run: str) -> dict[str, dict[str, Any]]:
+def read(top: Path, run: str) -> dict[str, Record]:
     """The records of a run's outputs that Snakemake keeps below ``top``, by output."""
     found = {}
     for file in sorted((top / FOLDER).rglob("*")):
@@ -104,20 +137,18 @@ def read(top: Path, run: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def parse(content: bytes, output: str) -> dict[str, Any]:
+def parse(content: bytes, output: str) -> Record:
     """A record from its bytes.
 
     Raises
     ------
-    BraggfillError : it is not JSON.
+    BraggfillError : it is none of Snakemake's.
     """
     try:
-        record = json.loads(content)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise BraggfillError(f"{output}: Snakemake's record of it is damaged; delete the file and run again")
-    return record
+        return Record.model_validate_json(content)
+    except ValidationError as error:
+        told = f"{output}: Snakemake's record of it is damaged ({explain(error, Record)})"
+        raise BraggfillError(f"{told}; delete the file and run again") from None
 
 
 def incomplete(top: Path) -> set[str]:
@@ -127,27 +158,24 @@ def incomplete(top: Path) -> set[str]:
     return set(filter(None, (output_of(FOLDER / name) for name in names)))
 
 
-def jobs(records: Mapping[str, Mapping[str, Any]]) -> list[Job]:
+def jobs(records: Mapping[str, Record]) -> list[Job]:
     """The jobs behind the records, in the order in which they were started."""
     together: dict[tuple, list[str]] = {}
     for output, record in records.items():
-        log = tuple(record.get("log") or ())
-        together.setdefault((record.get("rule"), log or output), []).append(output)
+        together.setdefault((record.rule, tuple(record.log or ()) or output), []).append(output)
     found = []
-    for (rule, _), outputs in together.items():
-        latest = max((records[output] for output in outputs), key=lambda record: record.get("endtime") or 0)
-        script = re.search(r"scripts/\w+\.py", latest.get("code") or "")
+    for outputs in together.values():
+        latest = max((records[output] for output in outputs), key=lambda record: record.endtime or 0)
         found.append(
             Job(
-                rule=str(rule),
+                rule=latest.rule,
                 stage=stage_of(outputs[0]),
-                inputs=tuple(latest.get("input") or ()),
+                inputs=tuple(latest.input or ()),
                 outputs=tuple(sorted(outputs)),
-                params=tuple(map(str, latest.get("params") or ())),
-                script=script[0] if script else None,
-                log=tuple(latest.get("log") or ()),
-                start=float(latest.get("starttime") or 0),
-                end=float(latest.get("endtime") or 0),
+                params=tuple(latest.params or ()),
+                script=latest.script,
+                start=latest.starttime or 0.0,
+                end=latest.endtime or 0.0,
             )
         )
     return sorted(found, key=lambda job: (job.start, job.outputs))
@@ -191,8 +219,37 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "…"
 
 
-def _literal(text: str) -> Any:
+def literal(text: str) -> Any:
+    """The value of a parameter's ``repr``; None for one that is no plain value."""
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return ast.literal_eval(text) if len(text) <= _LONGEST_PARAMETER else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
+
+
+def adapted(kept: Mapping[str, Record], top: Path, settings: Any, told: set[str], differ: set[str]) -> dict[str, str]:
+    """Records as Snakemake will ask for them in the project at ``top``, as text by output.
+
+    Measured data are known by their content and may lie elsewhere here: the record of one says where it would be found,
+    but for those outputs in ``told``, which say it themselves or were left out.  A job of a script in ``differ`` is one
+    of another code.  ``settings`` are those of the stage ``fetch``, None where the run's are not known here.
+    """
+    from braggfill import fetch
+
+    found = {}
+    for output, record in kept.items():
+        new = record.model_copy()
+        if record.script in differ:
+            new.code = "another script"
+        name = PurePosixPath(output).stem
+        if stage_of(output) == "fetch" and output not in told and settings is not None and name in fetch.DATA_SETS:
+            here = {"folders": tuple(str(top / Path(folder).expanduser()) for folder in settings.folders)}
+            others = [text for text in record.params or () if text.startswith("{") or _CODE.fullmatch(text)]
+            new.params = sorted([*others, repr(fetch.locate(name, settings.model_copy(update=here)))])
+        found[output] = new.text()
+    return found
+
+
+def moment(top: Path) -> float:
+    """A time for results in the project at ``top``, in s: after every script's, as Snakemake wants it."""
+    return max([time.time(), *(file.stat().st_mtime + 2 for file in (top / "scripts").glob("*.py"))])

@@ -90,13 +90,15 @@ def _use_every_processor() -> None:
 
 
 def _end_on_terminate() -> None:
-    """Let SIGTERM, which a batch system sends, clean up as Ctrl-C does."""
+    """Let SIGTERM, which a batch system sends, and SIGHUP, of a closed terminal, clean up as Ctrl-C does."""
 
     def stop(*_: Any) -> NoReturn:
         raise KeyboardInterrupt
 
     try:
         signal.signal(signal.SIGTERM, stop)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signal.SIGHUP, stop)
     except ValueError:  # not in the main thread
         return
 

@@ -33,7 +33,12 @@ def scan_options() -> argparse.ArgumentParser:
 
 def say(line: str) -> None:
     """A line on standard error."""
-    print(f"braggfill: {line}", file=sys.stderr, flush=True)
+    print(f"braggfill: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def printable(line: str) -> str:
+    """A line with what is no printable character escaped: names from files of others may hold control sequences."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
