@@ -11,29 +11,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing_extensions import TypedDict
 
 import braggfill
-from braggfill.bundle.files import CODE, TEXTS, Bundle, Entry, of_run, read
+from braggfill.bundle.files import CODE, TEXTS, Entry, of_run
 from braggfill.bundle.records import STAGES
 from braggfill.errors import BraggfillError
 from braggfill.external import pynx_version
 from braggfill.fingerprint import code, module_files
 from braggfill.settings.root import explain
 
-FILE = "bundle.json"
 PACKAGE = Path(braggfill.__file__).parent
 RUN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 
 Text = Annotated[str, Field(max_length=10_000)]
-Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.+!~ -]{1,200}$")]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# `__use_yte__` in a configuration would make Snakemake evaluate what stands in it.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+# No `__use_yte__`, with which Snakemake would evaluate what stands in a configuration.
 Block = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
 def _result(name: str) -> str:
-    parts = name.split("/", 2)
-    if len(parts) < 3 or not of_run(name, parts[1]):
+    if not of_run(name, name.split("/")[1] if "/" in name else ""):
         raise ValueError("is no name of a result")
     return name
 
@@ -41,42 +39,27 @@ def _result(name: str) -> str:
 Result = Annotated[str, AfterValidator(_result)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Git(_Model):
-    """Revision of the code, and the files that were changed since."""
-
-    revision: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
+class Git(TypedDict):
+    revision: Digest
     modified: list[Text]
 
 
-class Environment(_Model):
-    """Python, the platform and the version of every package."""
-
-    python: Word
+class Environment(TypedDict):
+    python: Text
     platform: Text
-    pynx: Word
+    pynx: Text
     packages: dict[Text, Text]
 
 
-class Array(_Model):
-    """An array that is told by its checksum."""
-
+class Array(TypedDict):
     sha256: Digest
     bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
-class MadeWith(_Model):
-    """Versions that are told in arrays, and in which."""
-
-    versions: dict[Text, Text]
-    files: list[Result]
-
-
-class About(_Model):
+class About(BaseModel):
     """The content of ``bundle.json``."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal[1]
     run: Annotated[str, Field(pattern=RUN)]
@@ -84,11 +67,11 @@ class About(_Model):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)]
     settings: dict[Block, Any]
     configfiles: list[Text]
-    code: dict[Word, Word]
-    code_included: dict[Word, Word]
+    code: dict[Text, Text]
+    code_included: dict[Text, Text]
     git: Git | None
     environment: Environment
-    arrays_made_with: list[MadeWith]
+    arrays_made_with: dict[Text, list[Result]]
     left_out: dict[Result, Text]
     not_included: dict[Result, Array]
     remarks: list[Text]
@@ -104,31 +87,24 @@ class About(_Model):
     @property
     def made(self) -> str:
         """Revision and versions that it was made with, in a few words."""
-        git = self.git
-        revision = "no git revision" if git is None else f"git {git.revision[:12]}"
-        changed = f" with {len(git.modified)} changed files" if git and git.modified else ""
-        return f"{revision}{changed}, Python {self.environment.python}, seed {self.seed}"
+        revision = "no git revision" if self.git is None else f"git {self.git['revision'][:12]}"
+        changed = f" with {len(self.git['modified'])} changed files" if self.git and self.git["modified"] else ""
+        return f"{revision}{changed}, Python {self.environment['python']}, seed {self.seed}"
 
 
-class _Format(BaseModel):
-    format: int
-
-
-def read_about(bundle: Bundle) -> About:
+def checked(content: bytes | dict[str, Any], where: str) -> About:
     """What a bundle says of itself.
 
     Raises
     ------
     BraggfillError : it is not what a bundle says, or that of a newer braggfill.
     """
-    content = read(bundle, FILE)
     try:
-        if _Format.model_validate_json(content).format > 1:
-            raise BraggfillError(f"{bundle.path}: was packed by a newer braggfill; update this one to read it")
-        return About.model_validate_json(content)
+        return About.model_validate_json(content) if isinstance(content, bytes) else About.model_validate(content)
     except ValidationError as error:
-        told = f"{bundle.path}: {FILE} is damaged ({explain(error, About)})"
-        raise BraggfillError(f"{told}; get the bundle again") from None
+        if any(mistake["loc"] == ("format",) for mistake in error.errors()):
+            raise BraggfillError(f"{where}: was packed by a newer braggfill; update this one to read it") from None
+        raise BraggfillError(f"{where}: bundle.json is damaged ({explain(error, About)}); get it again") from None
 
 
 def environment() -> dict[str, Any]:
@@ -161,22 +137,13 @@ def code_of(top: Path | None) -> Iterator[Entry]:
     ------
     BraggfillError : one is a link that leads out of the project.
     """
-    if top is None:
-        found = ((f"workflow/braggfill/{file.relative_to(PACKAGE).as_posix()}", file) for file in _files(PACKAGE))
-    else:
-        places = [top / name for name in (*CODE, *TEXTS)]
-        files = [file for place in places for file in ([place] if place.is_file() else _files(place))]
-        found = ((file.relative_to(top).as_posix(), regular(file, top)) for file in files)
-    yield from (Entry.of(name, file) for name, file in found)
-
-
-def _files(folder: Path) -> list[Path]:
-    def plain(file: Path) -> bool:
-        parts = file.relative_to(folder).parts
-        hidden = any(part.startswith(".") or part.endswith((".egg-info", "__pycache__")) for part in parts)
-        return not hidden and file.suffix != ".pyc" and (file.is_symlink() or file.is_file())
-
-    return [file for file in sorted(folder.rglob("*")) if plain(file)]
+    inside, prefix, names = (PACKAGE, "workflow/braggfill/", ("",)) if top is None else (top, "", (*CODE, *TEXTS))
+    for place in (inside / name for name in names):
+        for file in [place] if place.is_file() else sorted(place.rglob("*")):
+            name = file.relative_to(inside)
+            hidden = any(part.startswith(".") or part.endswith((".egg-info", "__pycache__")) for part in name.parts)
+            if not hidden and file.suffix != ".pyc" and (file.is_symlink() or file.is_file()):
+                yield Entry.of(prefix + name.as_posix(), regular(file, inside))
 
 
 def regular(file: Path, top: Path) -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from braggfill.bundle.files import Entry
+from braggfill.bundle.files import ABOUT, Entry
 from braggfill.bundle.records import Job
 from braggfill.errors import BraggfillError
 
@@ -27,10 +27,7 @@ if TYPE_CHECKING:
     from rocrate.model import ContextEntity, Entity
     from rocrate.rocrate import ROCrate
 
-BUNDLE = "bundle.json"
-METADATA = "ro-crate-metadata.json"
-PREVIEW = "ro-crate-preview.html"
-README = "BUNDLE.md"
+BUNDLE, README, METADATA, PREVIEW = ABOUT
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
@@ -42,17 +39,7 @@ TERMS = {
     "sha256": "https://w3id.org/ro/terms/workflow-run#sha256",
     "resourceUsage": "https://w3id.org/ro/terms/workflow-run#resourceUsage",
 }
-FORMATS = {
-    ".h5": "application/x-hdf5",
-    ".safetensors": "application/octet-stream",
-    ".tsv": "text/tab-separated-values",
-    ".csv": "text/csv",
-    ".yaml": "application/yaml",
-    ".md": "text/markdown",
-    ".smk": "text/plain",
-    ".toml": "application/toml",
-    ".log": "text/plain",
-}
+FORMATS = {".h5": "application/x-hdf5", ".safetensors": "application/octet-stream", ".yaml": "application/yaml"}
 USAGE = {  # columns of Snakemake's benchmark files
     "s": ("wall time", "https://qudt.org/vocab/unit/SEC"),
     "max_rss": ("largest resident memory", "https://qudt.org/vocab/unit/MebiBYTE"),
@@ -96,7 +83,7 @@ def describe(
         for url, name in PROFILES.items()
     ]
     agent = None
-    if author:
+    if author is not None:
         agent = crate.add(ContextEntity(crate, "#author", {"@type": "Person", "name": author}))
         crate.root_dataset["author"] = agent
 
@@ -105,7 +92,10 @@ def describe(
     version = (about["git"] or {}).get("revision") or about["environment"]["packages"].get("braggfill", "unknown")
     for entry in [*(Entry.of(name, text.encode()) for name, text in texts.items()), *entries]:
         if entry.name == "Snakefile":
-            files[entry.name] = _workflow(crate, entry, version, about)
+            told = {**_file(entry), "name": "braggfill", "version": version, "conformsTo": {"@id": WORKFLOW_PROFILE}}
+            told["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
+            engine = {"lang": "snakemake", "lang_version": about["environment"]["packages"].get("snakemake")}
+            files[entry.name] = crate.add_workflow(dest_path="Snakefile", main=True, properties=told, **engine)
         elif not entry.name.startswith(".snakemake/"):
             told = {"@type": ["File", "SoftwareSourceCode"], "version": version} if entry.name in tools else {}
             files[entry.name] = crate.add_file(dest_path=entry.name, properties=_file(entry) | told)
@@ -120,18 +110,6 @@ def describe(
     texts[PREVIEW] = Preview(crate).generate_html()
     texts[METADATA] = json.dumps(crate.metadata.generate(), indent=1, ensure_ascii=False) + "\n"
     return texts
-
-
-def _workflow(crate: ROCrate, entry: Entry, version: str, about: dict[str, Any]) -> Entity:
-    told = {
-        **_file(entry),
-        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
-        "name": "braggfill",
-        "version": version,
-        "conformsTo": {"@id": WORKFLOW_PROFILE},
-    }
-    snakemake = {"lang": "snakemake", "lang_version": about["environment"]["packages"].get("snakemake")}
-    return crate.add_workflow(dest_path="Snakefile", main=True, properties=told, **snakemake)
 
 
 def _actions(
@@ -253,12 +231,7 @@ def _usage(jobs: Iterable[Job], entries: Iterable[Entry], run: str) -> dict[str,
 def _file(entry: Entry) -> dict[str, Any]:
     suffix = PurePosixPath(entry.name).suffix
     kind = FORMATS.get(suffix) or mimetypes.guess_type(entry.name)[0] or "text/plain"
-    return {
-        "name": entry.name,
-        "contentSize": str(entry.size),
-        "sha256": entry.sha256,
-        "encodingFormat": kind,
-    }
+    return {"name": entry.name, "contentSize": str(entry.size), "sha256": entry.sha256, "encodingFormat": kind}
 
 
 def _license(crate: ROCrate, license: str) -> Entity:
@@ -278,14 +251,10 @@ def _time(seconds: float) -> str:
 
 def _readme(about: dict[str, Any]) -> str:
     run, git = about["run"], about["git"]
-    if git is None:
-        code = "no git revision"
-    else:
-        code = f"git {git['revision'][:12]}" + (" with changes, which are included" if git["modified"] else "")
-    apart = len(about["not_included"])
-    arrays = (
-        f"{apart} arrays are not included, only their checksums (`{BUNDLE}`)" if apart else "the arrays are included"
-    )
+    code = "no git revision" if git is None else f"git {git['revision'][:12]}"
+    code += " with changes, which are included" if git and git["modified"] else ""
+    apart = f"{len(about['not_included'])} arrays are not included, only their checksums (`{BUNDLE}`)"
+    arrays = apart if about["not_included"] else "the arrays are included"
     return f"""\
 # braggfill, run {run}
 

@@ -7,6 +7,7 @@ anything is read, and a file is bytes: nothing here imports, runs or follows wha
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -16,10 +17,10 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO
 
 from braggfill.bundle.records import output_of
 from braggfill.errors import BraggfillError
@@ -60,40 +61,26 @@ class Entry:
             raise BraggfillError(f"{content}: cannot be read ({error.strerror}); check its permissions") from error
 
 
-class Bundle(Protocol):
-    """What a zip and a folder have in common."""
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that is open, a zip or (without ``file``) a folder."""
 
     path: Path
-
-    def size(self, name: str) -> int | None: ...
-    def open(self, name: str) -> IO[bytes]: ...
-
-
-class _Zip:
-    def __init__(self, path: Path, file: zipfile.ZipFile):
-        self.path, self.file = path, file
+    file: zipfile.ZipFile | None = None
 
     def size(self, name: str) -> int | None:
-        info = self.file.NameToInfo.get(name)
-        return None if info is None else info.file_size
-
-    def open(self, name: str) -> IO[bytes]:
-        return self.file.open(name)  # gives no more bytes than the size that it declares
-
-
-class _Folder:
-    def __init__(self, path: Path):
-        self.path, self.whole = path, path.resolve()
-
-    def size(self, name: str) -> int | None:
-        place = self.whole / name
+        """Bytes of a file of it, none more of which are ever read; None if it is no file, or a link."""
+        if self.file is not None:
+            info = self.file.NameToInfo.get(name)
+            return None if info is None else info.file_size
         try:
-            return place.stat().st_size if place.resolve() == place and place.is_file() else None  # no link
+            place = self.path.resolve() / name
+            return place.stat().st_size if place.resolve() == place and place.is_file() else None
         except OSError:
             return None
 
     def open(self, name: str) -> IO[bytes]:
-        return open(self.whole / name, "rb")
+        return open(self.path / name, "rb") if self.file is None else self.file.open(name)
 
 
 @contextmanager
@@ -107,23 +94,17 @@ def opened(path: str | Path) -> Iterator[Bundle]:
     path = Path(path)
     if not path.exists():
         raise BraggfillError(f"{path}: no such bundle; check the path")
-    if path.is_dir():
-        yield _made_here(_Folder(path))
-        return
     try:
-        file = zipfile.ZipFile(path)
+        opening = nullcontext() if path.is_dir() else zipfile.ZipFile(path)
     except OSError as error:
         raise BraggfillError(f"{path}: cannot be read ({error.strerror or error}); check it") from error
     except DAMAGE as error:
         raise BraggfillError(f"{path}: is no zip file, or damaged ({error}); get the bundle again") from error
-    with file:
-        yield _made_here(_Zip(path, file))
-
-
-def _made_here(bundle: Bundle) -> Bundle:
-    if bundle.size(CHECKSUMS) is None:
-        raise BraggfillError(f"{bundle.path}: is no bundle (it has no {CHECKSUMS}); make one with 'braggfill bundle'")
-    return bundle
+    with opening as file:
+        bundle = Bundle(path, file)
+        if bundle.size(CHECKSUMS) is None:
+            raise BraggfillError(f"{path}: is no bundle (it has no {CHECKSUMS}); make one with 'braggfill bundle'")
+        yield bundle
 
 
 def blocks(bundle: Bundle, name: str) -> Iterator[bytes]:
@@ -172,7 +153,7 @@ def listing(bundle: Bundle, run: str) -> dict[str, str]:
         raise BraggfillError(f"{bundle.path}: {_first(foreign)}: no part of run {run}; do not use the bundle")
     sizes = {name: bundle.size(name) for name in (*found, "Snakefile", "bundle.json", f"results/{run}/settings.yaml")}
     wrong += [f"{name} is missing" for name, size in sizes.items() if size is None]
-    if isinstance(bundle, _Zip):
+    if bundle.file is not None:
         times = Counter(bundle.file.namelist())
         wrong += [f"{name} has no checksum" for name in times if name not in found and name != CHECKSUMS]
         wrong += [f"{name} is there twice" for name in times if times[name] > 1]
@@ -191,7 +172,7 @@ def _first(told: list[str]) -> str:
 
 def _check_sizes(bundle: Bundle, sizes: Mapping[str, int]) -> None:
     whole, packed = sum(sizes.values()), bundle.path.stat().st_size
-    if isinstance(bundle, _Zip) and whole > max(HARMLESS, EXPANDS * packed):
+    if bundle.file is not None and whole > max(HARMLESS, EXPANDS * packed):
         raise BraggfillError(
             f"{bundle.path}: its {packed / 1e6:.1f} MB would expand to {whole / 1e6:.1f} MB, as no run's do; leave it"
         )
@@ -249,35 +230,32 @@ def check(
             raise BraggfillError(f"{bundle.path}: {told}; get the bundle again")
 
 
-def write_zip(path: Path, entries: Iterable[Entry], created: float) -> None:
-    """Write the entries into a zip file.
+def write(path: Path, entries: Iterable[Entry], created: float, *, zipped: bool) -> None:
+    """Write the entries into a zip file, or a new folder.
 
     Snakemake runs a job again whose output is not newer than its script, or older than its input.  Zip keeps times to
     two seconds, and other programs less: so all results bear the time of packing and all code an hour less, and they
     stand in the order in which they were made.
     """
-    with zipfile.ZipFile(path, "w", allowZip64=True) as file:
+    with zipfile.ZipFile(path, "w", allowZip64=True) if zipped else nullcontext() as file:
         for entry in entries:
             moment = created - (0 if of_results(entry.name) else CODE_IS_OLDER_S)
-            info = zipfile.ZipInfo(entry.name, time.localtime(int(moment) & ~1)[:6])
-            packed = PurePosixPath(entry.name).suffix in PACKED
-            info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-            info.external_attr = (stat.S_IFREG | _mode(entry)) << 16
-            info.file_size = entry.size
-            with file.open(info, "w", force_zip64=entry.size > 1 << 31) as target:
-                _copy(entry, target)
-
-
-def write_folder(path: Path, entries: Iterable[Entry], created: float) -> None:
-    """Write the entries into a new folder, with times as in :func:`write_zip`."""
-    for entry in entries:
-        place = path / entry.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with open(place, "wb") as target:
-            _copy(entry, target)
-        place.chmod(_mode(entry))
-        moment = created - (0 if of_results(entry.name) else CODE_IS_OLDER_S)
-        os.utime(place, (moment, moment))
+            mode = 0o755 if isinstance(entry.content, Path) and os.access(entry.content, os.X_OK) else 0o644
+            if file is not None:
+                info = zipfile.ZipInfo(entry.name, time.localtime(int(moment) & ~1)[:6])
+                packed = PurePosixPath(entry.name).suffix in PACKED
+                info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+                info.external_attr = (stat.S_IFREG | mode) << 16
+                info.file_size = entry.size
+                with file.open(info, "w", force_zip64=entry.size > 1 << 31) as target:
+                    _copy(entry, target)
+            else:
+                place = path / entry.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with open(place, "wb") as target:
+                    _copy(entry, target)
+                place.chmod(mode)
+                os.utime(place, (moment, moment))
 
 
 def of_results(name: str) -> bool:
@@ -285,17 +263,9 @@ def of_results(name: str) -> bool:
     return name.startswith(("results/", ".snakemake/"))
 
 
-def _mode(entry: Entry) -> int:
-    runs = isinstance(entry.content, Path) and os.access(entry.content, os.X_OK)
-    return 0o755 if runs else 0o644
-
-
 def _copy(entry: Entry, target: IO[bytes]) -> None:
-    if isinstance(entry.content, bytes):
-        target.write(entry.content)
-        return
     found = hashlib.sha256()
-    with open(entry.content, "rb") as source:
+    with io.BytesIO(entry.content) if isinstance(entry.content, bytes) else open(entry.content, "rb") as source:
         while block := source.read(BLOCK):
             found.update(block)
             target.write(block)

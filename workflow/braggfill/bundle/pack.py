@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,8 +13,8 @@ from typing import Any
 
 from braggfill import storage
 from braggfill.bundle import crate, records
-from braggfill.bundle.about import RUN, code_of, environment, fingerprints, regular, revision
-from braggfill.bundle.files import CHECKSUMS, Entry, belongs, of_run, write_folder, write_zip
+from braggfill.bundle.about import RUN, checked, code_of, environment, fingerprints, regular, revision
+from braggfill.bundle.files import CHECKSUMS, Entry, belongs, of_run, write
 from braggfill.errors import BraggfillError
 from braggfill.settings import root as settings_root
 
@@ -86,11 +85,11 @@ def pack(
     entries.insert(0, Entry.of(CHECKSUMS, listing.encode()))
     if zipped:
         with storage.replacing(out) as temporary:
-            write_zip(temporary, entries, found.created)
+            write(temporary, entries, found.created, zipped=True)
     else:
         temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
         try:
-            write_folder(temporary, entries, found.created)
+            write(temporary, entries, found.created, zipped=False)
             temporary.rename(out)
         except OSError as error:
             raise BraggfillError(f"{out}: cannot be written ({error}); free space or choose another folder") from error
@@ -105,17 +104,15 @@ def _look(top: Path, run: str, configfiles: Sequence[Path]) -> Run:
     folder = top / "results" / run
     if re.fullmatch(RUN, run) is None or not folder.is_dir():
         there = sorted(place.name for place in (top / "results").glob("*") if place.is_dir())
-        raise BraggfillError(f"results/{run}: no such run; there {_are(there)}")
+        raise BraggfillError(f"results/{run}: no such run; there are {', '.join(there) or 'none'}")
     if any(f"results/{run}/" in lock.read_text() for lock in (top / ".snakemake" / "locks").glob("*.lock")):
-        raise BraggfillError(
-            f"results/{run}: Snakemake is at work on it, or was killed; wait, or run 'snakemake --unlock' first"
-        )
+        told = "Snakemake is at work on it, or was killed; wait, or run 'snakemake --unlock' first"
+        raise BraggfillError(f"results/{run}: {told}")
     files = [top / file for file in configfiles] or [_configuration(top, run)]
     settings = settings_root.load(*files)
     if settings.run != run:
-        raise BraggfillError(
-            f"{files[-1].name}: is the configuration of run {settings.run}, not of {run}; name its own"
-        )
+        told = f"is the configuration of run {settings.run}, not of {run}; name its own"
+        raise BraggfillError(f"{files[-1].name}: {told}")
     kept = records.read(top, run)
     if not kept:
         raise BraggfillError(f"results/{run}: Snakemake has no record of it (.snakemake/metadata); run it here first")
@@ -129,8 +126,7 @@ def _configuration(top: Path, run: str) -> Path:
     """The file in ``config/`` that a run was made with, by its name."""
     import yaml
 
-    unpacked = top / "results" / run / "settings.yaml"
-    for file in [*sorted((top / "config").glob("*.yaml")), *([unpacked] if unpacked.is_file() else [])]:
+    for file in [*sorted((top / "config").glob("*.yaml")), top / "results" / run / "settings.yaml"]:
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError):
@@ -202,15 +198,12 @@ def _about(run: Run, left: list[Entry]) -> dict[str, Any]:
     """``bundle.json``."""
     reasons, versions = {}, {}
     for name, file in _results(run):
-        if file.suffix != DATA:
-            continue
-        with storage.read(file) as opened:
-            reason, made_with = opened.attrs.get("left_out"), opened.attrs.get("versions")
-        if reason is not None:
-            reasons[name] = str(reason)
-        if made_with:
-            versions.setdefault(str(made_with), []).append(name)
-    return {
+        if file.suffix == DATA:
+            with storage.read(file) as opened:
+                reason, made_with = opened.attrs.get("left_out"), opened.attrs.get("versions")
+            reasons |= {} if reason is None else {name: str(reason)}
+            versions.setdefault(str(made_with or "{}"), []).append(name)
+    about = {
         "format": 1,
         "run": run.name,
         "created": run.created,
@@ -221,15 +214,12 @@ def _about(run: Run, left: list[Entry]) -> dict[str, Any]:
         "code_included": fingerprints(run.top),
         "git": revision(run.top),
         "environment": environment(),
-        "arrays_made_with": [{"versions": json.loads(key), "files": names} for key, names in versions.items()],
+        "arrays_made_with": versions,
         "left_out": reasons,
         "not_included": {entry.name: {"sha256": entry.sha256, "bytes": entry.size} for entry in left},
         "remarks": run.remarks,
     }
-
-
-def _are(names: list[str]) -> str:
-    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else "is none"
+    return checked(about, f"results/{run.name}").model_dump(mode="json")
 
 
 def _size(entries: Sequence[Entry]) -> str:

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from braggfill.errors import BraggfillError
+from braggfill.settings.fetch import FetchSettings
 from braggfill.settings.root import explain, merge
 
 FOLDER = PurePosixPath(".snakemake/metadata")
@@ -188,12 +189,16 @@ def stage_of(output: str) -> str:
 
 
 def settings_that_ran(jobs: Iterable[Job], otherwise: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that the jobs ran with, the last job's where they differ; ``otherwise`` where none looked at one."""
+    """The settings that the jobs ran with, the last job's where they differ; ``otherwise`` where none looked at one.
+
+    A stage's settings are those of the rule of its name, if it has one: other rules may change some for a purpose.
+    """
     found = dict(otherwise)
+    named = {job.stage for job in jobs if job.rule == job.stage}
     for job in sorted(jobs, key=lambda job: job.end):
         found = dict(job.whole or found)
-        # A rule may leave out some of its stage's settings.
-        found[job.stage] = merge(found.get(job.stage, {}), job.settings or {})
+        if job.rule == job.stage or job.stage not in named:
+            found[job.stage] = merge(found.get(job.stage, {}), job.settings or {})  # a rule may leave some out
     return found
 
 
@@ -227,26 +232,30 @@ def literal(text: str) -> Any:
         return None
 
 
-def adapted(kept: Mapping[str, Record], top: Path, settings: Any, told: set[str], differ: set[str]) -> dict[str, str]:
+def adapted(
+    kept: Mapping[str, Record], top: Path, settings: Mapping[str, Any], told: set[str], differ: set[str]
+) -> dict[str, str]:
     """Records as Snakemake will ask for them in the project at ``top``, as text by output.
 
     Measured data are known by their content and may lie elsewhere here: the record of one says where it would be found,
     but for those outputs in ``told``, which say it themselves or were left out.  A job of a script in ``differ`` is one
-    of another code.  ``settings`` are those of the stage ``fetch``, None where the run's are not known here.
+    of other code.  ``settings`` are the run's.
     """
     from braggfill import fetch
 
+    try:
+        looks = FetchSettings.model_validate(settings.get("fetch", {}))
+    except ValidationError:
+        looks = FetchSettings()
+    looks = looks.model_copy(update={"folders": tuple(str(top / Path(f).expanduser()) for f in looks.folders)})
     found = {}
     for output, record in kept.items():
-        new = record.model_copy()
-        if record.script in differ:
-            new.code = "another script"
+        changed: dict[str, Any] = {"code": "another script"} if record.script in differ else {}
         name = PurePosixPath(output).stem
-        if stage_of(output) == "fetch" and output not in told and settings is not None and name in fetch.DATA_SETS:
-            here = {"folders": tuple(str(top / Path(folder).expanduser()) for folder in settings.folders)}
+        if stage_of(output) == "fetch" and output not in told and name in fetch.DATA_SETS:
             others = [text for text in record.params or () if text.startswith("{") or _CODE.fullmatch(text)]
-            new.params = sorted([*others, repr(fetch.locate(name, settings.model_copy(update=here)))])
-        found[output] = new.text()
+            changed["params"] = sorted([*others, repr(fetch.locate(name, looks))])
+        found[output] = record.model_copy(update=changed).text()
     return found
 
 

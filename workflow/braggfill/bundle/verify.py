@@ -11,23 +11,17 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braggfill.bundle import dryrun, files, records
-from braggfill.bundle.about import About, code_of, environment, read_about
+from braggfill.bundle.about import About, checked, code_of, environment
 from braggfill.errors import BraggfillError
 from braggfill.settings import root as settings_root
 
 LONGEST_PLAN_S = 900
-_KINDS = {  # of a rule's parameters, by their repr
-    "code": r"'[0-9a-f]{16}'",
-    "upstream": r"'[0-9a-f]{32}'",
-    "network": r"'[0-9a-f]{64}'",
-    "PyNX": r"'(?:none|\d+(?:\.\w+)+)'",
-    "seed": r"\d+",
-    "settings": r"\{.*\}",
-}
+_UPSTREAM = re.compile(r"'[0-9a-f]{32}'")
 
 
 @dataclass(frozen=True)
@@ -66,22 +60,25 @@ def verify(path: Path, top: Path | None, *, configfiles: Iterable[Path] = ()) ->
     BraggfillError : the bundle is damaged or no run's, or the settings are not valid here.
     """
     with files.opened(path) as bundle:
-        about = read_about(bundle)
+        about = checked(files.read(bundle, "bundle.json"), str(path))
         listed = files.listing(bundle, about.run)
         files.check(bundle, listed)
         kept = read_records(bundle, listed)
-    settings, refused = settings_here(about, configfiles)
-    remarks = [*about.remarks, *(f"left out there: {reason}" for reason in about.left_out.values()), *refused]
-    remarks += _versions(about.environment.packages, environment()["packages"])
+    remarks = [*about.remarks, *(f"left out there: {reason}" for reason in about.left_out.values())]
+    remarks += _versions(about.environment["packages"], environment()["packages"])
+    mine = settings_root.load(*configfiles) if (configfiles := list(configfiles)) else None
+    if mine is not None and mine.run != about.run:
+        raise BraggfillError(f"{configfiles[-1]}: is the configuration of run {mine.run}, not of {about.run}")
     reruns, unknown = {}, None
-    if top is None:
-        unknown = "braggfill is installed without its workflow; ask in a clone of the project, set up there"
-    else:
-        texts = records.adapted(kept, top, settings.fetch, set(about.left_out), scripts_that_differ(listed, top))
-        try:
-            reruns = _reasons(_plan(top, listed, texts, settings), about)
-        except BraggfillError as error:
-            unknown = str(error)
+    try:
+        if top is None:
+            raise BraggfillError("braggfill is installed without its workflow; ask in a clone of the project")
+        settings = mine or settings_root.parse(about.settings, "the settings of the bundle are not valid here")
+        plain = settings.model_dump(mode="json")
+        texts = records.adapted(kept, top, plain, set(about.left_out), scripts_that_differ(listed, top))
+        reruns = _reasons(_plan(top, listed, texts, plain), about)
+    except BraggfillError as error:
+        unknown = str(error)
     return Verdict(about.run, len(listed), about.made, _code(listed, top), reruns, unknown, remarks)
 
 
@@ -97,27 +94,6 @@ def scripts_that_differ(listed: Mapping[str, str], top: Path) -> set[str]:
     return {n for n, p in places.items() if not p.is_file() or hashlib.sha256(p.read_bytes()).hexdigest() != listed[n]}
 
 
-def settings_here(about: About, configfiles: Iterable[Path] = ()) -> tuple[settings_root.Settings, list[str]]:
-    """The settings that the run would go on with, and what blocks of the bundle are not valid here."""
-    configfiles = list(configfiles)
-    if configfiles:
-        settings = settings_root.load(*configfiles)
-        if settings.run != about.run:
-            raise BraggfillError(f"{configfiles[-1]}: is the configuration of run {settings.run}, not of {about.run}")
-        return settings, []
-    blocks, refused = dict(about.settings), []
-    while True:
-        try:
-            return settings_root.parse(blocks, "bundle"), refused
-        except BraggfillError as error:
-            told = str(error).removeprefix("bundle: ")
-            block = re.split(r"[:.]", told)[0]
-            if block not in blocks:
-                raise
-            refused.append(f"its settings are not valid here, those by default are taken ({told})")
-            del blocks[block]
-
-
 def _code(listed: Mapping[str, str], top: Path | None) -> list[str]:
     """The files of the code that differ, and how."""
     here = {entry.name: entry.sha256 for entry in code_of(top)}
@@ -131,7 +107,7 @@ def _code(listed: Mapping[str, str], top: Path | None) -> list[str]:
 
 
 def _plan(
-    top: Path, listed: Iterable[str], texts: Mapping[str, str], settings: settings_root.Settings
+    top: Path, listed: Iterable[str], texts: Mapping[str, str], settings: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """The jobs that Snakemake plans, see :mod:`braggfill.bundle.dryrun`."""
     with tempfile.TemporaryDirectory(prefix="braggfill-verify-") as scratch:
@@ -139,13 +115,16 @@ def _plan(
         contents = {name: "" for name in listed if name.startswith("results/")}
         contents |= {str(records.file_of(output)): text for output, text in texts.items()}
         # JSON, which Snakemake takes as it is; in YAML it may evaluate expressions.
-        contents["config/default.yaml"] = json.dumps(settings.model_dump(mode="json"))
+        contents["config/default.yaml"] = json.dumps(settings)
         now = records.moment(top)
-        for name, text in contents.items():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).write_text(text, encoding="utf-8")
-            os.utime(place / name, (now, now))
-        (place / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
+        try:
+            for name, text in contents.items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
+                (place / name).write_text(text, encoding="utf-8")
+                os.utime(place / name, (now, now))
+            (place / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BraggfillError(f"{tempfile.gettempdir()}: cannot be written ({error.strerror or error})") from error
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SNAKEMAKE"))}
         command = [sys.executable, "-I", dryrun.__file__, str(top.resolve() / "Snakefile"), str(answer)]
         try:
@@ -169,7 +148,7 @@ def _reasons(jobs: Iterable[Mapping[str, Any]], about: About) -> dict[str, list[
     for job in jobs:
         stage = records.stage_of(job["output"][0])
         told = found.setdefault(stage, [])
-        why = _changed(stage, job["before"], job["now"], about)
+        why = _changed(stage, job["before"], job["now"])
         why += [f"its script or rule differs here ({job['rule']})"] if job["code"] else []
         why += ["it has other input here"] if job["input"] else []
         why += ["its software environment or input is newer here"] if job["software"] or job["newer"] else []
@@ -193,38 +172,27 @@ def _in_order(stages: Iterable[str]) -> list[str]:
     return sorted(stages, key=records.STAGES.index)
 
 
-def _changed(stage: str, before: Iterable[str], now: Iterable[str], about: About) -> list[str]:
-    """What the parameters that differ mean: those that only the record has, and those that only the plan has."""
-    there, here = _by_kind(before), _by_kind(now)
+def _changed(stage: str, before: Iterable[str], now: Iterable[str]) -> list[str]:
+    """What the parameters mean that only the record has, and those that only the plan has."""
+    there, here = ([text for text in side if not _UPSTREAM.fullmatch(text)] for side in (before, now))
     found = []
-    for kind in dict.fromkeys([*there, *here]):
-        old, new = there.get(kind, "none"), here.get(kind, "none")
-        if kind in ("settings", "whole"):
-            prefix = stage if kind == "settings" else ""
-            differ = records.differences(records.literal(old), records.literal(new), prefix)
-            told = f"{', '.join(differ[:3])}{', …' if len(differ) > 3 else ''}"
-            whole = "it tells all settings, and some differ" if kind == "whole" else "its settings differ"
-            found.append(f"{whole} ({told})")
-        elif kind == "seed" and old == repr(about.seed):
-            found.append(f"the seed differs ({old} there, {new} here)")
-        elif kind == "PyNX":
-            found.append(f"PyNX is another (there: {old}, here: {new})")
-        elif kind in ("code", "network"):
-            found.append("its code differs here" if kind == "code" else "the network of the package is another here")
-        elif kind == "other" and stage == "fetch":
-            found.append(f"data that were left out there are at hand here ({new})")
-        elif kind != "upstream":
-            found.append(f"a parameter differs ({old[:60]} there, {new[:60]} here)")
-    return found or (["what it follows from differs here"] if there or here else [])
+    for old, new in zip_longest(sorted(there, key=_kind), sorted(here, key=_kind), fillvalue="nothing"):
+        blocks = records.literal(old), records.literal(new)
+        if _kind(old) == _kind(new) == 1:
+            found.append("its code differs here")
+        elif all(isinstance(block, dict) for block in blocks):
+            differ = records.differences(*blocks, "" if "run" in blocks[1] else stage)
+            found.append(f"its settings differ ({', '.join(differ[:3])}{', …' if len(differ) > 3 else ''})")
+        else:
+            found.append(f"it was told {old[:60]} there, {new[:60]} here")
+    return found or (["what it follows from differs here"] if before or now else [])
 
 
-def _by_kind(parameters: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for text in parameters:
-        kind = next((name for name, pattern in _KINDS.items() if re.fullmatch(pattern, text, re.DOTALL)), "other")
-        block = records.literal(text) if kind == "settings" else None
-        found["whole" if isinstance(block, dict) and "run" in block else kind] = text
-    return found
+def _kind(text: str) -> int:
+    """Parameters of one kind stand side by side: settings, code, strings, numbers."""
+    return next(
+        i for i, kind in enumerate((r"\{.*", r"'[0-9a-f]{16}'", r"'.*", r".*")) if re.match(kind, text, re.DOTALL)
+    )
 
 
 def _versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
