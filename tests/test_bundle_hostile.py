@@ -1,0 +1,497 @@
+"""Bundles from strangers: nothing of theirs runs, and nothing of ours is lost."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from braggfill import bundle
+from braggfill.bundle import files, records
+from braggfill.cli import main
+from braggfill.errors import BraggfillError
+from bundle_helpers import contents_of_a_run, record, sealed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+# The modules: the package gives the functions of these names.
+unpack = importlib.import_module("braggfill.bundle.unpack")
+verify = importlib.import_module("braggfill.bundle.verify")
+COMMAND = [sys.executable, "-I", "-m", "braggfill"]
+
+
+@pytest.fixture(scope="module")
+def contents(top) -> dict[str, bytes]:
+    """What a sound bundle holds."""
+    return contents_of_a_run(top)
+
+
+@pytest.fixture
+def owned(tmp_path) -> Path:
+    """A file that code of a stranger makes, if it runs."""
+    return tmp_path / "owned"
+
+
+@pytest.fixture
+def clone(top, tmp_path) -> Path:
+    """As much of a copy of the project as makes one, with a run of its own."""
+    folder = tmp_path / "clone"
+    for name in ("workflow", "scripts", "config"):
+        shutil.copytree(
+            top / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors", "*.egg-info")
+        )
+    shutil.copy(top / "Snakefile", folder)
+    for name, content in {"results/demo/report.html": b"mine", **record("results/demo/report.html")}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def about(contents: dict[str, bytes], **fields) -> dict[str, bytes]:
+    return {**contents, "bundle.json": json.dumps(json.loads(contents["bundle.json"]) | fields).encode()}
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every folder and file with its content."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+# Nothing of theirs runs ---------------------------------------------------------------------------------------------
+
+
+def planted(owned: Path) -> dict[str, bytes]:
+    """Code at every place where Python, Snakemake, pip, make or git would find it by itself."""
+    python = f"open({str(owned)!r}, 'a').close()\n".encode()
+    yte = f"__use_yte__: true\nrun: x\n?open({str(owned)!r}, 'a') and 'a': 1\n".encode()
+    plugin = ".snakemake/pip-deployments/snakemake_executor_plugin_theirs/__init__.py"
+    return {
+        **dict.fromkeys(["json.py", "sitecustomize.py", "usercustomize.py", "conftest.py", "setup.py", plugin], python),
+        **dict.fromkeys(["workflow/json.py", "workflow/sitecustomize.py", "workflow/braggfill/__init__.py"], python),
+        **dict.fromkeys(["Snakefile", "workflow/Snakefile", "workflow/rules/common.smk", "scripts/fetch.py"], python),
+        **dict.fromkeys(["profiles/default/config.yaml", "config/default.yaml", "results/x/settings.yaml"], yte),
+        **dict.fromkeys(
+            [".snakemake/iocache/latest.pkl", "results/x/train/work/a.ckpt"], b"cposix\nsystem\n(S'x'\ntR."
+        ),
+        "workflow/braggfill/fetch/__init__.py": python,
+        ".git/config": b"[core]\nfsmonitor = touch owned\n",
+        "results/x/json.py": python,
+    }
+
+
+NOWHERE = [
+    "json.py", "sitecustomize.py", "usercustomize.py", "conftest.py", "setup.py", ".git/config",
+    ".snakemake/iocache/latest.pkl",
+    ".snakemake/pip-deployments/snakemake_executor_plugin_theirs/__init__.py", "results/x/train/work/a.ckpt",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_what_is_no_part_of_a_run_is_refused(contents, owned, clone, tmp_path, capsys, name):
+    path = sealed(tmp_path / "theirs.zip", {**contents, name: planted(owned)[name]})
+    before = tree(tmp_path)
+    for command in (["verify", path], ["unpack", path, tmp_path / "new"], ["unpack", path, clone]):
+        assert main(list(map(str, command))) == 2
+        told = capsys.readouterr().err
+        assert f"{name}: no part of run x" in told
+        assert len(told.splitlines()) == 1
+    assert tree(tmp_path) == before
+
+
+def test_no_code_of_a_bundle_runs(contents, owned, clone, tmp_path):
+    """Planted wherever it may lie, seen from the folder that holds it."""
+    code = {name: content for name, content in planted(owned).items() if name not in NOWHERE}
+    path = sealed(tmp_path / "theirs.zip", {**contents, **code})
+    new = tmp_path / "new"
+    done = run("unpack", path, new, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Its code runs from here on" in done.stderr
+    assert not owned.exists()
+    # Whoever unzips it by another program has all of it.
+    for name, content in planted(owned).items():
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_bytes(content)
+    environment = os.environ | {
+        "PYTHONPATH": f"{new}:{new}/workflow",
+        "SNAKEMAKE_PROFILE": str(new / "profiles/default"),
+    }
+    verdict = subprocess.run([*COMMAND, "verify", path], cwd=new, env=environment, capture_output=True, text=True)
+    assert verdict.returncode == 3, verdict.stderr
+    assert "would run again here: figures:" in verdict.stdout
+    for name in code:
+        if name.startswith(("workflow/", "Snakefile", "scripts/")):
+            assert f"code other than installed: {name} (" in verdict.stdout
+    for command in (["unpack", path, clone], ["unpack", path, new / "inside"], ["verify", path]):
+        assert run(*command, cwd=new).returncode in (0, 3)
+    assert not owned.exists()
+    subprocess.run([sys.executable, "-c", "import json"], cwd=new, check=False)
+    assert owned.exists(), "the check can fail"
+
+
+def test_settings_of_a_bundle_are_no_program(contents, clone, tmp_path, owned):
+    """Snakemake evaluates expressions in YAML that asks for it: what is laid is written anew from checked settings."""
+    theirs = f"__use_yte__: true\n?open({str(owned)!r}, 'a') and 'run': x\n".encode()
+    path = sealed(tmp_path / "theirs.zip", {**contents, "results/x/settings.yaml": theirs})
+    bundle.unpack(path, clone)
+    laid = (clone / "results/x/settings.yaml").read_text()
+    assert "yte" not in laid
+    assert "\nrun: x\n" in laid
+    from snakemake.common.configfile import load_configfile
+
+    assert load_configfile(clone / "results/x/settings.yaml")["seed"] == 3
+    assert not owned.exists()
+    load_configfile(str(_written(tmp_path / "theirs.yaml", theirs)))
+    assert owned.exists(), "the check can fail"
+    inside = json.loads(contents["bundle.json"])["settings"] | {"__use_yte__": True}
+    with pytest.raises(BraggfillError, match=r"bundle\.json is damaged"):
+        bundle.unpack(sealed(path, about(contents, settings=inside)), tmp_path / "new")
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+# Nothing of ours is lost --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "results/demo/report.html", "results/x", "results/x/../demo/report.html", "../outside", "/tmp/outside",
+        "results/x//a", "results/x/.hidden", ".snakemake/locks/0.input.lock", ".snakemake/incomplete/a",
+        "results/x/a\\b",
+        "results/x/\x1b[2Ja", "results/x/\u202ea", "./results/x/a", "results/x/report.html/a", "data/a.npz",
+        *record("results/demo/report.html"), *record("results/x/../demo/report.html"), *record("config/default.yaml"),
+        ".snakemake/metadata/not base64!",
+    ],
+)  # fmt: skip
+def test_only_the_run_and_its_records_are_touched(contents, clone, tmp_path, name, capsys):
+    path = sealed(tmp_path / "theirs.zip", {**contents, name: b"theirs"})
+    before = tree(tmp_path)
+    for place in (clone, tmp_path / "new"):
+        assert main(["unpack", str(path), str(place)]) == 2
+        told = capsys.readouterr().err
+        assert "no part of run x" in told
+        assert told.rstrip("\n").isprintable()
+    assert main(["verify", str(path)]) == 2
+    assert tree(tmp_path) == before
+
+
+def test_into_a_project_only_results_and_records_go(contents, clone, tmp_path):
+    path = sealed(tmp_path / "theirs.zip", {**contents, "Snakefile": b"theirs", "workflow/evil.py": b"theirs"})
+    old = next(iter(record("results/x/report.html")))
+    (clone / old).write_text("{}")  # of a run of that name that is gone
+    before = tree(clone)
+    bundle.unpack(path, clone)
+    after = tree(clone)
+    assert {name for name in before if after.get(name) != before[name]} == {old}
+    new = [name for name in after.keys() - before.keys() if after[name] is not None]
+    assert all(name.startswith(("results/x/", ".snakemake/metadata/")) for name in new)
+    assert json.loads(after[old])["rule"] == "figures"
+    with pytest.raises(BraggfillError, match="results/x: exists"):
+        bundle.unpack(path, clone)
+
+
+def _damaged(contents, monkeypatch):
+    return {**contents, "results/x/z.h5": b"!"}, "is damaged"
+
+
+def _no_room(contents, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 90, 10))
+    return contents, r"room enough \(.* MB are needed, 0.0 MB are free\)"
+
+
+def _full_on_the_way(contents, monkeypatch):
+    def full(place):
+        if place.name == "report.html":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return create(place)
+
+    create = unpack._create
+    monkeypatch.setattr(unpack, "_create", full)
+    return contents, "No space left on device"
+
+
+def _not_to_be_moved(contents, monkeypatch):
+    """The last of several renames fails."""
+
+    def rename(place, target):
+        if ".braggfill" in str(place) and (Path(target).name in ("x", "new", "workflow")):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(place, target)
+
+    real = Path.rename
+    monkeypatch.setattr(Path, "rename", rename)
+    return contents, "Input/output error"
+
+
+def _a_record_that_is_none(contents, monkeypatch):
+    return {**contents, **record("results/x/a", starttime=float("nan"))}, "record of it is damaged"
+
+
+@pytest.mark.parametrize("where", ["clone", "new", "empty", "far/away/new"])
+@pytest.mark.parametrize("fault", [_damaged, _no_room, _full_on_the_way, _not_to_be_moved, _a_record_that_is_none])
+def test_whatever_fails_all_is_as_it_was(contents, clone, tmp_path, monkeypatch, fault, where):
+    (tmp_path / "empty").mkdir()
+    (clone / next(iter(record("results/x/report.html")))).write_text("{}")
+    with monkeypatch.context() as patched:
+        changed, told = fault(contents, patched)
+        path = sealed(tmp_path / "theirs.zip", changed)
+        if fault is _damaged:
+            _spoil(path, "results/x/z.h5")
+        before = tree(tmp_path)
+        with pytest.raises(BraggfillError, match=told) as error:
+            bundle.unpack(path, tmp_path / where)
+        assert ("damaged" in str(error.value)) == ("damaged" in told), "the true reason"
+        assert tree(tmp_path) == before
+    bundle.unpack(sealed(path, contents), tmp_path / where)
+    assert (tmp_path / where / "results/x/report.html").read_bytes() == b"<!doctype html>"
+
+
+def _spoil(path: Path, name: str) -> None:
+    with zipfile.ZipFile(path) as file:
+        contents = {each: file.read(each) for each in file.namelist()} | {name: b"?"}
+    with zipfile.ZipFile(path, "w") as file:
+        for each, content in contents.items():
+            file.writestr(each, content)
+
+
+KILLED = """
+import os, sys
+from braggfill.bundle import files
+from braggfill.cli import program
+count, real = 0, files.blocks
+def blocks(bundle, name):
+    global count
+    count += name.startswith("results/") or name.startswith("workflow/")
+    if count == 20 or name == "results/x/report.html":
+        os.kill(os.getpid(), int(sys.argv.pop()))
+    yield from real(bundle, name)
+files.blocks = blocks
+program()
+"""
+
+
+@pytest.mark.parametrize("where", ["clone", "empty"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_signal_leaves_nothing_and_a_second_try_works(contents, clone, tmp_path, where, number):
+    (tmp_path / "empty").mkdir()
+    path = sealed(tmp_path / "theirs.zip", contents)
+    before = tree(tmp_path)
+    command = [sys.executable, "-I", "-c", KILLED, "unpack", str(path), str(tmp_path / where), str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if number == signal.SIGKILL:
+        assert done.returncode == -signal.SIGKILL
+        assert {k: v for k, v in tree(tmp_path).items() if unpack.STAGE not in k} == before
+    else:
+        assert done.returncode == 130, done.stderr
+        assert tree(tmp_path) == before
+    bundle.unpack(path, tmp_path / where)
+    assert (tmp_path / where / "results/x/report.html").is_file()
+    assert not [name for name in tree(tmp_path) if unpack.STAGE in name]
+
+
+def test_what_expands_beyond_measure_is_not_read(contents, tmp_path):
+    path = sealed(tmp_path / "bomb.zip", {**contents, "results/x/zeros.txt": bytes(300 << 20)})
+    assert path.stat().st_size < 3e6
+    for call in (lambda: bundle.verify(path, None), lambda: bundle.unpack(path, tmp_path / "new")):
+        with pytest.raises(BraggfillError, match=r"would expand to 31\d\.\d MB"):
+            call()
+    assert not (tmp_path / "new").exists()
+
+
+def test_odd_zips_are_refused(contents, tmp_path):
+    path = sealed(tmp_path / "b.zip", contents)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("results/x/more.txt", "not listed")
+    with pytest.raises(BraggfillError, match=r"results/x/more\.txt has no checksum"):
+        bundle.verify(path, None)
+    sealed(path, contents)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_LZMA) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(BraggfillError, match="is packed in another way"):
+        bundle.verify(tmp_path / "c.zip", None)
+
+
+def test_a_folder_with_links_is_no_bundle(contents, tmp_path):
+    with zipfile.ZipFile(sealed(tmp_path / "b.zip", contents)) as file:
+        file.extractall(tmp_path / "b")
+    assert bundle.verify(tmp_path / "b", None).run == "x"
+    (tmp_path / "elsewhere").write_bytes(contents["results/x/report.html"])
+    (tmp_path / "b/results/x/report.html").unlink()
+    (tmp_path / "b/results/x/report.html").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BraggfillError, match=r"results/x/report\.html is missing"):
+        bundle.verify(tmp_path / "b", None)
+
+
+# What is said -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a folder", "it's; touch b", "$(touch b)", "-rf", "ü`x`"])
+def test_what_is_to_be_pasted_is_quoted(contents, tmp_path, monkeypatch, name):
+    path, said = sealed(tmp_path / f"{name}.zip", contents), []
+    monkeypatch.chdir(tmp_path)
+    bundle.unpack(path, Path(name), say=said.append)
+    line = next(line.removeprefix("to go on: ") for line in said if line.startswith("to go on"))
+    words = shlex.split(line)
+    assert words[:3] == ["cd", str(tmp_path / name), "&&"]
+    assert words[-1] == "results/x/settings.yaml"
+    assert any(shlex.quote(str(path)) in line for line in said)
+
+
+@pytest.mark.parametrize("run", ["x; touch b #", "../demo", "X", "", "a" * 65, "x\n", "\x1b[31m"])
+def test_the_name_of_a_run_is_held_to_its_pattern(contents, tmp_path, capsys, run):
+    told = json.loads(contents["bundle.json"])["settings"] | {"run": run}
+    path = sealed(tmp_path / "b.zip", about(contents, run=run, settings=told))
+    assert main(["unpack", str(path), str(tmp_path / "new")]) == 2
+    assert main(["verify", str(path)]) == 2
+    assert all(line.isprintable() for line in capsys.readouterr().err.splitlines())
+    assert not (tmp_path / "new").exists()
+
+
+def test_control_sequences_do_not_reach_the_terminal(contents, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bundle, "installed", lambda: None)
+    evil = "\x1b]0;title\x07 \x1b[2J\r\u202e"
+    changed = about(contents, remarks=[evil], left_out={"results/x/a.h5": evil})
+    assert main(["verify", str(sealed(tmp_path / "b.zip", changed))]) == 3
+    told = capsys.readouterr().out
+    assert "\\x1b[2J" in told
+    assert all(line.isprintable() for line in told.splitlines())
+
+
+def test_without_the_workflow_it_says_what_it_cannot_tell(contents, tmp_path, capsys, monkeypatch):
+    """Installed by pip alone: whole, which files of the package differ, and no more."""
+    monkeypatch.setattr(bundle, "installed", lambda: None)
+    path = sealed(tmp_path / "b.zip", {**contents, "workflow/braggfill/relax.py": b"pass", "Snakefile": b"pass"})
+    assert main(["verify", str(path)]) == 3
+    told = capsys.readouterr().out
+    assert "what would run again here is not known: braggfill is installed without its workflow" in told
+    assert "code other than installed: workflow/braggfill/relax.py (differs)" in told
+    assert "Snakefile" not in told
+
+
+# What is packed -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", ["results/demo/secret.txt", "results/demo/away", "config/mine.yaml"])
+def test_links_that_leave_are_not_followed(clone, tmp_path, capsys, monkeypatch, link):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret.txt").write_text("secret")
+    (clone / "config/demo.yaml").write_text("run: demo\n")
+    (clone / "results/demo/again.html").symlink_to("report.html")
+    monkeypatch.chdir(clone)
+    assert main(["bundle", "demo"]) == 0
+    with zipfile.ZipFile("results/demo.crate.zip") as file:
+        assert file.read("results/demo/again.html") == b"mine", "a link within the run is a file of it"
+    target = tmp_path / "outside" if link.endswith("away") else tmp_path / "outside/secret.txt"
+    Path(link).symlink_to(target)
+    capsys.readouterr()
+    assert main(["bundle", "demo", "--force", "-o", "b.zip"]) == 2
+    assert f"{link}: is a link to {target}" in capsys.readouterr().err
+    assert not Path("b.zip").exists()
+
+
+def test_outside_a_project_nothing_is_packed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bundle", "demo"]) == 2
+    assert "no Snakefile here" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# Whatever it says of itself -----------------------------------------------------------------------------------------
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30)
+ANYTHING = st.recursive(
+    PLAIN,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = ["format", "run", "created", "seed", "settings", "configfiles", "code", "git", "environment", "left_out",
+          "arrays_made_with", "not_included", "remarks", "more"]  # fmt: skip
+FACTS = ["rule", "params", "input", "log", "code", "record_format_version", "starttime", "endtime", "input_checksums"]
+
+
+@pytest.fixture(scope="module")
+def small(contents) -> dict[str, bytes]:
+    """A bundle of few files."""
+    return {name: content for name, content in contents.items() if not name.startswith("workflow/braggfill/")}
+
+
+def _codes(path: Path, monkeypatch_plan: bool) -> list[int]:
+    """Exit status of verify and unpack; the plan itself is Snakemake's, which is asked below."""
+    shutil.rmtree(path.parent / "new", ignore_errors=True)
+    return [main(["verify", str(path)]), main(["unpack", str(path), str(path.parent / "new")])]
+
+
+@pytest.mark.parametrize("planned", [False])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_metadata_end_with_a_clear_status(small, tmp_path, monkeypatch, data, planned):
+    job = {"rule": "figures", "output": ["results/x/report.html"], "missing": [], "needing": [], "code": False,
+           "input": False, "software": False, "newer": [], "follows": []}  # fmt: skip
+    texts = data.draw(
+        st.lists(st.text(max_size=30) | st.sampled_from(["{", "{'run': 1}", "{1: 2}", "7", "'a'"]), max_size=4)
+    )
+    monkeypatch.setattr(verify, "_plan", lambda *_: [job | {"before": texts[:2], "now": texts[2:]}])
+    changed = dict(small)
+    kind = data.draw(st.sampled_from(["field", "inner", "raw", "record", "raw record", "list"]))
+    told = json.loads(small["bundle.json"])
+    name = next(iter(record("results/x/report.html")))
+    if kind == "field":
+        changed = about(small, **{data.draw(st.sampled_from(FIELDS)): data.draw(ANYTHING)})
+    elif kind == "inner":
+        block = data.draw(st.sampled_from(["settings", "environment", "git", "left_out", "not_included"]))
+        key = data.draw(st.sampled_from([*told[block], "results/x/a.h5"]) | st.text(max_size=20))
+        changed = about(small, **{block: told[block] | {key: data.draw(ANYTHING)}})
+    elif kind == "record":
+        changed |= record("results/x/report.html", **{data.draw(st.sampled_from(FACTS)): data.draw(ANYTHING)})
+    elif kind == "list":
+        changed[data.draw(st.text(min_size=1, max_size=20))] = b"?"
+    else:
+        raw = data.draw(
+            st.binary(max_size=50) | st.sampled_from([b"[" * 100_000, b"{}", b"null", b"1e999", b'{"a":' * 9999])
+        )
+        changed["bundle.json" if kind == "raw" else name] = raw
+    try:
+        path = sealed(tmp_path / "b.zip", changed)
+    except (UnicodeError, ValueError):
+        return  # a name that no zip can hold
+    assert set(_codes(path, planned)) <= {0, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"params": ["("] * 3 + ["[" * 5000, "-" * 100_000, "9" * 10_000, "{'a': " * 300]},
+        {"input": ["\x1b[2J", "/dev/zero", "results/x/report.html"], "log": ["../../etc"]},
+        {"record_format_version": 1000, "incomplete": True, "external_jobid": "; touch b"},
+        {"code": "$(touch b)", "conda_env": "!!python/object", "input_checksums": {"a": "sha256:b"}},
+        {"starttime": 1e11, "endtime": 0.0, "job_hash": 10**30},
+    ],
+)
+def test_odd_records_do_not_upset_snakemake(contents, tmp_path, capsys, fields):
+    path = sealed(tmp_path / "b.zip", {**contents, **record("results/x/report.html", **fields)})
+    assert main(["verify", str(path)]) == 3
+    told = capsys.readouterr().out
+    assert "would run again here: figures:" in told
+    assert all(line.isprintable() for line in told.splitlines())
+
+
+def test_every_name_that_is_packed_may_be_unpacked(contents):
+    assert all(files.belongs(name, "x") for name in contents)
+    assert records.output_of(records.file_of("results/x/report.html")) == "results/x/report.html"
