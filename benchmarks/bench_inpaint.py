@@ -55,7 +55,8 @@ def pattern(shape: tuple[int, ...], scan: str | None) -> np.ndarray:
 def fill(task: dict) -> dict:
     """One filling in this process: seconds without loading, peak memory, accuracy; see :func:`measured`."""
     import torch
-    from braggfill import filling, gaps, networks
+    from braggfill import filling, networks
+    from braggfill.patterns import gaps
 
     torch.manual_seed(0)
     name, file = task.get("method", "braggfill"), task.get("file")
@@ -70,9 +71,9 @@ def fill(task: dict) -> dict:
     mask = gaps.cross(shape, task["width"], starts)[0]
     options = {k: task[k] for k in ("step", "skip", "device") if k in task}
     if task.get("warm"):
-        filling.fill(counts[:32, :40, :40], gaps.plane((40, 40), 4, axis=1), method=name, network=network, **options)
+        filling.inpaint(counts[:32, :40, :40], gaps.plane((40, 40), 4, axis=1), method=name, network=network, **options)
     start, used = time.perf_counter(), time.process_time()
-    filled = filling.fill(counts, mask, method=name, network=network, **options)
+    filled = filling.inpaint(counts, mask, method=name, network=network, **options)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     truth, found = (np.log1p(a[:, mask].astype(np.float64)) for a in (counts, filled.data))
     return {

@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from braggfill import filling, gaps, losses, networks
+from braggfill import filling, networks
+from braggfill.learning import losses
+from braggfill.patterns import gaps
 from braggfill.settings.train import TrainSettings
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -129,7 +131,7 @@ def scans(large: bool) -> None:
         mask = gaps.cross(shape, 6)
         for method in ("linear", "braggfill"):
             start = time.perf_counter()
-            filling.fill(counts, mask, method=method, network=network)
+            filling.inpaint(counts, mask, method=method, network=network)
             took = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{' x '.join(map(str, shape)):20}{method:12}{took:9.2f}{peak:9.2f}", flush=True)

@@ -23,10 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from braggfill import external, extract, perturb, scatter, storage
+from braggfill.runs import external, storage
 from braggfill.settings.extract import ExtractSettings
 from braggfill.settings.perturb import PerturbSettings
 from braggfill.settings.scatter import ScatterSettings
+from braggfill.stages import extract, perturb, scatter
 
 GOLD = 4.08
 PEAK = np.array([2, 0, 0]) / GOLD
@@ -152,7 +153,7 @@ def a_pattern(atoms: int, views: int, side: int) -> None:
             start = time.process_time()
             run(own, 1, folder / f"{source}.h5", out)
             each = (time.process_time() - start) / views
-            script = f"import braggfill.job, braggfill.settings.{stage}, braggfill.{stage}"
+            script = f"import braggfill.runs.job, braggfill.settings.{stage}, braggfill.{stage}"
             script += ", finufft" if stage == "scatter" else ""
             _, startup = best(lambda s=script: subprocess.run([sys.executable, "-c", s], check=True), clock=_children)
             size = out.stat().st_size / 1e6 / views

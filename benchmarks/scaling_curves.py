@@ -27,12 +27,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from braggfill import networks, reconstruct, storage
-from braggfill.evaluate.portions import gap_table, simulated_table
+from braggfill import networks
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
+from braggfill.stages import reconstruct
+from braggfill.stages.evaluate.portions import gap_table, simulated_table
+from braggfill.stages.train import train
 from compare_networks import SHARED
 
 WIDTHS = (3, 6, 9, 12)

@@ -7,7 +7,8 @@ peak.
 import sys
 
 import numpy as np
-from braggfill import gaps, promise
+from braggfill.patterns import gaps
+from braggfill.weights import promise
 
 scan, mask = sys.argv[1:3]
 counts = np.random.default_rng(1).poisson(promise.pattern(2)).astype(np.int32)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import evaluate
     from braggfill.settings.evaluate import EvaluateSettings
+    from braggfill.stages import evaluate
 
     tasks = {
         "evaluate_measured": evaluate.gap_table,

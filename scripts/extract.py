@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import extract
     from braggfill.settings.extract import ExtractSettings
+    from braggfill.stages import extract
 
     params = snakemake.params
     settings = ExtractSettings(**params.settings)

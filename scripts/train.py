@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
     from braggfill.settings.train import TrainSettings
-    from braggfill.train import train
+    from braggfill.stages.train import train
 
     params, output = snakemake.params, snakemake.output
     train(

@@ -6,20 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from braggfill import (
-    evaluate,
-    extract,
-    fourier,
-    inpaint,
-    networks,
-    particle,
-    perturb,
-    reconstruct,
-    relax,
-    scatter,
-    storage,
-)
+from braggfill import networks
+from braggfill.physics import fourier
+from braggfill.runs import storage
 from braggfill.settings.root import Settings
+from braggfill.stages import evaluate, extract, inpaint, particle, perturb, reconstruct, relax, scatter
 
 SETTINGS = Settings.model_validate(
     {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from braggfill import storage
+from braggfill.runs import storage
 
 
 def fringes(number: int, seed: int, size: int = 16) -> np.ndarray:

@@ -76,7 +76,7 @@ def test_it_holds_the_run_its_code_and_what_made_it(project, whole, light):
     assert set(about["not_included"]) == {f"results/test/{name}" for name in DATA}
     assert about["remarks"] == []
     names = set(zipfile.ZipFile(light).namelist())
-    assert {"Snakefile", "workflow/braggfill/relax.py", "scripts/relax.py", "results/test/report.html"} <= names
+    assert {"Snakefile", "workflow/braggfill/stages/relax.py", "scripts/relax.py", "results/test/report.html"} <= names
     assert {
         "results/test/figures/sizes.csv",
         "results/test/settings.yaml",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill import calibration, evaluate, figures, filling, networks, storage
-from braggfill.calibration import Predictive, between, held, of_filled, predictive
+from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.evaluate import calibration as table_room
+from braggfill.patterns import calibration
+from braggfill.patterns.calibration import Predictive, between, held, of_filled, predictive
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.figures import FiguresSettings
+from braggfill.stages import evaluate, figures
+from braggfill.stages.evaluate import calibration as table_room
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -162,7 +165,7 @@ def test_what_is_filled_has_an_interval():
     counts = np.random.default_rng(0).poisson(5.0, (32, 32, 32))
     mask = np.zeros(counts.shape, bool)
     mask[:, :, 14:18] = True
-    filled = filling.fill(counts, mask, network=network)
+    filled = filling.inpaint(counts, mask, network=network)
     low, high = filled.interval(0.9)
     assert np.isnan(low[~mask]).all()
     assert np.isnan(high[~mask]).all()
@@ -174,7 +177,7 @@ def test_what_is_filled_has_an_interval():
     wanted = calibration.amplitude_of_filled(filled.data[mask], filled.sigma[mask])
     np.testing.assert_allclose(phased[mask], wanted, rtol=1e-6)
     assert (phased[mask] <= filled.data[mask]).all()
-    linear = filling.fill(counts, mask, method="linear")
+    linear = filling.inpaint(counts, mask, method="linear")
     np.testing.assert_array_equal(linear.for_phasing(), linear.data)
     with pytest.raises(BraggfillError, match="no uncertainty"):
         linear.interval()
@@ -320,7 +323,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
 
 
 def test_the_figure_is_drawn_where_there_is_something_to_show(table, tmp_path):
-    from braggfill.figures.calibration import reliability
+    from braggfill.stages.figures.calibration import reliability
 
     table.to_csv(tmp_path / "calibration.csv", index=False)
     written = reliability(FiguresSettings(), tmp_path / "calibration", tmp_path / "calibration.csv")

@@ -11,9 +11,12 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from braggfill import advice, calibration, detectors, filling, networks, scans
+from braggfill import filling, networks, scans
 from braggfill.cli import main
 from braggfill.cli.filling import METHODS
+from braggfill.filling import advice
+from braggfill.patterns import calibration
+from braggfill.scans import detectors
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
 
 __all__ = ["here", "network"]  # fixtures
@@ -158,7 +161,7 @@ def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys
 @pytest.fixture
 def sure(monkeypatch):
     """A network that has learnt nothing states a deviation beyond measure; here it states counting noise."""
-    fill_all = filling.fill
+    fill_all = filling.inpaint
 
     def filled(*arguments, **more):
         found = fill_all(*arguments, **more)

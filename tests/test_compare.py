@@ -6,10 +6,12 @@ import csv
 
 import numpy as np
 import pytest
-from braggfill import compare, filling, gaps, networks
+from braggfill import filling, networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from braggfill.seeds import generator
+from braggfill.filling import compare
+from braggfill.patterns import gaps
+from braggfill.runs.seeds import generator
 
 SHAPE = (40, 76, 84)
 GRID = np.ix_(*(np.arange(n) - n // 2 for n in SHAPE))
@@ -20,7 +22,7 @@ NOTHING = np.zeros(SHAPE, bool)
 
 
 def linear(intensity, mask):
-    return filling.fill(intensity, mask, method="linear", most_missing=True).data
+    return filling.inpaint(intensity, mask, method="linear", most_missing=True).data
 
 
 def knows(truth):

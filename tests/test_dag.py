@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from braggfill import fetch
+from braggfill.stages import fetch
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.ndimage
-from braggfill import evaluate, metrics, storage
 from braggfill.errors import BraggfillError
-from braggfill.evaluate.portions import crop_around_peak, interpolation_fill, network_fill
-from braggfill.interpolate import METHODS, interpolate
+from braggfill.patterns import metrics
+from braggfill.patterns.interpolate import METHODS, interpolate
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.stages import evaluate
+from braggfill.stages.evaluate.portions import crop_around_peak, interpolation_fill, network_fill
 
 FEW = EvaluateSettings(
     portions=60, crop_px=64, gap_widths_px=(3, 6), methods=METHODS, bootstrap_draws=100, ceiling_draws=1
@@ -87,7 +89,8 @@ def test_the_share_goes_from_linear_to_the_ceiling(sweep):
 
 def test_a_row_is_what_its_definition_says(scan, sweep):
     """One row computed anew, portion by portion, from the definition."""
-    from braggfill import gaps, patches, seeds
+    from braggfill.patterns import gaps, patches
+    from braggfill.runs import seeds
 
     with storage.read(scan) as file:
         cube = crop_around_peak(storage.array(file, "data"), 64)
@@ -160,7 +163,7 @@ def test_linear_interpolation_meets_the_known_figures(measured, tmp_path):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("method", METHODS)
 def test_looking_only_near_the_gap_changes_nothing(axis, method):
-    from braggfill import gaps
+    from braggfill.patterns import gaps
 
     counts = np.random.default_rng(axis).poisson(8, (5, 16, 17, 18))
     for width in (1, 4, 15):
@@ -173,7 +176,7 @@ def test_looking_only_near_the_gap_changes_nothing(axis, method):
 
 
 def test_a_network_sees_nothing_of_the_gap_and_batches_do_not_matter(network):
-    from braggfill import gaps
+    from braggfill.patterns import gaps
 
     counts = np.random.default_rng(0).poisson(20, (5, 32, 32, 32))
     mask = gaps.plane(counts.shape[1:], 6, axis=1)
@@ -188,7 +191,8 @@ def test_a_network_sees_nothing_of_the_gap_and_batches_do_not_matter(network):
 
 def test_the_published_network_is_shown_gaps_across_the_last_axis_alone(tmp_path, monkeypatch):
     import torch
-    from braggfill import gaps, networks
+    from braggfill import networks
+    from braggfill.patterns import gaps
 
     torch.manual_seed(0)
     networks.save(tmp_path / "paper.safetensors", networks.build("paper"))
@@ -251,8 +255,8 @@ def test_no_test_portion_leaves_a_head_only(tmp_path):
 
 @pytest.fixture(scope="module")
 def cases(scan, tmp_path_factory):
-    from braggfill import inpaint
     from braggfill.settings.inpaint import InpaintSettings
+    from braggfill.stages import inpaint
 
     out = tmp_path_factory.mktemp("cases") / "cases.h5"
     own = InpaintSettings(

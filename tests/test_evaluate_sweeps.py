@@ -6,12 +6,14 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill import evaluate, metrics, storage
 from braggfill.errors import BraggfillError
-from braggfill.evaluate.fills import Methods
-from braggfill.evaluate.intensity import intensity_rows
-from braggfill.evaluate.whole import places, predicted, starts
+from braggfill.patterns import metrics
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.stages import evaluate
+from braggfill.stages.evaluate.fills import Methods
+from braggfill.stages.evaluate.intensity import intensity_rows
+from braggfill.stages.evaluate.whole import places, predicted, starts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -326,7 +328,7 @@ def tables_with(better):
 
 
 def test_claims_hold_where_the_tables_say_so():
-    from braggfill.evaluate.claims import claims
+    from braggfill.stages.evaluate.claims import claims
 
     good = pd.DataFrame(claims(tables_with(0.1)))
     assert list(good.columns) == evaluate.CLAIM_COLUMNS
@@ -344,6 +346,6 @@ def test_claims_hold_where_the_tables_say_so():
 
 
 def test_no_data_no_claims():
-    from braggfill.evaluate.claims import claims
+    from braggfill.stages.evaluate.claims import claims
 
     assert claims({name: pd.DataFrame(columns=columns) for name, columns in evaluate.COLUMNS.items()}) == []

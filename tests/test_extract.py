@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from braggfill import extract, storage
 from braggfill.errors import BraggfillError
-from braggfill.patches import window
+from braggfill.patterns.patches import window
+from braggfill.runs import storage
+from braggfill.runs.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
 from braggfill.settings.extract import ExtractSettings, ScanSource
-from braggfill.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
+from braggfill.stages import extract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError

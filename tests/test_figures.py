@@ -10,8 +10,10 @@ from html.parser import HTMLParser
 import h5py
 import numpy as np
 import pytest
-from braggfill import figures, networks, storage
-from braggfill.figures import page, slices, style, tables
+from braggfill import networks
+from braggfill.runs import storage
+from braggfill.stages import figures
+from braggfill.stages.figures import page, slices, style, tables
 from figures_helpers import RUN, SETTINGS, folder
 from PIL import Image
 
@@ -85,7 +87,7 @@ def test_formats_are_those_of_the_settings(folder, tmp_path):
 
 
 def test_loss_curves_are_drawn_from_a_history(folder, tmp_path):
-    from braggfill.figures import learning
+    from braggfill.stages.figures import learning
 
     path = tmp_path / "history.csv"
     path.write_text(
@@ -110,7 +112,7 @@ def test_a_case_is_the_scan_outside_the_gap_and_the_filling_inside(folder):
 
 
 def test_shapes_come_first_in_the_gallery(folder, tmp_path):
-    from braggfill.figures import particles
+    from braggfill.stages.figures import particles
 
     path = tmp_path / "relax.h5"
     with storage.create(path) as file:

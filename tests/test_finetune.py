@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import finetune, gaps, heldout, networks, patches
+from braggfill import networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from braggfill.seeds import generator
+from braggfill.filling import finetune, heldout
+from braggfill.patterns import gaps, patches
+from braggfill.runs.seeds import generator
 
 SHAPE = (64, 64, 128)
 GRID = np.ix_(*(np.arange(n) for n in SHAPE))

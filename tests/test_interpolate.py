@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
-from braggfill.interpolate import METHODS, interpolate
+from braggfill.patterns.interpolate import METHODS, interpolate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
-from braggfill import metrics
+from braggfill.patterns import metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

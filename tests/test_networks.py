@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from braggfill import gaps, networks
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.networks import trunks
-from braggfill.networks.bridge import averaged, bridge
-from braggfill.networks.orient import orders
-from braggfill.networks.unet import _fold, _unfold, joined
+from braggfill.networks.gap import trunks
+from braggfill.networks.gap.bridge import averaged, bridge
+from braggfill.networks.gap.orient import orders
+from braggfill.networks.gap.unet import _fold, _unfold, joined
+from braggfill.patterns import gaps
 from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 from torch.utils.flop_counter import FlopCounterMode

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
-from braggfill import filling, fourier, reconstruct, storage, strain
+from braggfill import filling
 from braggfill.errors import BraggfillError
-from braggfill.reconstruct import cases, exact, objects
+from braggfill.physics import fourier, strain
+from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.reconstruct import cases, exact, objects
 from reconstruct_helpers import NO_MODEL, SETTINGS, obj, particle, run_true_phase, scattered, with_retrieval
 
 __all__ = ["obj", "scattered"]  # fixtures

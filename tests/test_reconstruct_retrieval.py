@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-from braggfill import calibration, external, reconstruct, retrieval, storage
-from braggfill.reconstruct import cases, mapping, objects, phasing, treatments
+from braggfill import retrieval
+from braggfill.patterns import calibration
+from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.reconstruct import cases, mapping, objects, phasing, treatments
 from reconstruct_helpers import (
     NO_MODEL,
     SETTINGS,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
-from braggfill import finetune, networks, reconstruct, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.figures import tuning as figure
-from braggfill.figures.realtables import every
-from braggfill.reconstruct import FINETUNE_COLUMNS
+from braggfill.filling import finetune
+from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.settings.reconstruct import FinetuneSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.figures import tuning as figure
+from braggfill.stages.figures.realtables import every
+from braggfill.stages.reconstruct import FINETUNE_COLUMNS
 from peaks import peaked, untrained
 from reconstruct_helpers import SETTINGS, left_out, particle
 

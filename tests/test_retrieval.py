@@ -8,8 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from braggfill import external, fourier, retrieval, strain
+from braggfill import retrieval
 from braggfill.errors import BraggfillError
+from braggfill.physics import fourier, strain
+from braggfill.runs import external
 from braggfill.settings.reconstruct import RecipeSettings
 
 pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
@@ -224,7 +226,8 @@ def test_what_cannot_be_phased_is_told_in_one_line(change, says):
 
 
 def test_nothing_heavy_is_loaded_before_it_is_needed():
-    code = "import sys, braggfill.reconstruct; print(sorted({'pynx', 'skimage', 'torch', 'pandas'} & set(sys.modules)))"
+    heavy = "{'pynx', 'skimage', 'torch', 'pandas'}"
+    code = f"import sys, braggfill.stages.reconstruct; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )

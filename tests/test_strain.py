@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import fourier, strain
 from braggfill.errors import BraggfillError
+from braggfill.physics import fourier, strain
 
 SHAPE = (24, 26, 27)
 D = 2.265  # angstrom

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from braggfill import gaps, networks, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.learning.data import load
+from braggfill.learning.module import cosine_rate, plateau_rate
+from braggfill.patterns import gaps
+from braggfill.runs import storage
 from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
-from braggfill.train import train
-from braggfill.train.data import load
-from braggfill.train.module import cosine_rate, plateau_rate
+from braggfill.stages.train import train
 from portion_files import fringes, write
 from pydantic import ValidationError
 
@@ -54,7 +56,7 @@ def test_it_learns_what_interpolation_cannot(tmp_path):
     mask = torch.from_numpy(gaps.plane((16, 16, 16), 4))[None].expand(16, -1, -1, -1)
     with torch.inference_mode():
         mean, log_variance = network.predict(logs, mask)
-    from braggfill.networks.bridge import bridge
+    from braggfill.networks.gap.bridge import bridge
 
     error, plain = (mean - logs)[mask], (bridge(logs, mask) - logs)[mask]
     assert error.square().mean() < 0.85 * plain.square().mean()
@@ -78,7 +80,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, schedule):
 
 def _interrupted(wish: TrainSettings, files: list[Path], work: Path, after: int) -> None:
     """Stop in the middle of the epoch that follows ``after`` whole ones."""
-    from braggfill.train.progress import Progress
+    from braggfill.learning.progress import Progress
 
     original, steps = Progress.on_train_batch_end, []
 
@@ -102,7 +104,7 @@ def test_a_training_that_was_killed_goes_on(tmp_path):
     """With SIGKILL, in a process of its own, at a moment that nobody chose."""
     write(tmp_path / "a.h5", 20, 1)
     script = (
-        "import sys; from pathlib import Path; from braggfill.train import train;"
+        "import sys; from pathlib import Path; from braggfill.stages.train import train;"
         "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'k.safetensors', p / 'k.csv',"
         " p / 'work', code='c0de')"
@@ -248,7 +250,7 @@ def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
 def test_a_further_training_draws_no_epoch_again(tmp_path):
     from types import SimpleNamespace
 
-    from braggfill.train.progress import Loaders
+    from braggfill.learning.progress import Loaders
 
     learning, checking = load([write(tmp_path / "a.h5", 16, 1)], TrainSettings(**QUICK))
     orders = []

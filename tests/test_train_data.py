@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import storage
 from braggfill.errors import BraggfillError
+from braggfill.learning.data import Batches, decode, encode, load, symmetries
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
-from braggfill.train.data import Batches, decode, encode, load, symmetries
+from braggfill.stages.train import train
 from portion_files import write
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import storage
+from braggfill.learning.data import Batches, load
+from braggfill.learning.module import relight
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
-from braggfill.train.data import Batches, load
-from braggfill.train.module import relight
+from braggfill.stages.train import train
 from pydantic import ValidationError
 
 RATE = 7.0

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from braggfill import networks, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.learning import ranks
+from braggfill.learning.data import Batches, load
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import ranks, train
-from braggfill.train.data import Batches, load
+from braggfill.stages.train import train
 
 WISH = {"channels": (4, 8), "batch_size": 6, "epochs": 2, "threads": 1, "device": "cpu", "clip_norm": 0.1}
 
@@ -96,7 +98,7 @@ def test_a_process_that_fails_ends_the_others_and_is_told(tmp_path, monkeypatch)
 def test_processes_die_with_the_one_that_started_them(tmp_path):
     write(tmp_path / "a.h5", 12)
     script = (
-        "import sys; from pathlib import Path; from braggfill.train import train;"
+        "import sys; from pathlib import Path; from braggfill.stages.train import train;"
         "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'm', p / 'h', p / 'work')"
     )

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from braggfill import networks, promise, shipping
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
 from braggfill.settings.root import load
+from braggfill.stages.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
+from braggfill.weights import promise, shipping
 from safetensors import safe_open
 
 TOLERANCE = 0.005

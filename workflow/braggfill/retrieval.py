@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import fourier
 from braggfill.errors import BraggfillError
+from braggfill.physics import fourier
 from braggfill.settings.reconstruct import RecipeSettings
 
 THRESHOLD_FACTORS = (1.0, 1.5, 2.25)

@@ -10,14 +10,14 @@ PACKAGES = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGES)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")])))
 
-from braggfill import fetch as _fetch
+from braggfill.stages import fetch as _fetch
 from braggfill.errors import BraggfillError
-from braggfill.external import pynx_version
-from braggfill.fingerprint import code as _code
+from braggfill.runs.external import pynx_version
+from braggfill.runs.fingerprint import code as _code
 from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
-from braggfill.splits import RESERVED as _RESERVED
-from braggfill.splits import TEST, VALIDATION, split_of
+from braggfill.runs.splits import RESERVED as _RESERVED
+from braggfill.runs.splits import TEST, VALIDATION, split_of
 
 try:
     settings = _root.parse(config, where="configuration")

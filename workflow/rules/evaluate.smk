@@ -19,7 +19,7 @@ rule evaluate_measured:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -46,7 +46,7 @@ rule evaluate_simulated:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -73,7 +73,7 @@ rule evaluate_oversampling:
         runtime=minutes(240),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -98,7 +98,7 @@ rule evaluate_position:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -125,7 +125,7 @@ rule evaluate_skip:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -151,7 +151,7 @@ rule evaluate_gaps:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -178,7 +178,7 @@ rule evaluate_portions:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -206,7 +206,7 @@ rule evaluate_whole:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -234,7 +234,7 @@ rule evaluate_claims:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -259,7 +259,7 @@ rule evaluate_calibration:
         runtime=minutes(60),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -283,7 +283,7 @@ rule evaluate_cases:
         runtime=minutes(30),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -308,7 +308,7 @@ rule evaluate_realism:
         runtime=minutes(30),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"

@@ -20,7 +20,7 @@ rule train:
         gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),
     params:
         settings=block("train"),
-        code=code("train"),
+        code=code("stages.train"),
         seed=SEED,
     script:
         "../../scripts/train.py"

@@ -16,12 +16,12 @@ from typing import Any
 
 import yaml
 
-from braggfill import storage
 from braggfill.bundle import crate, records
 from braggfill.bundle.files import CHECKSUMS, Entry, remove, write_folder, write_zip
 from braggfill.errors import BraggfillError
-from braggfill.external import pynx_version
-from braggfill.fingerprint import code, module_files
+from braggfill.runs import storage
+from braggfill.runs.external import pynx_version
+from braggfill.runs.fingerprint import code, module_files
 from braggfill.settings import root as settings_root
 
 CODE = (

@@ -21,7 +21,7 @@ from braggfill.settings import root as settings_root
 LOCATE = """
 import json, sys
 from pathlib import Path
-from braggfill import fetch
+from braggfill.stages import fetch
 from braggfill.settings.fetch import FetchSettings
 names, settings = json.load(sys.stdin)
 found = {out: fetch.locate(name, FetchSettings(**settings), Path(out)) for out, name in names.items()}
@@ -239,7 +239,7 @@ def _follow(
 
 def _versions(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """Packages of other versions here, those that can change a number."""
-    from braggfill.storage import VERSIONED
+    from braggfill.runs.storage import VERSIONED
 
     pairs = [(name, there["packages"].get(name), here["packages"].get(name)) for name in VERSIONED]
     differ = [f"{name} {old or 'none'} there, {new or 'none'} here" for name, old, new in pairs if old != new]

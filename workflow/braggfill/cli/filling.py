@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
         network, report = _finetune(options, file, scan.array, mask, say)
         told["finetuned"] = report
     start = time.perf_counter()
-    filled = filling.fill(
+    filled = filling.inpaint(
         scan.array,
         mask,
         method=options.method,
@@ -181,7 +181,7 @@ def run(options: argparse.Namespace) -> int:
     )
     options.written = True
     if options.preview:
-        from braggfill import preview
+        from braggfill.cli import preview
 
         preview.save(options.preview, scan.array, data if options.noise else filled.data, filled.mask, filled.sigma)
         detail(f"preview {options.preview}")
@@ -196,7 +196,7 @@ def _check(options: argparse.Namespace) -> None:
     inputs = tuple(filter(None, (options.scan, options.mask, options.network)))
     scans.check_output(options.out, force=options.force, inputs=inputs)
     if options.preview:
-        from braggfill import preview
+        from braggfill.cli import preview
 
         preview.check(options.preview, force=options.force)
     if options.skip < 0:
@@ -225,7 +225,8 @@ def _finetune(
     options: argparse.Namespace, file: Path, intensity: np.ndarray, mask: np.ndarray, say: Any
 ) -> tuple[Module, dict[str, Any]]:
     """The network, fine-tuned if that helps, and what was found."""
-    from braggfill import finetune, networks
+    from braggfill import networks
+    from braggfill.filling import finetune
 
     network, report = finetune.finetune(
         finetune.load(file, options.device),
@@ -255,7 +256,7 @@ def _finetune(
 
 def _free(wanted: str, filled: Filled, say: Any) -> np.ndarray | None:
     """What phase retrieval shall find itself; None for nothing."""
-    from braggfill import advice
+    from braggfill.filling import advice
 
     if wanted == "unsure":
         say(advice.summary(filled.data, filled.sigma, filled.mask))
@@ -288,7 +289,7 @@ def _noisy(data: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
     """Filled voxels as Poisson counts of the expectation that was predicted."""
     import numpy as np
 
-    from braggfill import seeds
+    from braggfill.runs import seeds
 
     noisy = data.copy()
     noisy[mask] = seeds.generator(seed, "inpaint/noise").poisson(np.minimum(data[mask], 1e15))

@@ -38,7 +38,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
-    from braggfill.describe import describe, effort
+    from braggfill.filling.describe import describe, effort
 
     scan = scans.load(options.scan)
     missing = talk.missing(options, scan)
@@ -77,7 +77,7 @@ def _compare(options: argparse.Namespace) -> int:
     if mask.any():
         scans.check(scan.array, mask, scan.where, missing.where)
     methods = _methods(options, say)
-    from braggfill import compare
+    from braggfill.filling import compare
 
     rows = compare.compare(
         scan.array,
@@ -109,7 +109,8 @@ def _compare(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from braggfill import preview, scans
+    from braggfill import scans
+    from braggfill.cli import preview
 
     if options.portions < 1 or options.seed < 0:
         raise BraggfillError("--portions, --seed: give at least one portion, and a seed that is not negative")
@@ -123,7 +124,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
     """A function for each method that is asked for; by default all that there are networks for."""
-    from braggfill import filling, finetune
+    from braggfill import filling
+    from braggfill.filling import finetune
 
     fills: dict[str, Any] = {}
     for method in options.method or [name for name in METHODS if name in filling.METHODS]:
@@ -139,7 +141,7 @@ def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
                 continue
 
         def fill(intensity: Any, mask: Any, method: str = method, network: Any = network) -> Any:
-            return filling.fill(intensity, mask, method=method, network=network, most_missing=True).data
+            return filling.inpaint(intensity, mask, method=method, network=network, most_missing=True).data
 
         fills[method] = fill
     return fills

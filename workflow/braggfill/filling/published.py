@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import patches
 from braggfill.errors import BraggfillError
 from braggfill.filling.sliding import bar, bridged, places
+from braggfill.patterns import patches
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import patches
+from braggfill.patterns import patches
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
     from.  Linear in ``logs``, which may be of any sign."""
     import torch
 
-    from braggfill.networks.bridge import bridge
+    from braggfill.networks.gap.bridge import bridge
 
     return bridge(torch.from_numpy(logs)[None], torch.from_numpy(mask)[None])[0].numpy()
 
@@ -36,8 +36,9 @@ def slide(
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
     Portions lie over everything that is missing, gaps in their middle where they can be, ``step`` voxels apart
-    (:func:`braggfill.patches.covering_origins`).  With :math:`\mu_k, \sigma_k` what portion k predicts of a voxel and
-    :math:`w_k` its weight there (:func:`braggfill.patches.taper`),
+    (:func:`braggfill.patterns.patches.covering_origins`).  With :math:`\mu_k, \sigma_k` what portion k predicts of a
+    voxel and
+    :math:`w_k` its weight there (:func:`braggfill.patterns.patches.taper`),
 
     .. math:: y = \frac{\sum_k w_k \mu_k}{\sum_k w_k}, \qquad \sigma^2 = \frac{\sum_k w_k \sigma_k^2}{\sum_k w_k}.
 
@@ -52,7 +53,7 @@ def slide(
     start : the pattern with its gaps bridged, log(1 + photons), float32.
     model : a network; of one that states no uncertainty the standard deviation is None, and what lies in a gap as wide
         as a portion stays bridged.
-    step, batch, progress : see :func:`braggfill.filling.fill`.
+    step, batch, progress : see :func:`braggfill.filling.inpaint`.
     limit : greatest value that a portion may predict.
     """
     import torch

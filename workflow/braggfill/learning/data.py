@@ -1,0 +1,205 @@
+"""Portions in memory, and what each step of training takes of them.
+
+Everything that is random (order, gaps, symmetries) is drawn from the run's seed and the number of the epoch alone, so
+that a resumed training sees what one that was never killed would have seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from braggfill.errors import BraggfillError
+from braggfill.patterns import gaps
+from braggfill.runs import seeds, storage
+from braggfill.settings.train import TrainSettings
+
+STEP = 24.0 / 65535
+"""Portions are kept as log(1 + photons) in 16 bits: steps of 3.7e-4, 0 stays 0, up to 2.6e10 photons."""
+TRAIN, VALIDATION = 0, 1
+
+
+@dataclass
+class Portions:
+    """Portions as 16-bit logarithms, (n, s, s, s): what was counted, and what is to be predicted."""
+
+    counted: Tensor
+    wanted: Tensor
+    known: Tensor
+    """Whether a portion's noise-free expectation is known, (n,): only then can its counts be drawn again."""
+
+    def __len__(self) -> int:
+        return len(self.counted)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return tuple(self.counted.shape[1:])
+
+    def checksum(self) -> int:
+        """Changes with any portion."""
+        return zlib.crc32(self.known.numpy(), zlib.crc32(self.wanted.numpy(), zlib.crc32(self.counted.numpy())))
+
+
+def encode(intensity: np.ndarray) -> np.ndarray:
+    """Photons to 16-bit logarithms (shifted, because torch counts with signed numbers)."""
+    logs = np.log1p(np.asarray(intensity, dtype=np.float32))
+    return (np.clip(np.rint(logs / STEP), 0, 65535) - 32768).astype(np.int16)
+
+
+def decode(code: Tensor) -> Tensor:
+    """16-bit logarithms to log(1 + photons)."""
+    return (code.float() + 32768.0) * STEP
+
+
+def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions]:
+    """Training and validation portions of all the files, in their order.
+
+    Files that a step left out (measured data that could not be had) are passed over.
+
+    Raises
+    ------
+    BraggfillError : a file is missing, damaged or not made of portions; no training portion is left.
+    """
+    kept: dict[int, list[tuple[np.ndarray, ...]]] = {TRAIN: [], VALIDATION: []}
+    files = [Path(file) for file in files if storage.left_out(file) is None]
+    left = settings.portions_max or math.inf
+    for place, file in enumerate(files):
+        wish = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
+        for split, counts, expectation, known in _portions(file, settings):
+            most = max(0, int(min(wish[split], len(counts))))
+            kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
+            wish[split] -= most
+            left -= most if split == TRAIN else 0
+    parts = [_join(kept[TRAIN]), _join(kept[VALIDATION])]
+    if not len(parts[0]):
+        raise BraggfillError(
+            "train: there is not one training portion; make more particles, or lower train.photons_min "
+            f"({settings.photons_min:g})"
+        )
+    if len(parts[1]) > settings.validation_max:
+        chosen = np.linspace(0, len(parts[1]) - 1, settings.validation_max).round().astype(int)
+        parts[1] = _some(parts[1], torch.from_numpy(chosen))
+    _check_shape(parts[0].shape, settings)
+    return parts[0], parts[1]
+
+
+def _check_shape(shape: tuple[int, int, int], settings: TrainSettings) -> None:
+    if settings.network == "paper" and shape != (32, 32, 32):
+        raise BraggfillError(f"train.network: the published network takes portions of 32 voxels, not {shape}")
+    if settings.symmetries and len(set(shape)) > 1:
+        raise BraggfillError(f"train.symmetries: portions of {shape} are no cubes; set it to false, or extract cubes")
+
+
+def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of portions of one split: counts, what is to be predicted, and whether that is the expectation."""
+    with storage.read(file) as source:
+        if "counts" not in source or "split" not in source:
+            raise BraggfillError(f"{file}: not a file of portions (no counts or split); give what extract made")
+        splits = source["split"][...]
+        known = settings.target == "expectation" and "expectation" in source
+        for first in range(0, len(splits), 256):
+            part = slice(first, first + 256)
+            counts = source["counts"][part].astype(np.float32)
+            wanted = source["expectation"][part].astype(np.float32) if known else counts
+            expected = np.isfinite(wanted).all(axis=(1, 2, 3)) & known
+            wanted = np.where(np.isfinite(wanted), wanted, counts)
+            if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
+                raise BraggfillError(f"{file}: counts that are negative or not numbers; make it again")
+            bright = counts.mean(axis=(1, 2, 3)) >= settings.photons_min
+            for split in (TRAIN, VALIDATION):
+                chosen = (splits[part] == split) & (bright | (split != TRAIN))
+                if chosen.any():
+                    yield split, counts[chosen], wanted[chosen], expected[chosen]
+
+
+def _join(blocks: list[tuple[np.ndarray, ...]]) -> Portions:
+    if not blocks:
+        nothing = torch.empty((0, 32, 32, 32), dtype=torch.int16)
+        return Portions(nothing, nothing, torch.empty(0, dtype=torch.bool))
+    if len({counted.shape[1:] for counted, *_ in blocks}) > 1:
+        raise BraggfillError("train: the files hold portions of different sizes; extract them all anew")
+    return Portions(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*blocks, strict=True)))
+
+
+def _some(portions: Portions, index: Tensor) -> Portions:
+    return Portions(portions.counted[index], portions.wanted[index], portions.known[index])
+
+
+def symmetries(size: int) -> Tensor:
+    """The 48 symmetries of a cube of ``size``³ voxels: (48, size³) flat indices that turn and mirror it."""
+    cube = np.arange(size**3).reshape(size, size, size)
+    found = []
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((1, -1), repeat=3):
+            found.append(np.transpose(cube, order)[:: flips[0], :: flips[1], :: flips[2]].reshape(-1))
+    return torch.from_numpy(np.stack(found))
+
+
+class Batches(Dataset):
+    """One epoch of portions, a batch an item: codes, masks, symmetries (-1: none) and brightness.
+
+    ``brightness`` is the natural logarithm of the factor on a portion's expectation, NaN where its counts stay as they
+    are; ``noise`` seeds the counts that are drawn from it.  Of ``ranks`` processes each takes every so manieth portion
+    of a batch; ``share`` is how many it has of it, times their number: the weight of its loss.
+    """
+
+    def __init__(
+        self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1
+    ):
+        """``epoch`` None: validation, always in the same order with the same gaps."""
+        self.rank, self.ranks = rank, ranks
+        number = len(portions)
+        training = epoch is not None
+        rng = seeds.generator(seed, "train/epoch", epoch) if training else seeds.generator(seed, "train/validation")
+        wish = settings.gaps()
+        self.portions = portions
+        self.order = rng.permutation(number) if training else np.arange(number)
+        self.gaps = gaps.draw(
+            rng,
+            number,
+            portions.shape,
+            style=wish.style,
+            widths=wish.width_px,
+            cross_fraction=wish.cross_fraction,
+            dead_fraction=wish.dead_fraction,
+        )
+        self.size = settings.batch_size
+        turned = training and settings.symmetries
+        self.symmetry = rng.integers(0, 48, number) if turned else np.full(number, -1)
+        self.clean = rng.random(number) < settings.noise_free_fraction if training else np.zeros(number, bool)
+        self.brightness = np.full(number, np.nan, np.float32)
+        if training and settings.brightness_exponent is not None:
+            drawn = np.log(10) * rng.uniform(*settings.brightness_exponent, number)
+            self.brightness = np.where(portions.known.numpy()[self.order], drawn, np.nan).astype(np.float32)
+        self.noise = seeds.integer(seed, "train/noise", epoch or 0)
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def __getitem__(self, item: int) -> dict[str, Tensor]:
+        if item >= len(self):
+            raise IndexError(item)
+        whole = np.arange(item * self.size, min((item + 1) * self.size, len(self.order)))
+        part = whole[self.rank :: self.ranks]
+        share = len(part) * self.ranks / len(whole)
+        part = part if len(part) else whole[:1]  # all take every step, if only with the weight nothing
+        index = torch.from_numpy(self.order[part])
+        return {
+            "counted": self.portions.counted[index],
+            "wanted": self.portions.wanted[index],
+            "mask": torch.from_numpy(self.gaps.masks(part)),
+            "symmetry": torch.from_numpy(self.symmetry[part]),
+            "clean": torch.from_numpy(self.clean[part]),
+            "brightness": torch.from_numpy(self.brightness[part]),
+            "noise": self.noise + item * self.ranks + self.rank,
+            "share": share,
+        }
