@@ -44,9 +44,7 @@ def test_every_room_stands_on_the_ladder():
 
 
 def test_nothing_imports_upwards():
-    offences = [
-        f"{file} imports {name}" for file, parts, name in inside() if rung(name.split(".")[1]) < rung(parts[0])
-    ]
+    offences = [f"{file} imports {name}" for file, parts, name in inside() if rung(name.split(".")[1]) < rung(parts[0])]
     assert not offences, "; ".join(offences)
 
 

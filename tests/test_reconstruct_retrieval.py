@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-from braggfill import retrieval
 from braggfill.patterns import calibration
+from braggfill.phasing import pynx
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
 from braggfill.stages import reconstruct
@@ -108,7 +108,7 @@ def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeyp
     def retrieve(starts, recipe, **_):
         (start,) = starts
         nothing = np.zeros(start.intensity.shape)
-        return [retrieval.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
+        return [pynx.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
 
     monkeypatch.setattr(retrieval, "retrieve", retrieve)
     recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})

@@ -18,8 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill import retrieval
 from braggfill.patterns import boxes
+from braggfill.phasing import pynx
 from braggfill.physics import strain
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
@@ -119,7 +119,7 @@ def phase(settings: ReconstructSettings, seed: int, cases: Path, start: int, out
     """Take every case and treatment through one random start, the same one for each treatment.
 
     ``out``: groups ``<case>/<treatment>``: ``obj``, complex64, what is not zero of the object, its first voxel in the
-    attribute ``origin``; and as attributes the figures of :class:`braggfill.retrieval.Retrieved`.
+    attribute ``origin``; and as attributes the figures of :class:`braggfill.phasing.pynx.Retrieved`.
 
     Raises
     ------
@@ -144,13 +144,13 @@ def run(
     recipe: RecipeSettings,
     seed: int,
     starts: Sequence[int],
-) -> dict[str, list[retrieval.Retrieved]]:
+) -> dict[str, list[pynx.Retrieved]]:
     """Phase a case's pattern whole and with each treatment of its gap, from the same random starts: they differ in the
     gap alone.  One after the other: what runs side by side are jobs."""
     gapped = treatments.Gapped(case.counts, case.mask, filled, recipe)
     names = treatments.names(recipe)
     todo = [start for name in names for start in _starts(case, treatments.start(name, gapped), recipe, seed, starts)]
-    runs = retrieval.retrieve(todo, recipe, title=f"phase {case.name}")
+    runs = pynx.retrieve(todo, recipe, title=f"phase {case.name}")
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
 
 
@@ -160,7 +160,7 @@ def arriving(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[
     found: list[int] = []
     for number in range(most):
         start = _starts(case, {"intensity": case.counts}, recipe, seed, [number])
-        run = retrieval.retrieve(start, recipe)[0]
+        run = pynx.retrieve(start, recipe)[0]
         if run.converged and run.llk_free <= ARRIVED:
             found.append(number)
         if len(found) == recipe.starts:
@@ -170,11 +170,11 @@ def arriving(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[
 
 def _starts(
     case: Case, given: dict[str, Any], recipe: RecipeSettings, seed: int, numbers: Sequence[int]
-) -> list[retrieval.Start]:
+) -> list[pynx.Start]:
     rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
-    free = retrieval.free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
+    free = pynx.free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
     return [
-        retrieval.Start(
+        pynx.Start(
             rng=seeds.generator(seed, f"reconstruct/start/{case.name}", number), free=free, number=number, **given
         )
         for number in numbers
@@ -227,10 +227,10 @@ def gather(
 
 
 def compare(
-    settings: ReconstructSettings, case: Case, found: dict[str, list[retrieval.Retrieved]], group: Any = None
+    settings: ReconstructSettings, case: Case, found: dict[str, list[pynx.Retrieved]], group: Any = None
 ) -> list[dict[str, Any]]:
     """Align the best start of each treatment with the truth, or with what the whole pattern gave; rows of the table."""
-    best = {name: retrieval.best(runs) for name, runs in found.items()}
+    best = {name: pynx.best(runs) for name, runs in found.items()}
     truth = case.truth if case.truth is not None or not best["whole"].converged else best["whole"].obj
     reference = "truth" if case.truth is not None else "whole"
     if truth is not None:
@@ -281,13 +281,13 @@ def compare(
     return rows
 
 
-def _arrived(run: retrieval.Retrieved, best: retrieval.Retrieved) -> bool:
+def _arrived(run: pynx.Retrieved, best: pynx.Retrieved) -> bool:
     return run.llk_free + 0.5 <= STALLED * (best.llk_free + 0.5)
 
 
 def _spread(
-    runs: list[retrieval.Retrieved],
-    best: retrieval.Retrieved,
+    runs: list[pynx.Retrieved],
+    best: pynx.Retrieved,
     inside: np.ndarray,
     aligned: strain.Aligned,
     result: objects.Fields,
@@ -297,7 +297,7 @@ def _spread(
     others = [run for run in runs if run is not best]
     if not others:
         return {}
-    second = strain.align(retrieval.best(others).obj, aligned.obj, inside)
+    second = strain.align(pynx.best(others).obj, aligned.obj, inside)
     figures = objects.compare(objects.fields(second.obj, inside, geometry), result, inside, geometry)
     return {"start_spread_rad": figures["phase_std_rad"], "strain_start_spread": figures["strain_rmse"]}
 
@@ -307,20 +307,20 @@ def _place(settings: ReconstructSettings, name: str) -> tuple[int, str]:
     return list(settings.retrieval.cases).index(name.split("_")[0]), name  # type: ignore[arg-type]
 
 
-def _store(group: h5py.Group, run: retrieval.Retrieved) -> None:
+def _store(group: h5py.Group, run: pynx.Retrieved) -> None:
     box = boxes.bounding_box(run.obj != 0) if run.obj.any() else (slice(0, 0),) * 3
     group["obj"] = run.obj[box].astype(np.complex64)
     group["obj"].attrs["origin"] = [s.start for s in box]
     group.attrs.update({f.name: getattr(run, f.name) for f in fields_of(run) if f.name not in ("obj", "support")})
 
 
-def _restore(path: Path, name: str, shape: tuple[int, ...]) -> retrieval.Retrieved:
+def _restore(path: Path, name: str, shape: tuple[int, ...]) -> pynx.Retrieved:
     with storage.read(path) as file:
         group = file[name]
         part = storage.array(group, "obj")
         obj = np.zeros(shape, np.complex64)
         origin = group["obj"].attrs["origin"]
         obj[tuple(slice(int(o), int(o) + n) for o, n in zip(origin, part.shape, strict=True))] = part
-        told = {f.name: group.attrs[f.name] for f in fields_of(retrieval.Retrieved) if f.name not in ("obj", "support")}
+        told = {f.name: group.attrs[f.name] for f in fields_of(pynx.Retrieved) if f.name not in ("obj", "support")}
     kinds = {"converged": bool, "start": int, "problem": str}
-    return retrieval.Retrieved(obj, obj != 0, **{k: kinds.get(k, float)(v) for k, v in told.items()})
+    return pynx.Retrieved(obj, obj != 0, **{k: kinds.get(k, float)(v) for k, v in told.items()})

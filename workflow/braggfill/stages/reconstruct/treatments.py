@@ -107,7 +107,7 @@ def fill(
 
 def start(name: str, gapped: Gapped) -> dict[str, Any]:
     """What a start is given: ``intensity`` and, as the treatment has it, ``missing``, ``low``, ``high``, ``late``; see
-    :class:`braggfill.retrieval.Start`."""
+    :class:`braggfill.phasing.pynx.Start`."""
     if name in RULES:
         return RULES[name](gapped)
     return {"intensity": gapped.taken(name)}

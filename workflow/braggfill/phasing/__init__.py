@@ -1,0 +1,1 @@
+"""Phase retrieval: the object behind a pattern."""
