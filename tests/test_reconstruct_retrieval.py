@@ -110,7 +110,7 @@ def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeyp
         nothing = np.zeros(start.intensity.shape)
         return [pynx.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
 
-    monkeypatch.setattr(retrieval, "retrieve", retrieve)
+    monkeypatch.setattr(pynx, "retrieve", retrieve)
     recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})
     assert phasing.arriving(case, recipe, 3, 8) == ([1, 3], 4)
     runs = iter([9.0] * 4)
