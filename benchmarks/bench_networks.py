@@ -2,8 +2,8 @@
 
 Two tables, each from one run, so that their ratios hold on any machine:
 
-1. parameters, GFLOP of a 32³ portion forward, megabytes a portion that a training step keeps for its backward pass,
-   milliseconds of a portion forward and of a training step with the network's own loss, batches in channels-last
+1. parameters, GFLOP of a 32³ patch forward, megabytes a patch that a training step keeps for its backward pass,
+   milliseconds of a patch forward and of a training step with the network's own loss, batches in channels-last
    layout; the networks take turns, repetition by repetition, and medians and the median of the ratios are told, so that
    a machine that is busy with something else falsifies little;
 2. seconds and gigabytes to fill a 128³ scan with a 6 px cross, and a large one with --large (512 x 512 x 300).
@@ -141,7 +141,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one repetition, small batches")
     parser.add_argument("--large", action="store_true", help="also fill 512 x 512 x 300 voxels")
-    parser.add_argument("--batch", type=int, default=16, help="portions a step (16)")
+    parser.add_argument("--batch", type=int, default=16, help="patches a step (16)")
     parser.add_argument("--repeat", type=int, default=7, help="repetitions behind each median (7)")
     parser.add_argument("--threads", type=int, nargs="+", help="of the processor (1 and all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; the scans are filled on either (cpu)")

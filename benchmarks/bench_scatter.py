@@ -5,7 +5,7 @@ Three tables, all from one run, so that their ratios hold on any machine:
 1. one 128³ pattern of 134,000 atoms: `nufft` on one core against PyNX on all of them and direct summation on one, the
    latter two on fewer voxels and scaled, with the largest errors against direct summation;
 2. cost of `nufft` from 10,000 to 500,000 atoms and from 64³ to 256³ voxels, against atoms + voxels log(voxels);
-3. seconds and megabytes of a pattern from atoms to portions, and a job's fixed cost (start-up and imports).
+3. seconds and megabytes of a pattern from atoms to patches, and a job's fixed cost (start-up and imports).
 
 Usage: bench_scatter.py [--quick]
 """

@@ -1,4 +1,4 @@
-"""The simulated half of config/paper.yaml: a tenth of it from atoms to portions, timed; the whole with --whole.
+"""The simulated half of config/paper.yaml: a tenth of it from atoms to patches, timed; the whole with --whole.
 
 Prints wall time (and what the whole would take), the seconds of each stage, the share of a job's time that is start-up
 and imports, the largest memory of a job and the largest size on disk, and how relaxation ended.  The seconds of a tenth

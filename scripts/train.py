@@ -1,4 +1,4 @@
-"""Train a network on the portions."""
+"""Train a network on the patches."""
 
 from pathlib import Path
 

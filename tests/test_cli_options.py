@@ -312,7 +312,7 @@ BAD = {
     "free what": (["--mask", "mask.npy", "--free", "willy"], "willy"),
     "fine-tuning without a network": (["--mask", "mask.npy", "--finetune"], "has no network to train"),
     "epochs that are no number": (["--mask", "mask.npy", "--finetune", "many"], "many"),
-    "portions without fine-tuning": (["--mask", "mask.npy", "--portions", "9"], "--portions: goes with --finetune"),
+    "patches without fine-tuning": (["--mask", "mask.npy", "--patches", "9"], "--patches: goes with --finetune"),
     "a network to save without fine-tuning": (
         ["--mask", "mask.npy", "--save-network", "a.safetensors"],
         "--save-network: goes with --finetune",
@@ -347,7 +347,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(here, capsys, how):
     ("given", "part"),
     [
         (["--finetune", "0"], "1 to 100 epochs"),
-        (["--finetune", "--portions", "-3"], "at least one"),
+        (["--finetune", "--patches", "-3"], "at least one"),
         (["--finetune"], "too little"),
         (["--finetune", "--save-network", "net.txt"], ".safetensors"),
         (["--finetune", "--save-network", "mask.npy"], ".safetensors"),

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 INTERPOLATED = ("linear", "cubic", "nearest")
 FEW = EvaluateSettings(
-    portions=30,
+    patches=30,
     crop_px=48,
     gap_widths_px=(2, 3, 6),
     methods=INTERPOLATED,
@@ -224,14 +224,14 @@ def test_a_perfect_method_has_one_in_every_bin_and_bins_are_the_same_for_all():
     rows = pd.DataFrame(intensity_rows(FEW, 1, {"gap_px": 6}, scores, np.ones(400), mean))
     perfect = rows[rows.method == "perfect"]
     assert (perfect[["pcc_mean", "pcc_low", "pcc_high", "ceiling"]] == 1).all(axis=None)
-    assert perfect.portions.sum() == 400
-    assert rows[rows.method == "noisy"].portions.sum() == 350
+    assert perfect.patches.sum() == 400
+    assert rows[rows.method == "noisy"].patches.sum() == 350
     edges = rows.groupby("bin")[["photons_per_voxel_from", "photons_per_voxel_to"]].nunique()
     assert (edges == 1).all(axis=None)
     np.testing.assert_allclose(np.diff(np.log(perfect.photons_per_voxel_from)), np.log(mean.max() / mean.min()) / 20)
     first = perfect.iloc[0]
     inside = (mean >= first.photons_per_voxel_from * 0.999) & (mean < first.photons_per_voxel_to)
-    assert first.portions == inside.sum()
+    assert first.patches == inside.sum()
 
 
 # Methods, shards and parts --------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_a_published_network_has_rows_at_its_width_alone(scan, tmp_path):
     own = FEW.model_copy(
         update={
             "methods": ("paper", "linear"),
-            "portions": 20,
+            "patches": 20,
             "gap_axes": (2,),
             "paper_networks": {6: str(tmp_path / "p.safetensors")},
         }
@@ -321,7 +321,7 @@ def tables_with(better):
         for method, gain in (("shipped", better), ("linear", 0.0)):
             score = 0.95 - 0.01 * width + gain
             row = {"source": "measured", "against": "counts", "gap_axis": 2, "gap_px": width, "method": method}
-            row |= {"selection": "all", "portions": 9, "pcc_mean": score, "pcc_binned": score, "ceiling_binned": 0.99}
+            row |= {"selection": "all", "patches": 9, "pcc_mean": score, "pcc_binned": score, "ceiling_binned": 0.99}
             rows.append(row | {"published": published if method == "shipped" else np.nan})
     empty["measured"] = pd.DataFrame(rows).reindex(columns=evaluate.GAP_COLUMNS)
     return empty

@@ -38,7 +38,7 @@ SWEPT = {"intensity", "oversampling", "oversampling_images", "position", "skip",
 MADE = {
     "particles",
     "perturbation",
-    "portions",
+    "patches",
     "slices-06",
     "detector",
     "accuracy",
@@ -200,10 +200,10 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
     ready = {table.source: table for group in tables.every(folder).values() for table in group}
     table = ready["evaluate/measured.csv"]
     assert len(table.rows) == len(measured.groupby(["gap_axis", "gap_px", "selection"]))
-    for row in measured[(measured.method == "network") & (measured.portions > 0)].itertuples():
+    for row in measured[(measured.method == "network") & (measured.patches > 0)].itertuples():
         said = "all" if row.selection == "all" else f"≥ {row.selection.removeprefix('ge')} / voxel"
         line = next(r for r in table.rows if r[:3] == [f"axis {row.gap_axis}", said, f"{row.gap_px} px"])
-        assert line[3] == str(row.portions)
+        assert line[3] == str(row.patches)
         assert line[4].startswith(f"{row.pcc_mean:.3f} [")
         assert f"{row.ceiling:.3f}" in line
     assert all(len(line) == len(t.head) for t in ready.values() for line in t.rows)

@@ -1,4 +1,4 @@
-"""Filling: the published sliding portion, wide gaps coarse to fine, and the widest choice of gaps for every method."""
+"""Filling: the published sliding patch, wide gaps coarse to fine, and the widest choice of gaps for every method."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _logs(shape, seed=0):
 
 
 @pytest.mark.parametrize("skip", [0, 4, 30])
-def test_the_gap_is_in_the_middle_of_each_portion_and_slid_along(skip):
+def test_the_gap_is_in_the_middle_of_each_patch_and_slid_along(skip):
     logs, mask, guess = _logs((33, 40, 70)), gaps.plane((33, 40, 70), 6, start=30), Guess()
     found = published.fill_published(logs, mask, guess, skip, 16, False, 80.0)
     assert all(np.array_equal(m, gaps.plane((32, 32, 32), 6)) for m in guess.asked)
@@ -106,7 +106,7 @@ def test_gaps_near_and_at_the_border_are_in_the_middle_as_well(start, paper):
 
 
 @pytest.mark.parametrize("shape", [(8, 40, 20), (5, 7, 9), (100, 3, 33)])
-def test_patterns_smaller_than_a_portion_are_continued(shape, paper):
+def test_patterns_smaller_than_a_patch_are_continued(shape, paper):
     counts = np.random.default_rng(0).poisson(30, shape)
     mask = gaps.plane(shape, 2, start=1)
     filled = filling.inpaint(counts, mask, method="paper", network=paper, skip=31)
@@ -119,7 +119,7 @@ def test_a_gap_that_is_too_wide_is_told(paper):
     with pytest.raises(BraggfillError, match=r"a gap of 9 voxels .* wider than the 6 .* method braggfill"):
         filling.inpaint(counts, gaps.cross(counts.shape, (6, 9)), method="paper", network=paper)
     paper.card = {}
-    with pytest.raises(BraggfillError, match="wider than a portion"):
+    with pytest.raises(BraggfillError, match="wider than a patch"):
         filling.inpaint(counts, gaps.plane(counts.shape, 38), method="paper", network=paper)
 
 
@@ -132,7 +132,7 @@ def test_what_is_no_plane_is_interpolated(paper):
     assert not np.allclose(filled.data[mask], interpolate(counts, mask | dead)[mask], rtol=0.01)
 
 
-def test_skipping_changes_nothing_where_portions_agree():
+def test_skipping_changes_nothing_where_patches_agree():
     """The bridge is the same whatever is cut out, so every skip averages the same numbers."""
     logs, mask = _logs((32, 48, 48)), gaps.plane((32, 48, 48), 4)
     first, other = (published.fill_published(logs, mask, Guess(4), k, 8, False, 80.0) for k in (7, 16))
@@ -202,7 +202,7 @@ def test_what_counts_as_wide(mask, answer):
     assert wide._wide(mask) is answer
 
 
-def test_a_narrow_gap_is_filled_by_portions_alone(network):
+def test_a_narrow_gap_is_filled_by_patches_alone(network):
     logs, mask = _logs((32, 40, 60)), gaps.plane((32, 40, 60), 9)
     found = wide.fill_wide(logs, mask, network, 16, 8, False, 80.0)
     plain = slide(bridged(logs, mask), mask, network, 16, 8, False, 80.0)
@@ -243,8 +243,8 @@ def test_a_slope_across_a_wide_gap_is_kept_by_the_coarse_copy():
     assert np.abs(start - logs).max() < 0.05
 
 
-def test_portions_that_are_turned_round_come_back_where_they_were():
-    """A network that answers each voxel with its own value gives back what it was shown, wherever portions lie."""
+def test_patches_that_are_turned_round_come_back_where_they_were():
+    """A network that answers each voxel with its own value gives back what it was shown, wherever patches lie."""
     import torch
 
     class Echo:

@@ -9,7 +9,7 @@ from braggfill import networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.filling import finetune, heldout
-from braggfill.patterns import gaps, patches
+from braggfill.patterns import gaps, patching
 from braggfill.runs.seeds import generator
 
 SHAPE = (64, 64, 128)
@@ -37,24 +37,24 @@ def network(tmp_path):
 
 
 @pytest.mark.parametrize("missing", [NOTHING, MASK])
-def test_training_portions_share_no_voxel_with_what_judges_or_is_missing(missing):
+def test_training_patches_share_no_voxel_with_what_judges_or_is_missing(missing):
     logs = np.log1p(np.where(missing, 0, COUNTS)).astype(np.float32)
     held, origins = heldout.split(logs, missing, 16, 300, 0)
     assert len(held) == heldout.HELD
     judging = np.zeros(SHAPE, bool)
     for cell in held:
-        judging[patches.window(cell, 16)] = True
+        judging[patching.window(cell, 16)] = True
     assert not (judging & missing).any()
     for some in (held, origins):
         assert len(np.unique(some, axis=0)) == len(some)
     for origin in origins:
-        window = patches.window(origin, 16)
+        window = patching.window(origin, 16)
         assert judging[window].shape == (16, 16, 16)
         assert not judging[window].any()
         assert not missing[window].any()
 
 
-def test_fewer_places_give_fewer_portions_and_all_of_them_differ():
+def test_fewer_places_give_fewer_patches_and_all_of_them_differ():
     logs = np.log1p(COUNTS[:33, :33, :100]).astype(np.float32)
     _, origins = heldout.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
     assert 0 < len(origins) < 18 * 18 * 85
@@ -69,7 +69,7 @@ def test_brighter_places_are_drawn_more_often():
 
 def test_what_does_not_help_is_not_kept(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    same, report = finetune.finetune(network, COUNTS, NOTHING, epochs=1, portions=32, learning_rate=0.0)
+    same, report = finetune.finetune(network, COUNTS, NOTHING, epochs=1, patches=32, learning_rate=0.0)
     assert not report.kept
     assert report.after == pytest.approx(report.before, abs=1e-6)
     assert same is network
@@ -80,7 +80,7 @@ def test_what_does_not_help_is_not_kept(network):
 
 def test_the_same_call_gives_the_same_bits_and_another_seed_others(network):
     runs = [
-        finetune.finetune(network, COUNTS, NOTHING, epochs=1, portions=32, learning_rate=4e-3, seed=seed)
+        finetune.finetune(network, COUNTS, NOTHING, epochs=1, patches=32, learning_rate=4e-3, seed=seed)
         for seed in (0, 0, 1)
     ]
     assert runs[0][1].after == runs[1][1].after
@@ -91,7 +91,7 @@ def test_the_same_call_gives_the_same_bits_and_another_seed_others(network):
 
 def test_what_is_missing_is_not_looked_at(network):
     results = [
-        finetune.finetune(network, np.where(MASK, bad, COUNTS), MASK, epochs=1, portions=32)[1].loss_after
+        finetune.finetune(network, np.where(MASK, bad, COUNTS), MASK, epochs=1, patches=32)[1].loss_after
         for bad in (0, 10**9)
     ]
     assert results[0] == results[1]
@@ -100,11 +100,11 @@ def test_what_is_missing_is_not_looked_at(network):
 @pytest.mark.parametrize(
     ("intensity", "options", "part"),
     [
-        (COUNTS[:20], {}, "does not hold a portion"),
+        (COUNTS[:20], {}, "does not hold a patch"),
         (COUNTS[:40, :40, :40], {}, "too little"),
         (COUNTS // 10**4, {}, "too little"),
         (COUNTS, {"epochs": 0}, "1 to 100 epochs"),
-        (COUNTS, {"portions": 0}, "at least one"),
+        (COUNTS, {"patches": 0}, "at least one"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_told(network, intensity, options, part):
@@ -121,9 +121,9 @@ def test_it_learns_and_the_command_keeps_the_network_for_other_scans(tmp_path, m
     monkeypatch.setitem(finetune.finetune.__kwdefaults__, "learning_rate", 4e-3)  # this network has learnt nothing yet
     np.savez("scan.npz", data=COUNTS, mask=MASK)
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
-    assert main([*begin, "--finetune", "4", "--portions", "192", "--save-network", "own.safetensors"]) == 0
+    assert main([*begin, "--finetune", "4", "--patches", "192", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err
-    assert "fine-tuned on 192 portions, 4 epochs" in said
+    assert "fine-tuned on 192 patches, 4 epochs" in said
     assert "95 % interval" in said
     assert "fine-tuned network: own.safetensors" in said
     card = networks.card("own.safetensors")
@@ -146,7 +146,7 @@ def test_a_network_that_was_not_helped_is_not_written(tmp_path, monkeypatch, cap
     np.savez("scan.npz", data=COUNTS, mask=MASK)
     monkeypatch.setattr(finetune, "_train", lambda *_: None)  # learns nothing
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
-    assert main([*begin, "--finetune", "--portions", "40", "--save-network", "own.safetensors"]) == 0
+    assert main([*begin, "--finetune", "--patches", "40", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err
     assert "stays as it was" in said
     assert "own.safetensors is not written" in said

@@ -88,7 +88,7 @@ def test_the_network_is_what_fills(network):
     assert not np.allclose(filling.inpaint(counts, mask, network=network).data[mask], linear.data[mask], rtol=0.01)
 
 
-def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
+def test_one_patch_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
     import torch
 
     counts, mask = peaked((32, 32, 32)), gaps.plane((32, 32, 32), 6)

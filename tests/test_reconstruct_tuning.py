@@ -18,7 +18,7 @@ from braggfill.stages.reconstruct import FINETUNE_COLUMNS
 from peaks import peaked, untrained
 from reconstruct_helpers import SETTINGS, left_out, particle
 
-KEYS = {"oversampling": 3.0, "box_px": 96, "portions": 24, "epochs": 1, "photons_at_peak": 1e7}
+KEYS = {"oversampling": 3.0, "box_px": 96, "patches": 24, "epochs": 1, "photons_at_peak": 1e7}
 
 
 def _files(folder):
@@ -58,7 +58,7 @@ def test_the_gap_is_filled_before_and_after_and_never_learnt_from(tmp_path, monk
     assert table.pcc_held.notna().all()
     assert (table.amplitude_error > 0).all()
     after = table[table.method == "after"]
-    assert (after.portions == 24).all()
+    assert (after.patches == 24).all()
     assert (after.finetune_seconds > 0).all()
     assert after.kept.notna().all()
     known = table[table.case == "known"].iloc[0]

@@ -1,4 +1,4 @@
-"""Training learns, can be killed at any moment, and depends on nothing but its settings, seed and portions."""
+"""Training learns, can be killed at any moment, and depends on nothing but its settings, seed and patches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from braggfill.patterns import gaps
 from braggfill.runs import storage
 from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
 from braggfill.stages.train import train
-from portion_files import fringes, write
+from patch_files import fringes, write
 from pydantic import ValidationError
 
 QUICK = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu"}
@@ -132,9 +132,9 @@ def test_the_seed_and_nothing_else_decides(tmp_path):
     assert run(wish, files, tmp_path / "three", seed=2)[1] != one
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"portions": 13}])
+@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"patches": 13}])
 def test_the_checkpoint_of_another_training_is_not_taken_up(tmp_path, change):
-    number = change.pop("portions", 12)
+    number = change.pop("patches", 12)
     seed = change.pop("seed", 1)
     work = tmp_path / "work"
     run(TrainSettings(**QUICK, epochs=1), [write(tmp_path / "a.h5", 12, 1)], tmp_path / "one", work=work)
@@ -220,8 +220,8 @@ def test_the_metadata_say_what_made_the_model(tmp_path):
     card = networks.card(tmp_path / "out" / "model.safetensors")
     assert TrainSettings(**card["settings"]) == wish
     assert (card["seed"], card["code"]) == (7, "c0de")
-    assert card["portions"] == {"train": 12, "validation": 4}
-    assert card["portions_seen"] == 12 * card["metrics"]["epoch"]
+    assert card["patches"] == {"train": 12, "validation": 4}
+    assert card["patches_seen"] == 12 * card["metrics"]["epoch"]
     assert card["versions"]["torch"] == torch.__version__
     assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning_rate", "seconds"]
     assert json.dumps(found)
@@ -239,7 +239,7 @@ def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
     first, weights, _ = run(TrainSettings(**QUICK, epochs=1), files, tmp_path / "one")
     (tmp_path / "weights/braggfill.safetensors").write_bytes(weights)
     found, _, _ = run(further, files, tmp_path / "two")
-    assert found["portions_seen"] == first["portions_seen"] + 12
+    assert found["patches_seen"] == first["patches_seen"] + 12
     one, two = (networks.load(tmp_path / name / "model.safetensors").state_dict() for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-6, rtol=0)
@@ -264,7 +264,7 @@ def test_a_further_training_draws_no_epoch_again(tmp_path):
     assert loaders.train_dataloader().dataset.noise != orders[0].noise
 
 
-def test_with_no_validation_portion_the_last_epoch_is_kept(tmp_path):
+def test_with_no_validation_patch_the_last_epoch_is_kept(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1, split=0)]
     found, _, rows = run(TrainSettings(**QUICK, epochs=2), files, tmp_path / "out")
     assert found["metrics"]["epoch"] == 2

@@ -1,4 +1,4 @@
-"""What training is shown: which portions, their gaps, symmetries and targets."""
+"""What training is shown: which patches, their gaps, symmetries and targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from braggfill.learning.data import Batches, decode, encode, load, symmetries
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
 from braggfill.stages.train import train
-from portion_files import write
+from patch_files import write
 
 
 def test_sixteen_bits_hold_the_logarithm_of_counts():
@@ -32,14 +32,14 @@ def test_there_are_48_symmetries_and_they_keep_neighbours():
         assert np.array_equal(np.abs(turned[:, None] - turned[None]).sum(-1) == 1, near)
 
 
-def test_every_portion_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
+def test_every_patch_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
     files = [write(tmp_path / "a.h5", 30, 1, split=0)]
     wish = TrainSettings(batch_size=8)
-    portions, _ = load(files, wish)
-    marks = {tuple(code.reshape(-1)[:50].tolist()): i for i, code in enumerate(portions.counted)}
+    patches, _ = load(files, wish)
+    marks = {tuple(code.reshape(-1)[:50].tolist()): i for i, code in enumerate(patches.counted)}
     orders, masks = [], []
     for epoch in (0, 1, 0):
-        batches = Batches(portions, wish, 1, epoch)
+        batches = Batches(patches, wish, 1, epoch)
         seen = [batches[i] for i in range(len(batches))]
         orders.append([marks[tuple(c.reshape(-1)[:50].tolist())] for b in seen for c in b["counted"]])
         masks.append(torch.cat([b["mask"] for b in seen]))
@@ -47,7 +47,7 @@ def test_every_portion_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
     assert orders[0] == orders[2] != orders[1]
     assert torch.equal(masks[0], masks[2])
     assert not torch.equal(masks[0], masks[1])
-    checks = [Batches(portions, wish, 1, None)[0]["mask"] for _ in range(2)]
+    checks = [Batches(patches, wish, 1, None)[0]["mask"] for _ in range(2)]
     assert torch.equal(*checks)
 
 
@@ -57,11 +57,11 @@ def test_counts_are_the_target_where_asked_or_where_nothing_else_is_known(tmp_pa
     simulated, _ = load([known], TrainSettings())
     assert not torch.equal(simulated.counted, simulated.wanted)
     for files, wish in (([known], TrainSettings(target="counts")), ([unknown], TrainSettings())):
-        portions, _ = load(files, wish)
-        assert torch.equal(portions.counted, portions.wanted)
+        patches, _ = load(files, wish)
+        assert torch.equal(patches.counted, patches.wanted)
 
 
-def test_dark_portions_and_the_test_split_are_left_out(tmp_path):
+def test_dark_patches_and_the_test_split_are_left_out(tmp_path):
     path = tmp_path / "a.h5"
     counts = np.ones((6, 16, 16, 16), np.uint32)
     counts[0] = 0
@@ -69,16 +69,16 @@ def test_dark_portions_and_the_test_split_are_left_out(tmp_path):
         file["counts"], file["split"] = counts, np.array([0, 0, 0, 1, 2, 2], np.uint8)
     learning, checking = load([path], TrainSettings(photons_min=0.5))
     assert (len(learning), len(checking)) == (2, 1)
-    assert len(load([path, path], TrainSettings(portions_max=4))[0]) == 4
+    assert len(load([path, path], TrainSettings(patches_max=4))[0]) == 4
     assert len(load([path, path], TrainSettings(validation_max=1))[1]) == 1
 
 
-def test_the_most_portions_are_taken_of_all_files_alike(tmp_path):
+def test_the_most_patches_are_taken_of_all_files_alike(tmp_path):
     files = [write(tmp_path / "a.h5", 4, 1, split=0), *(write(tmp_path / f"{i}.h5", 16, i, split=0) for i in (2, 3))]
-    few, _ = load(files, TrainSettings(portions_max=6))
-    many, _ = load(files, TrainSettings(portions_max=20))
+    few, _ = load(files, TrainSettings(patches_max=6))
+    many, _ = load(files, TrainSettings(patches_max=20))
     assert (len(few), len(many)) == (6, 20)
-    parts = [load([file], TrainSettings(portions_max=8))[0].counted for file in files]
+    parts = [load([file], TrainSettings(patches_max=8))[0].counted for file in files]
     assert torch.equal(few.counted, torch.cat([part[:2] for part in parts]))
     assert torch.equal(many.counted, torch.cat([parts[0], parts[1], parts[2]]))
 
@@ -89,11 +89,11 @@ def test_what_cannot_be_trained_on_is_told(tmp_path):
         load([tmp_path / "none.h5"], wish)
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
-    with pytest.raises(BraggfillError, match="not one training portion"):
+    with pytest.raises(BraggfillError, match="not one training patch"):
         load([tmp_path / "gone.h5"], wish)
     with storage.create(tmp_path / "other.h5") as file:
         file["positions"] = np.zeros(3)
-    with pytest.raises(BraggfillError, match="not a file of portions"):
+    with pytest.raises(BraggfillError, match="not a file of patches"):
         load([tmp_path / "other.h5"], wish)
     with storage.create(tmp_path / "bad.h5") as file:
         file["counts"], file["split"] = np.full((1, 8, 8, 8), -1.0), np.zeros(1, np.uint8)

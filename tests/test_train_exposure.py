@@ -1,4 +1,4 @@
-"""Portions are seen in other exposures, with counts drawn afresh, and always the same ones for the same seed."""
+"""Patches are seen in other exposures, with counts drawn afresh, and always the same ones for the same seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def flat(number: int, value: float) -> torch.Tensor:
 
 @pytest.fixture
 def files(tmp_path):
-    """Simulated portions, whose expectation is known, and measured ones, whose isn't."""
+    """Simulated patches, whose expectation is known, and measured ones, whose isn't."""
     rng = np.random.default_rng(3)
     found = []
     for name, known in (("simulated", True), ("measured", False)):
@@ -46,7 +46,7 @@ def test_the_counts_are_poisson_around_the_brighter_expectation(factor):
     assert torch.allclose(drawn, drawn.round(), atol=1e-3)
 
 
-def test_portions_of_unknown_expectation_stay_as_they_are():
+def test_patches_of_unknown_expectation_stay_as_they_are():
     brightness = torch.tensor([float("nan"), 1.0])
     counted, truth = relight(flat(2, 4), flat(2, RATE), brightness, 5)
     assert torch.equal(counted[0], flat(1, 4)[0])
@@ -54,7 +54,7 @@ def test_portions_of_unknown_expectation_stay_as_they_are():
     assert not torch.equal(truth[1], flat(1, RATE)[0])
 
 
-def test_only_portions_of_known_expectation_are_relit(files):
+def test_only_patches_of_known_expectation_are_relit(files):
     settings = TrainSettings(**WISH)
     learning, checking = load(files, settings)
     assert learning.known.sum() == 9

@@ -33,18 +33,18 @@ def write(path: Path, number: int) -> Path:
     return path
 
 
-def run(folder: Path, portions: Path, **change):
+def run(folder: Path, patches: Path, **change):
     folder.mkdir(exist_ok=True)
     names = folder / "model.safetensors", folder / "history.csv"
-    card = train(TrainSettings(**{**WISH, **change}), 1, [portions], *names, folder / "work", code="c0de")
+    card = train(TrainSettings(**{**WISH, **change}), 1, [patches], *names, folder / "work", code="c0de")
     with open(names[1], newline="") as file:
         return card, networks.load(names[0]).state_dict(), list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("several", [2, 3, 8])
 def test_processes_divide_every_batch_among_them(tmp_path, several):
-    portions, checking = load([write(tmp_path / "a.h5", 24)], TrainSettings(**WISH))
-    for part, epoch in ((portions, 0), (checking, None)):
+    patches, checking = load([write(tmp_path / "a.h5", 24)], TrainSettings(**WISH))
+    for part, epoch in ((patches, 0), (checking, None)):
         whole = Batches(part, TrainSettings(**WISH), 1, epoch)
         own = [Batches(part, TrainSettings(**WISH), 1, epoch, rank, several) for rank in range(several)]
         for item, batch in enumerate(whole):
@@ -61,8 +61,8 @@ def test_processes_divide_every_batch_among_them(tmp_path, several):
 
 def test_two_processes_train_as_one_does(tmp_path):
     """Two epochs, the last batch uneven; gradients, clipping, losses, PCC and the best epoch agree up to rounding."""
-    portions = write(tmp_path / "a.h5", 23)  # 19 to train on, in batches of 6, 6, 6 and 1
-    one, two = run(tmp_path / "one", portions), run(tmp_path / "two", portions, devices=2)
+    patches = write(tmp_path / "a.h5", 23)  # 19 to train on, in batches of 6, 6, 6 and 1
+    one, two = run(tmp_path / "one", patches), run(tmp_path / "two", patches, devices=2)
     for name, value in one[1].items():
         torch.testing.assert_close(two[1][name], value, rtol=1e-3, atol=1e-5)
     for mine, other in zip(one[2], two[2], strict=True):
@@ -74,23 +74,23 @@ def test_two_processes_train_as_one_does(tmp_path):
     (checkpoint,) = (tmp_path / "two/work").iterdir()
     state = torch.load(checkpoint, weights_only=True)["callbacks"]["Progress"]
     assert [row["epoch"] for row in state["rows"]] == [1, 2]
-    again = run(tmp_path / "two", portions)
+    again = run(tmp_path / "two", patches)
     assert again[2] == two[2]
 
 
 def test_a_process_that_fails_ends_the_others_and_is_told(tmp_path, monkeypatch):
-    portions = write(tmp_path / "a.h5", 12)
+    patches = write(tmp_path / "a.h5", 12)
     original = ranks._start
 
     def broken(folder, rank, several, port):
-        if rank == 1:  # its portions are gone: nothing that it could train on
+        if rank == 1:  # its patches are gone: nothing that it could train on
             return subprocess.Popen([sys.executable, "-c", "raise SystemExit('no memory')"], stderr=subprocess.DEVNULL)
         return original(folder, rank, several, port)
 
     monkeypatch.setattr(ranks, "_start", broken)
     monkeypatch.setattr(ranks, "PATIENCE_S", 0.5)
     with pytest.raises(BraggfillError, match="process 2 of 2 failed"):
-        run(tmp_path / "out", portions, devices=2)
+        run(tmp_path / "out", patches, devices=2)
     assert not list((tmp_path / "out").glob("*.safetensors"))
     assert not list((tmp_path / "out/work").glob("*.ranks"))
 
@@ -153,8 +153,8 @@ def test_how_many_train(monkeypatch):
 
 
 def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, monkeypatch):
-    portions = write(tmp_path / "a.h5", 12)
-    _, _, rows = run(tmp_path / "out", portions, tensorboard=True)
+    patches = write(tmp_path / "a.h5", 12)
+    _, _, rows = run(tmp_path / "out", patches, tensorboard=True)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (events,) = (tmp_path / "out" / "work" / "tensorboard").rglob("events.out.tfevents.*")
@@ -167,12 +167,12 @@ def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, m
     monkeypatch.setattr(module, "_TENSORBOARD_AVAILABLE", False)
     monkeypatch.setattr(module, "_TENSORBOARDX_AVAILABLE", False)
     with pytest.raises(BraggfillError, match="TensorBoard is not installed"):
-        run(tmp_path / "none", portions, tensorboard=True)
+        run(tmp_path / "none", patches, tensorboard=True)
 
 
 def test_half_precision_is_left_to_gpus_unless_asked_for(tmp_path):
-    portions = write(tmp_path / "a.h5", 12)
-    plain, own, half = (run(tmp_path / name, portions, precision=name)[1] for name in ("32", "auto", "bf16"))
+    patches = write(tmp_path / "a.h5", 12)
+    plain, own, half = (run(tmp_path / name, patches, precision=name)[1] for name in ("32", "auto", "bf16"))
     assert all(torch.equal(own[name], value) for name, value in plain.items())
     assert all(torch.isfinite(value).all() for value in half.values())
     assert any(not torch.equal(half[name], value) for name, value in plain.items())

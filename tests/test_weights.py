@@ -25,8 +25,8 @@ CARD = {
     "seed": 7,
     "code": "c0de" * 16,
     "versions": {"torch": "1"},
-    "portions": {"train": 20, "validation": 5},
-    "portions_seen": 60,
+    "patches": {"train": 20, "validation": 5},
+    "patches_seen": 60,
 }
 
 
@@ -63,9 +63,9 @@ def test_every_shipped_file_is_small_half_precision_and_has_its_card():
         card = networks.card(file)
         assert card["network"] in networks.NAMES
         assert len(card["code"]) >= 16
-        assert {"settings", "seed", "versions", "portions_seen", "promise"} <= set(card)
+        assert {"settings", "seed", "versions", "patches_seen", "promise"} <= set(card)
         text = file.with_suffix(".md").read_text()
-        assert f"{card['portions_seen']:,}" in text
+        assert f"{card['patches_seen']:,}" in text
         assert len(pd.read_csv(file.with_suffix(".csv"))) > 0
 
 
@@ -99,7 +99,7 @@ def made_run(folder: Path, *, score: float, old: float | None = None, channels=(
     networks.save(folder / "train/model.safetensors", networks.build("braggfill", channels=channels), CARD)
     (folder / "train/history.csv").write_text("epoch,val_loss\n1,0.5\n")
     methods = {"network": score, "linear": 0.4} | ({} if old is None else {"shipped": old})
-    named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "portions": 9}
+    named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "patches": 9}
     (folder / "evaluate").mkdir()
     pd.concat([rows(GAP_COLUMNS, **named, method=m, pcc_mean=s, ceiling=0.9) for m, s in methods.items()]).to_csv(
         folder / "evaluate/measured.csv", index=False
@@ -149,10 +149,10 @@ def test_the_card_tells_what_the_first_weights_had_seen(tmp_path, monkeypatch):
     networks.save(
         run / "train/model.safetensors",
         networks.build("braggfill", channels=(4, 8)),
-        CARD | {"portions": {"train": 20, "validation": 4}, "portions_seen": 100, "metrics": {"epoch": 2}},
+        CARD | {"patches": {"train": 20, "validation": 4}, "patches_seen": 100, "metrics": {"epoch": 2}},
     )
     text = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
-    assert "trained on 20 portions, 100 seen, 60 of them by the weights that it began with;" in text
+    assert "trained on 20 patches, 100 seen, 60 of them by the weights that it began with;" in text
 
 
 def test_make_trains_the_network_further_that_is_shipped():

@@ -29,7 +29,7 @@ rule evaluate_measured:
 
 rule evaluate_simulated:
     input:
-        portions=chunks("extract") + own("extract", "simulated"),
+        patches=chunks("extract") + own("extract", "simulated"),
         model=f"{RUN}/train/model.safetensors",
         paper=PUBLISHED_KIND,
     output:
@@ -158,7 +158,7 @@ rule evaluate_gaps:
         "../../scripts/evaluate.py"
 
 
-rule evaluate_portions:
+rule evaluate_patches:
     input:
         measured=parts("measured"),
         simulated=parts("simulated"),
@@ -168,9 +168,9 @@ rule evaluate_portions:
         simulated=f"{RUN}/evaluate/simulated.csv",
         intensity=f"{RUN}/evaluate/intensity.csv",
     log:
-        f"{RUN}/logs/evaluate/portions.log",
+        f"{RUN}/logs/evaluate/patches.log",
     benchmark:
-        f"{RUN}/benchmarks/evaluate_portions.tsv"
+        f"{RUN}/benchmarks/evaluate_patches.tsv"
     conda:
         "../../envs/fill.yaml"
     resources:
@@ -242,7 +242,7 @@ rule evaluate_claims:
 
 rule evaluate_calibration:
     input:
-        portions=chunks("extract"),
+        patches=chunks("extract"),
         scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
         model=f"{RUN}/train/model.safetensors",
     output:

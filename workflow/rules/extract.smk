@@ -1,4 +1,4 @@
-# Patterns, simulated and measured, to 32³ portions.
+# Patterns, simulated and measured, to 32³ patches.
 rule extract:
     input:
         f"{RUN}/perturb/chunk-{{chunk}}.h5",
@@ -41,6 +41,6 @@ rule extract_scan:
         settings=scan_settings,
         code=code("stages.extract"),
         seed=SEED,
-        portions=PORTIONS_PER_SCAN,
+        patches=PATCHES_PER_SCAN,
     script:
         "../../scripts/extract.py"

@@ -28,7 +28,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--force", action="store_true", help="overwrite CSV and PNG if they exist")
     add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
     add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
-    add("--portions", type=int, default=100, metavar="N", help="portions to look at (default 100)")
+    add("--patches", type=int, default=100, metavar="N", help="patches to look at (default 100)")
     add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
     add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
@@ -85,15 +85,13 @@ def _compare(options: argparse.Namespace) -> int:
         methods,
         widths=options.width or compare.WIDTHS,
         axis=options.axis,
-        portions=options.portions,
+        patches=options.patches,
         seed=options.seed,
         progress=talk.shows_progress(options),
     )
-    found = max(row.portions for row in rows)
-    if found < options.portions:
-        say(
-            f"only {found} portions near the peak are wholly measured and hold light; {options.portions} were asked for"
-        )
+    found = max(row.patches for row in rows)
+    if found < options.patches:
+        say(f"only {found} patches near the peak are wholly measured and hold light; {options.patches} were asked for")
     print(compare.table(rows))
     if options.out:
         compare.write(options.out, rows)
@@ -112,8 +110,8 @@ def _check(options: argparse.Namespace) -> None:
     from braggfill import scans
     from braggfill.cli import preview
 
-    if options.portions < 1 or options.seed < 0:
-        raise BraggfillError("--portions, --seed: give at least one portion, and a seed that is not negative")
+    if options.patches < 1 or options.seed < 0:
+        raise BraggfillError("--patches, --seed: give at least one patch, and a seed that is not negative")
     if options.out:
         if Path(options.out).suffix.lower() != ".csv":
             raise BraggfillError(f"{options.out}: the table is a .csv file; give it that suffix")

@@ -95,8 +95,8 @@ def inpaint(
 ) -> Filled:
     """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
 
-    ``braggfill``, the default, predicts portions of 32 x 32 x 32 voxels that overlap over everything that is missing
-    and averages them in the logarithm, a portion's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
+    ``braggfill``, the default, predicts patches of 32 x 32 x 32 voxels that overlap over everything that is missing
+    and averages them in the logarithm, a patch's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
     whose middle lies more than 9 voxels from anything measured are also filled coarse to fine, over copies of the
     pattern binned by 2, 4 …, and both are averaged (:mod:`braggfill.filling.wide`).  ``paper`` slides the published
     network along planes and crosses (:mod:`braggfill.filling.published`).  The others interpolate
@@ -113,10 +113,10 @@ def inpaint(
         that name that comes with the package. Method ``braggfill`` takes a published network as well, slides it over
         everything that is missing, whatever it was trained for, and states no uncertainty.
     device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
-    step : voxels between neighbouring portions of ``braggfill``; less is slower and averages more, odd numbers are
+    step : voxels between neighbouring patches of ``braggfill``; less is slower and averages more, odd numbers are
         better than even ones.
-    skip : voxels skipped between neighbouring portions of ``paper``; 0 is the best that there is, and the slowest.
-    batch : portions a call; speed and memory only.
+    skip : voxels skipped between neighbouring patches of ``paper``; 0 is the best that there is, and the slowest.
+    batch : patches a call; speed and memory only.
     progress : show a progress bar.
     most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
         is usually inverted.

@@ -1,10 +1,10 @@
 """How far can a method be trusted on this scan?  Artificial gaps in its own good region, filled and compared.
 
 Sheets, gaps of the whole cross-section, are laid into the neighbourhood of the peak, 48 voxels apart, at places drawn
-anew in each round, and filled by each method exactly as a real gap is.  The sheets are then looked at in portions of 32
-voxels along each axis (fewer in small scans) with the gap in their middle; only portions in which every voxel was
+anew in each round, and filled by each method exactly as a real gap is.  The sheets are then looked at in patches of 32
+voxels along each axis (fewer in small scans) with the gap in their middle; only patches in which every voxel was
 measured count, so that no artificial gap lies over a real one.  What is really missing is bridged by linear
-interpolation beforehand, and not filled again in each round.  The PCC of a portion is that of log(1 + counts) over its
+interpolation beforehand, and not filled again in each round.  The PCC of a patch is that of log(1 + counts) over its
 gap (the paper's Eq. 1).
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns import metrics, patches
+from braggfill.patterns import metrics, patching
 from braggfill.patterns.interpolate import interpolate
 from braggfill.runs import seeds, storage
 
@@ -27,26 +27,26 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A scan and what is missing in it (True) to the filled scan, photons."""
 
 WIDTHS = (3, 6, 9, 12)
-PORTIONS, PITCH = (32, 24, 16), 48
-"""Edge of the portions, the first of which there is a whole one; and distance between sheets, voxels."""
+PATCHES, PITCH = (32, 24, 16), 48
+"""Edge of the patches, the first of which there is a whole one; and distance between sheets, voxels."""
 CROP = 128
 """Voxels along each axis around the peak that are looked at: the paper's pattern."""
 ROUNDS = 60
 BRIGHT = 1.0
-"""Photons a voxel of the portions in the second selection; the darker ones are nothing but noise."""
+"""Photons a voxel of the patches in the second selection; the darker ones are nothing but noise."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One width of gap, method and selection of portions."""
+    """One width of gap, method and selection of patches."""
 
     gap_px: int
     method: str
     selection: str
     """``all``, or ``bright``: at least one photon a voxel."""
-    portions: int
+    patches: int
     pcc: float
-    """Mean over the portions; NaN where there is none."""
+    """Mean over the patches; NaN where there is none."""
     pcc_low: float
     pcc_high: float
     """95 % bootstrap interval of the mean."""
@@ -61,7 +61,7 @@ def compare(
     *,
     widths: Sequence[int] = WIDTHS,
     axis: int = 2,
-    portions: int = 100,
+    patches: int = 100,
     seed: int = 0,
     progress: bool = False,
 ) -> list[Row]:
@@ -73,7 +73,7 @@ def compare(
     methods : by name.
     widths : of the gaps, voxels, 1 to 24.
     axis : the one that the gaps interrupt: 1 for horizontal gaps of the detector, 2 for vertical ones.
-    portions : how many to look at; fewer where the scan has fewer.  All widths and methods get the same ones.
+    patches : how many to look at; fewer where the scan has fewer.  All widths and methods get the same ones.
 
     Returns
     -------
@@ -88,10 +88,10 @@ def compare(
         raise BraggfillError(f"--width {' '.join(map(str, widths))}: give widths of 1 to 24 voxels")
     intensity, missing = _around_peak(intensity, missing)
     bridged = interpolate(intensity, missing, "linear")
-    size, places = _portions(intensity, missing, widths[-1], axis, portions, seed)
+    size, places = _patches(intensity, missing, widths[-1], axis, patches, seed)
     scores = _scores(bridged, methods, widths, axis, size, places, progress)
     whole = bool((np.rint(intensity[~missing]) == intensity[~missing]).all())
-    light = np.concatenate([patches.cut(np.where(missing, 0, intensity), found, size) for found in places])
+    light = np.concatenate([patching.cut(np.where(missing, 0, intensity), found, size) for found in places])
     bright = light.reshape(len(light), -1).mean(1, dtype=np.float64) >= BRIGHT
     rows = []
     for width in widths:
@@ -116,9 +116,9 @@ def table(rows: Sequence[Row]) -> str:
     methods = list(dict.fromkeys(row.method for row in rows))
     first = max(len(name) for name in [*methods, "ceiling"])
     lines = []
-    for selection, told in (("bright", "portions of at least one photon a voxel"), ("all", "all portions")):
+    for selection, told in (("bright", "patches of at least one photon a voxel"), ("all", "all patches")):
         some = [by[selection, methods[0], width] for width in widths]
-        lines.append(f"PCC over the gap, {told} ({some[0].portions})")
+        lines.append(f"PCC over the gap, {told} ({some[0].patches})")
         lines.append(f"  {'gap':<{first}}" + "".join(f"  {f'{width} px':^19}" for width in widths))
         for method in methods:
             cells = [by[selection, method, width] for width in widths]
@@ -161,7 +161,7 @@ def draw(path: str | Path, rows: Sequence[Row], title: str) -> None:
                 panel.set_xticks([row.gap_px for row in some])
                 panel.set_xlim(some[0].gap_px - 1, some[-1].gap_px + 1)
                 name = "≥ 1 photon a voxel" if selection == "bright" else "all"
-                panel.set_title(f"{name}, {some[0].portions} portions", fontsize=10)
+                panel.set_title(f"{name}, {some[0].patches} patches", fontsize=10)
         panel.set_xlabel("width of the gap (px)")
     panels[0].set_ylabel("PCC over the gap")
     panels[1].legend(fontsize=8)
@@ -178,30 +178,30 @@ def _around_peak(intensity: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray
     return shown[box], missing[box]
 
 
-def _portions(
-    intensity: np.ndarray, missing: np.ndarray, widest: int, axis: int, portions: int, seed: int
+def _patches(
+    intensity: np.ndarray, missing: np.ndarray, widest: int, axis: int, patches: int, seed: int
 ) -> tuple[tuple[int, ...], list[np.ndarray]]:
-    """Size of the portions, and where they lie; smaller ones where there is no room for the usual size."""
-    for edge in PORTIONS:
+    """Size of the patches, and where they lie; smaller ones where there is no room for the usual size."""
+    for edge in PATCHES:
         size = tuple(min(edge, n) for n in intensity.shape)
         if widest + 4 > size[axis]:
-            if edge == PORTIONS[0]:
+            if edge == PATCHES[0]:
                 raise BraggfillError(
                     f"--width {widest}: does not fit {intensity.shape[axis]} voxels across the gap; give less"
                 )
             break
-        if places := _places(intensity, missing, size, axis, portions, seed):
+        if places := _places(intensity, missing, size, axis, patches, seed):
             return size, places
     raise BraggfillError(
-        "no portion near the peak is wholly measured and holds a photon, so there is nothing to compare with; narrower "
-        "gaps (--width) take smaller portions"
+        "no patch near the peak is wholly measured and holds a photon, so there is nothing to compare with; narrower "
+        "gaps (--width) take smaller patches"
     )
 
 
 def _places(
-    intensity: np.ndarray, missing: np.ndarray, size: tuple[int, ...], axis: int, portions: int, seed: int
+    intensity: np.ndarray, missing: np.ndarray, size: tuple[int, ...], axis: int, patches: int, seed: int
 ) -> list[np.ndarray]:
-    """For each round the first voxels of its portions, whole ones in sheets that are filled together; empty if none."""
+    """For each round the first voxels of its patches, whole ones in sheets that are filled together; empty if none."""
     rounds: list[np.ndarray] = []
     for number in range(ROUNDS):
         rng = seeds.generator(seed, "compare/places", number)
@@ -212,10 +212,10 @@ def _places(
             lines.append(np.arange(first, n - s + 1, pitch))
         origins = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3)
         good = [
-            not missing[patches.window(o, size)].any() and intensity[patches.window(o, size)].any() for o in origins
+            not missing[patching.window(o, size)].any() and intensity[patching.window(o, size)].any() for o in origins
         ]
         origins = origins[np.array(good, bool)]
-        left = portions - sum(map(len, rounds))
+        left = patches - sum(map(len, rounds))
         if len(origins):
             rounds.append(origins[np.sort(rng.permutation(len(origins))[:left])])
         if left <= len(origins):
@@ -232,7 +232,7 @@ def _scores(
     places: list[np.ndarray],
     progress: bool,
 ) -> dict[tuple[int, str], np.ndarray]:
-    """PCC of each portion for each (width, method)."""
+    """PCC of each patch for each (width, method)."""
     from tqdm import tqdm
 
     found: dict[tuple[int, str], list[np.ndarray]] = {(w, m): [] for w in widths for m in methods}
@@ -245,11 +245,11 @@ def _scores(
                 for first in np.unique(origins[:, axis]):
                     np.moveaxis(gap, axis, 0)[first + middle.start : first + middle.stop] = True
                 inside = (slice(None),) * (axis + 1) + (middle,)
-                truth = np.log1p(patches.cut(intensity, origins, size)[inside].astype(np.float64))
+                truth = np.log1p(patching.cut(intensity, origins, size)[inside].astype(np.float64))
                 for method, fill in methods.items():
                     bar.set_postfix_str(f"{method}, {width} px")
                     filled = fill(np.where(gap, 0, intensity), gap)
-                    guess = np.log1p(patches.cut(filled, origins, size)[inside].astype(np.float64))
+                    guess = np.log1p(patching.cut(filled, origins, size)[inside].astype(np.float64))
                     pcc = metrics.pcc(truth, guess, np.ones(truth.shape[1:], bool))
                     found[width, method].append(np.atleast_1d(pcc))
                     bar.update()
@@ -274,7 +274,7 @@ def _row(width: int, method: str, selection: str, pcc: np.ndarray, ceiling: np.n
 
 
 def _cell(row: Row) -> str:
-    return f"{_number(row.pcc)} [{_number(row.pcc_low)}–{_number(row.pcc_high)}]" if row.portions else "–"
+    return f"{_number(row.pcc)} [{_number(row.pcc_low)}–{_number(row.pcc_high)}]" if row.patches else "–"
 
 
 def _number(value: float) -> str:

@@ -1,9 +1,9 @@
 r"""Fine-tuning: a trained network learns on from the scan that it is to fill (paper, section 2.7).
 
-Portions that hold no missing voxel get artificial gaps, drawn afresh each time, and the network is trained on them for
+Patches that hold no missing voxel get artificial gaps, drawn afresh each time, and the network is trained on them for
 a few epochs with the loss that it was first trained with.  A slab of the scan is set apart beforehand: no voxel of it
-is in any training portion, and artificial gaps in portions of it tell whether it helped.  It did if the PCC over these
-gaps rose by more than what depends on which portions they are: the 95 % bootstrap interval of the mean gain is above 0.
+is in any training patch, and artificial gaps in patches of it tell whether it helped.  It did if the PCC over these
+gaps rose by more than what depends on which patches they are: the 95 % bootstrap interval of the mean gain is above 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.filling import heldout
-from braggfill.patterns import gaps, metrics, patches
+from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import interrupts, seeds
 from braggfill.settings.train import GapSettings, TrainSettings
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-PORTIONS, EPOCHS = 6400, 3
+PATCHES, EPOCHS = 6400, 3
 LEARNING_RATE = 2e-4
 """A fifth of what the network is first trained with: it knows already what to do."""
 BATCH = 32
 HELD_GAPS = 6
-"""Artificial gaps in each portion that judges."""
+"""Artificial gaps in each patch that judges."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a fine-tuning did; PCC are means over portions of what was set apart."""
+    """What a fine-tuning did; PCC are means over patches of what was set apart."""
 
-    portions: int
-    """Different portions that were trained on, and (``wanted``) that were asked for."""
+    patches: int
+    """Different patches that were trained on, and (``wanted``) that were asked for."""
     wanted: int
     epochs: int
     held: int
-    """Portions that judge."""
+    """Patches that judge."""
     linear: float
     """PCC of linear interpolation there, of the network ``before``, and ``after``."""
     before: float
@@ -68,7 +68,7 @@ def finetune(
     missing: np.ndarray,
     *,
     epochs: int = EPOCHS,
-    portions: int = PORTIONS,
+    patches: int = PATCHES,
     seed: int = 0,
     learning_rate: float = LEARNING_RATE,
     progress: bool = False,
@@ -81,8 +81,8 @@ def finetune(
     ----------
     network : as :func:`braggfill.networks.load` gives it; it is not changed.
     intensity : photons, three axes; missing : boolean, same shape, True where missing.
-    epochs : how often each portion is seen, 1 to 100; the paper has 2 to 5.
-    portions : how many are drawn, brighter places more often; fewer where the scan has fewer places.
+    epochs : how often each patch is seen, 1 to 100; the paper has 2 to 5.
+    patches : how many are drawn, brighter places more often; fewer where the scan has fewer places.
 
     Returns
     -------
@@ -90,18 +90,18 @@ def finetune(
 
     Raises
     ------
-    BraggfillError : the scan has too few whole portions, or what the network was trained with is not installed.
+    BraggfillError : the scan has too few whole patches, or what the network was trained with is not installed.
     """
     import torch
 
     if not 1 <= epochs <= 100:
         raise BraggfillError(f"--finetune {epochs}: give 1 to 100 epochs; 2 to 5 are usual")
-    if portions < 1:
-        raise BraggfillError(f"--portions {portions}: give at least one")
+    if patches < 1:
+        raise BraggfillError(f"--patches {patches}: give at least one")
     started = time.perf_counter()
     size = int(network.size)
     logs = np.log1p(np.where(missing, 0, intensity).astype(np.float32))
-    held, origins = heldout.split(logs, missing, size, portions, seed)
+    held, origins = heldout.split(logs, missing, size, patches, seed)
     settings = _settings(network)
     judge = _Judge(logs, held, size, settings.gaps(), seed)
     before = judge.scores(network, settings)
@@ -113,8 +113,8 @@ def finetune(
     low, high = metrics.bootstrap(gain, seeds.generator(seed, "finetune/bootstrap"))
     kept = bool(low > 0) and all(bool(torch.isfinite(p).all()) for p in learner.parameters())
     report = Report(
-        portions=len(origins),
-        wanted=portions,
+        patches=len(origins),
+        wanted=patches,
         epochs=epochs,
         held=len(held),
         linear=_mean(judge.linear()),
@@ -146,16 +146,16 @@ def _settings(network: Module) -> TrainSettings:
 @dataclass(frozen=True)
 class _Scores:
     pcc: np.ndarray
-    """A portion: mean over its gaps."""
+    """A patch: mean over its gaps."""
     loss: float
 
 
 class _Judge:
-    """Artificial gaps in the portions that judge, always the same ones."""
+    """Artificial gaps in the patches that judge, always the same ones."""
 
     def __init__(self, logs: np.ndarray, held: np.ndarray, size: int, wish: GapSettings, seed: int):
-        self.truth = np.repeat(patches.cut(logs, held, size), HELD_GAPS, axis=0)
-        self.portions = len(held)
+        self.truth = np.repeat(patching.cut(logs, held, size), HELD_GAPS, axis=0)
+        self.patches = len(held)
         rng = seeds.generator(seed, "finetune/held")
         self.masks = _gaps(rng, len(self.truth), size, wish)
 
@@ -170,10 +170,10 @@ class _Judge:
                 guess, log_variance = network.predict(truth.masked_fill(mask, 0), mask)
                 losses.append(float(_loss(settings, guess, log_variance, truth, mask)) * len(truth))
                 values.append(self._pcc(guess, truth, mask))
-        return _Scores(self._by_portion(np.concatenate(values)), sum(losses) / len(self.truth))
+        return _Scores(self._by_patch(np.concatenate(values)), sum(losses) / len(self.truth))
 
     def linear(self) -> np.ndarray:
-        """PCC of linear interpolation, a portion."""
+        """PCC of linear interpolation, a patch."""
         import torch
 
         from braggfill.networks.gap.bridge import bridge
@@ -182,15 +182,15 @@ class _Judge:
         for part in _parts(len(self.truth)):
             truth, mask = _to(torch.device("cpu"), self.truth[part], self.masks[part])
             values.append(self._pcc(bridge(truth, mask), truth, mask))
-        return self._by_portion(np.concatenate(values))
+        return self._by_patch(np.concatenate(values))
 
     def _pcc(self, guess: Tensor, truth: Tensor, mask: Tensor) -> np.ndarray:
         from braggfill.learning import losses
 
         return losses.pcc(guess, truth, mask).cpu().numpy()
 
-    def _by_portion(self, values: np.ndarray) -> np.ndarray:
-        values = values.reshape(self.portions, HELD_GAPS)
+    def _by_patch(self, values: np.ndarray) -> np.ndarray:
+        values = values.reshape(self.patches, HELD_GAPS)
         good = np.isfinite(values)
         return np.where(good, values, 0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
 
@@ -221,7 +221,7 @@ def _train(
             order = rng.permutation(len(origins))
             turned = rng.integers(0, len(turns) if settings.symmetries else 1, len(origins))
             for part in _parts(len(origins)):
-                cut = patches.cut(logs, origins[order[part]], size)
+                cut = patching.cut(logs, origins[order[part]], size)
                 for k, turn in enumerate(turned[part]):
                     axes, flips = turns[turn]
                     cut[k] = cut[k].transpose(axes)[:: flips[0], :: flips[1], :: flips[2]]

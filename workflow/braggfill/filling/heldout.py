@@ -1,4 +1,4 @@
-"""Portions of one scan to learn from, and others, set apart, to judge by."""
+"""Patches of one scan to learn from, and others, set apart, to judge by."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from braggfill.runs import seeds
 HELD_SHARE = 0.15
 """Share of the bright places that is set apart."""
 HELD, HELD_LEAST = 32, 8
-"""Portions that judge, and bright places that there must be for them."""
+"""Patches that judge, and bright places that there must be for them."""
 BRIGHT = 1.0
-"""Photons a voxel of a portion that can tell anything."""
+"""Photons a voxel of a patch that can tell anything."""
 
 
-def split(logs: np.ndarray, missing: np.ndarray, size: int, portions: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """First voxels of the portions that judge, and of those to train on, (n, 3) each.
+def split(logs: np.ndarray, missing: np.ndarray, size: int, patches: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """First voxels of the patches that judge, and of those to train on, (n, 3) each.
 
     All are whole and different from each other.  The former hold at least a photon a voxel and lie in a slab at one end
     of one axis, the one that leaves most to learn from and has its share of the bright places; the latter lie wholly
@@ -27,7 +27,7 @@ def split(logs: np.ndarray, missing: np.ndarray, size: int, portions: int, seed:
     BraggfillError : the scan is too small or too dark, or too much of it is missing.
     """
     if any(n < size for n in logs.shape):
-        raise BraggfillError(f"--finetune: the scan, {logs.shape}, does not hold a portion of {size}³; leave it out")
+        raise BraggfillError(f"--finetune: the scan, {logs.shape}, does not hold a patch of {size}³; leave it out")
     free = _box_sums(missing, size) == 0
     bright = free & (_box_sums(np.expm1(logs), size) >= BRIGHT * size**3)
     weights = np.where(free, _box_sums(logs, size), 0).clip(0)
@@ -39,12 +39,12 @@ def split(logs: np.ndarray, missing: np.ndarray, size: int, portions: int, seed:
     rng = seeds.generator(seed, "finetune/portions")
     chosen: np.ndarray = np.empty(0, np.int64)
     for _ in range(20):
-        more = np.searchsorted(reach, rng.random(2 * portions) * reach[-1], side="right")
+        more = np.searchsorted(reach, rng.random(2 * patches) * reach[-1], side="right")
         _, first = np.unique(np.concatenate([chosen, more]), return_index=True)
         chosen = np.concatenate([chosen, more])[np.sort(first)]
-        if len(chosen) >= portions:
+        if len(chosen) >= patches:
             break
-    return tuple(np.stack(np.unravel_index(p, weights.shape), axis=-1) for p in (judges, chosen[:portions]))
+    return tuple(np.stack(np.unravel_index(p, weights.shape), axis=-1) for p in (judges, chosen[:patches]))
 
 
 def _slab(bright: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,14 +67,14 @@ def _slab(bright: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarra
                 best, found = left, (held, taught)
     if found is None:
         raise BraggfillError(
-            f"--finetune: too little of the scan is whole and holds a photon a voxel, in portions of {size}³ voxels, "
+            f"--finetune: too little of the scan is whole and holds a photon a voxel, in patches of {size}³ voxels, "
             "to learn from one part and judge by another; leave it out"
         )
     return found
 
 
 def _box_sums(array: np.ndarray, size: int) -> np.ndarray:
-    """Sum over the portion that begins at each voxel, of ``shape - size + 1``."""
+    """Sum over the patch that begins at each voxel, of ``shape - size + 1``."""
     sums = array.astype(np.int32 if array.dtype == bool else np.float64)
     for axis in range(array.ndim):
         total = np.cumsum(np.moveaxis(sums, axis, 0), axis=0)

@@ -1,4 +1,4 @@
-"""Portions in memory, and what each step of training takes of them.
+"""Patches in memory, and what each step of training takes of them.
 
 Everything that is random (order, gaps, symmetries) is drawn from the run's seed and the number of the epoch alone, so
 that a resumed training sees what one that was never killed would have seen.
@@ -24,18 +24,18 @@ from braggfill.runs import seeds, storage
 from braggfill.settings.train import TrainSettings
 
 STEP = 24.0 / 65535
-"""Portions are kept as log(1 + photons) in 16 bits: steps of 3.7e-4, 0 stays 0, up to 2.6e10 photons."""
+"""Patches are kept as log(1 + photons) in 16 bits: steps of 3.7e-4, 0 stays 0, up to 2.6e10 photons."""
 TRAIN, VALIDATION = 0, 1
 
 
 @dataclass
-class Portions:
-    """Portions as 16-bit logarithms, (n, s, s, s): what was counted, and what is to be predicted."""
+class Patches:
+    """Patches as 16-bit logarithms, (n, s, s, s): what was counted, and what is to be predicted."""
 
     counted: Tensor
     wanted: Tensor
     known: Tensor
-    """Whether a portion's noise-free expectation is known, (n,): only then can its counts be drawn again."""
+    """Whether a patch's noise-free expectation is known, (n,): only then can its counts be drawn again."""
 
     def __len__(self) -> int:
         return len(self.counted)
@@ -45,7 +45,7 @@ class Portions:
         return tuple(self.counted.shape[1:])
 
     def checksum(self) -> int:
-        """Changes with any portion."""
+        """Changes with any patch."""
         return zlib.crc32(self.known.numpy(), zlib.crc32(self.wanted.numpy(), zlib.crc32(self.counted.numpy())))
 
 
@@ -60,21 +60,21 @@ def decode(code: Tensor) -> Tensor:
     return (code.float() + 32768.0) * STEP
 
 
-def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions]:
-    """Training and validation portions of all the files, in their order.
+def load(files: list[Path], settings: TrainSettings) -> tuple[Patches, Patches]:
+    """Training and validation patches of all the files, in their order.
 
     Files that a step left out (measured data that could not be had) are passed over.
 
     Raises
     ------
-    BraggfillError : a file is missing, damaged or not made of portions; no training portion is left.
+    BraggfillError : a file is missing, damaged or not made of patches; no training patch is left.
     """
     kept: dict[int, list[tuple[np.ndarray, ...]]] = {TRAIN: [], VALIDATION: []}
     files = [Path(file) for file in files if storage.left_out(file) is None]
-    left = settings.portions_max or math.inf
+    left = settings.patches_max or math.inf
     for place, file in enumerate(files):
         wish = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
-        for split, counts, expectation, known in _portions(file, settings):
+        for split, counts, expectation, known in _patches(file, settings):
             most = max(0, int(min(wish[split], len(counts))))
             kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
             wish[split] -= most
@@ -82,7 +82,7 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions
     parts = [_join(kept[TRAIN]), _join(kept[VALIDATION])]
     if not len(parts[0]):
         raise BraggfillError(
-            "train: there is not one training portion; make more particles, or lower train.photons_min "
+            "train: there is not one training patch; make more particles, or lower train.photons_min "
             f"({settings.photons_min:g})"
         )
     if len(parts[1]) > settings.validation_max:
@@ -94,16 +94,16 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Portions, Portions
 
 def _check_shape(shape: tuple[int, int, int], settings: TrainSettings) -> None:
     if settings.network == "paper" and shape != (32, 32, 32):
-        raise BraggfillError(f"train.network: the published network takes portions of 32 voxels, not {shape}")
+        raise BraggfillError(f"train.network: the published network takes patches of 32 voxels, not {shape}")
     if settings.symmetries and len(set(shape)) > 1:
-        raise BraggfillError(f"train.symmetries: portions of {shape} are no cubes; set it to false, or extract cubes")
+        raise BraggfillError(f"train.symmetries: patches of {shape} are no cubes; set it to false, or extract cubes")
 
 
-def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Blocks of portions of one split: counts, what is to be predicted, and whether that is the expectation."""
+def _patches(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Blocks of patches of one split: counts, what is to be predicted, and whether that is the expectation."""
     with storage.read(file) as source:
         if "counts" not in source or "split" not in source:
-            raise BraggfillError(f"{file}: not a file of portions (no counts or split); give what extract made")
+            raise BraggfillError(f"{file}: not a file of patches (no counts or split); give what extract made")
         splits = source["split"][...]
         known = settings.target == "expectation" and "expectation" in source
         for first in range(0, len(splits), 256):
@@ -121,17 +121,17 @@ def _portions(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.nda
                     yield split, counts[chosen], wanted[chosen], expected[chosen]
 
 
-def _join(blocks: list[tuple[np.ndarray, ...]]) -> Portions:
+def _join(blocks: list[tuple[np.ndarray, ...]]) -> Patches:
     if not blocks:
         nothing = torch.empty((0, 32, 32, 32), dtype=torch.int16)
-        return Portions(nothing, nothing, torch.empty(0, dtype=torch.bool))
+        return Patches(nothing, nothing, torch.empty(0, dtype=torch.bool))
     if len({counted.shape[1:] for counted, *_ in blocks}) > 1:
-        raise BraggfillError("train: the files hold portions of different sizes; extract them all anew")
-    return Portions(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*blocks, strict=True)))
+        raise BraggfillError("train: the files hold patches of different sizes; extract them all anew")
+    return Patches(*(torch.from_numpy(np.concatenate(parts)) for parts in zip(*blocks, strict=True)))
 
 
-def _some(portions: Portions, index: Tensor) -> Portions:
-    return Portions(portions.counted[index], portions.wanted[index], portions.known[index])
+def _some(patches: Patches, index: Tensor) -> Patches:
+    return Patches(patches.counted[index], patches.wanted[index], patches.known[index])
 
 
 def symmetries(size: int) -> Tensor:
@@ -145,28 +145,28 @@ def symmetries(size: int) -> Tensor:
 
 
 class Batches(Dataset):
-    """One epoch of portions, a batch an item: codes, masks, symmetries (-1: none) and brightness.
+    """One epoch of patches, a batch an item: codes, masks, symmetries (-1: none) and brightness.
 
-    ``brightness`` is the natural logarithm of the factor on a portion's expectation, NaN where its counts stay as they
-    are; ``noise`` seeds the counts that are drawn from it.  Of ``ranks`` processes each takes every so manieth portion
+    ``brightness`` is the natural logarithm of the factor on a patch's expectation, NaN where its counts stay as they
+    are; ``noise`` seeds the counts that are drawn from it.  Of ``ranks`` processes each takes every so manieth patch
     of a batch; ``share`` is how many it has of it, times their number: the weight of its loss.
     """
 
     def __init__(
-        self, portions: Portions, settings: TrainSettings, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1
+        self, patches: Patches, settings: TrainSettings, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1
     ):
         """``epoch`` None: validation, always in the same order with the same gaps."""
         self.rank, self.ranks = rank, ranks
-        number = len(portions)
+        number = len(patches)
         training = epoch is not None
         rng = seeds.generator(seed, "train/epoch", epoch) if training else seeds.generator(seed, "train/validation")
         wish = settings.gaps()
-        self.portions = portions
+        self.patches = patches
         self.order = rng.permutation(number) if training else np.arange(number)
         self.gaps = gaps.draw(
             rng,
             number,
-            portions.shape,
+            patches.shape,
             style=wish.style,
             widths=wish.width_px,
             cross_fraction=wish.cross_fraction,
@@ -179,7 +179,7 @@ class Batches(Dataset):
         self.brightness = np.full(number, np.nan, np.float32)
         if training and settings.brightness_exponent is not None:
             drawn = np.log(10) * rng.uniform(*settings.brightness_exponent, number)
-            self.brightness = np.where(portions.known.numpy()[self.order], drawn, np.nan).astype(np.float32)
+            self.brightness = np.where(patches.known.numpy()[self.order], drawn, np.nan).astype(np.float32)
         self.noise = seeds.integer(seed, "train/noise", epoch or 0)
 
     def __len__(self) -> int:
@@ -194,8 +194,8 @@ class Batches(Dataset):
         part = part if len(part) else whole[:1]  # all take every step, if only with the weight nothing
         index = torch.from_numpy(self.order[part])
         return {
-            "counted": self.portions.counted[index],
-            "wanted": self.portions.wanted[index],
+            "counted": self.patches.counted[index],
+            "wanted": self.patches.wanted[index],
             "mask": torch.from_numpy(self.gaps.masks(part)),
             "symmetry": torch.from_numpy(self.symmetry[part]),
             "clean": torch.from_numpy(self.clean[part]),

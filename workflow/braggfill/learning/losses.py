@@ -1,8 +1,8 @@
 r"""The terms of the loss, each a number for a batch.
 
 Shapes are (B, n0, n1, n2); ``mask`` is boolean, True in the gap.  ``prediction`` and ``truth`` are
-:math:`y = \log(1 + I)` for the terms of the default network, and the portion normalised to 0 to 1 for the paper's.
-Every mean over the gap is taken portion by portion first, so that narrow gaps count as much as wide ones.
+:math:`y = \log(1 + I)` for the terms of the default network, and the patch normalised to 0 to 1 for the paper's.
+Every mean over the gap is taken patch by patch first, so that narrow gaps count as much as wide ones.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def total(
 
 
 def gap_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over each portion's gap, then over the portions that have one; 0 where none has."""
+    """Mean over each patch's gap, then over the patches that have one; 0 where none has."""
     number = mask.flatten(1).sum(1)
     means = (values * mask).flatten(1).sum(1) / number.clamp(min=1)
     return means.sum() / (number > 0).sum().clamp(min=1)
@@ -79,7 +79,7 @@ def amplitude(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
     The square root of the intensity is what phase retrieval uses; the brightest voxels rule.  A prediction more than
     e^3 times too bright counts as e^3 times: the squared logarithms lead it back, while the amplitude, exponential in
-    what the network says, would let a single voxel outweigh all other portions of a batch.
+    what the network says, would let a single voxel outweigh all other patches of a batch.
     """
     guess, true = (_amplitude(y) for y in (torch.minimum(prediction, truth + WILD), truth))
     error = ((guess - true).square() * mask).flatten(1).sum(1)
@@ -104,9 +104,9 @@ def nll(prediction: Tensor, log_variance: Tensor, counted: Tensor, mask: Tensor)
 
 
 def ssim(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """1 - SSIM of the filled portion, summed over its slices along axis 0 (paper, section 2.3).
+    """1 - SSIM of the filled patch, summed over its slices along axis 0 (paper, section 2.3).
 
-    A Gaussian window of 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, range 1, on portions normalised to 0 to 1 and of at
+    A Gaussian window of 11 with sigma 1.5, K1 = 0.01, K2 = 0.03, range 1, on patches normalised to 0 to 1 and of at
     least 11 voxels; the mean of a slice is over the voxels whose window lies wholly inside it.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
@@ -120,13 +120,13 @@ def ssim(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 
 def gradient(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Absolute error of the finite differences of the filled portion, mean over the three axes (paper, section 2.3)."""
+    """Absolute error of the finite differences of the filled patch, mean over the three axes (paper, section 2.3)."""
     error = torch.where(mask, prediction - truth, 0.0)
     return torch.stack([error.diff(dim=axis).abs().mean() for axis in (1, 2, 3)]).mean()
 
 
 def pcc(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Pearson correlation over the gap of each portion, (B,), NaN where either side does not vary (paper, Eq. 1)."""
+    """Pearson correlation over the gap of each patch, (B,), NaN where either side does not vary (paper, Eq. 1)."""
     number = mask.flatten(1).sum(1).clamp(min=1)
 
     def centred(x: Tensor) -> Tensor:

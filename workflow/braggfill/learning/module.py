@@ -21,7 +21,7 @@ class Learner(lightning.LightningModule):
     """Trains a network on batches of :class:`braggfill.learning.data.Batches`."""
 
     def __init__(self, network: torch.nn.Module, settings: TrainSettings, size: int, steps: int):
-        """``size``: edge of the portions; ``steps``: steps of the whole training."""
+        """``size``: edge of the patches; ``steps``: steps of the whole training."""
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last_3d)
         self.settings = settings
@@ -55,7 +55,7 @@ class Learner(lightning.LightningModule):
             return
         found = self.loss(batch)
         self._note("val_loss", found["loss"], len(batch["mask"]))
-        # Portions of at least one count a voxel, as the tables have it; the darker ones are nothing but noise.
+        # Patches of at least one count a voxel, as the tables have it; the darker ones are nothing but noise.
         bright = torch.expm1(found["counted"]).flatten(1).mean(1) >= 1
         for name, guess in (("val_pcc", found["prediction"]), ("linear_pcc", found["linear"])):
             value = losses.pcc(guess, found["truth"], found["mask"])
@@ -106,11 +106,11 @@ class Learner(lightning.LightningModule):
 
 
 def relight(counted: Tensor, truth: Tensor, brightness: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    r"""Counts and expectation of the same portions in another exposure, as log(1 + photons), (B, n0, n1, n2).
+    r"""Counts and expectation of the same patches in another exposure, as log(1 + photons), (B, n0, n1, n2).
 
     .. math:: \lambda' = e^b \lambda, \qquad n' \sim \mathrm{Poisson}(\lambda')
 
-    Portions whose ``brightness`` :math:`b`, (B,), is not a number stay as they are.
+    Patches whose ``brightness`` :math:`b`, (B,), is not a number stay as they are.
     """
     chosen = torch.isfinite(brightness).nonzero()[:, 0]
     if len(chosen) == 0:

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from braggfill.learning.data import Batches, Portions
+from braggfill.learning.data import Batches, Patches
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
 
@@ -21,7 +21,7 @@ from braggfill.settings.train import TrainSettings
 class Loaders(lightning.LightningDataModule):
     """A fresh loader an epoch, because each epoch has its own order, gaps and symmetries."""
 
-    def __init__(self, settings: TrainSettings, seed: int, learning: Portions, checking: Portions, earlier: int = 0):
+    def __init__(self, settings: TrainSettings, seed: int, learning: Patches, checking: Patches, earlier: int = 0):
         """``earlier``: epochs that the first weights have behind them; their gaps and noise do not come again."""
         super().__init__()
         self.settings, self.seed, self.learning, self.checking = settings, seed, learning, checking
@@ -33,9 +33,9 @@ class Loaders(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader | list:
         return self._loader(self.checking, None) if len(self.checking) else []
 
-    def _loader(self, portions: Portions, epoch: int | None) -> DataLoader:
+    def _loader(self, patches: Patches, epoch: int | None) -> DataLoader:
         own = self.trainer.global_rank, self.trainer.world_size
-        return DataLoader(Batches(portions, self.settings, self.seed, epoch, *own), batch_size=None, shuffle=False)
+        return DataLoader(Batches(patches, self.settings, self.seed, epoch, *own), batch_size=None, shuffle=False)
 
 
 class Progress(lightning.Callback):
@@ -106,7 +106,7 @@ class Progress(lightning.Callback):
         row["seconds"] = self._seconds()
         self.rows.append(row)
         learner.past.append(row["val_loss"])
-        # With no validation portions the last epoch is the best.
+        # With no validation patches the last epoch is the best.
         if not self.best or row["val_loss"] < self.best_loss or math.isnan(row["val_loss"]):
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
             self.best = {name: value.detach().cpu().clone() for name, value in learner.network.state_dict().items()}

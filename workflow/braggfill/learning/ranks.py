@@ -1,8 +1,8 @@
 """One training on several GPUs of a machine: a process for each, all with the same weights.
 
 Each process is a fresh Python that runs ``python -m braggfill.learning.ranks FOLDER``, with ``FOLDER`` holding the
-settings and the portions, mapped into memory so that there is one copy of them however many processes there are.
-Lightning averages their gradients (DDP).  Which portions make a batch is drawn as for one process, and each takes its
+settings and the patches, mapped into memory so that there is one copy of them however many processes there are.
+Lightning averages their gradients (DDP).  Which patches make a batch is drawn as for one process, and each takes its
 share of every batch, so that the number of GPUs changes how fast a training is and, but for rounding and for the
 counts that are drawn afresh in training with many exposures, nothing else.
 """
@@ -25,11 +25,11 @@ from braggfill.errors import BraggfillError
 from braggfill.settings.train import TrainSettings
 
 if TYPE_CHECKING:
-    from braggfill.learning.data import Portions
+    from braggfill.learning.data import Patches
 
 ARRAYS = ("counted", "wanted", "known")
 LEAST = 8
-"""Portions of a batch that are worth a GPU of their own."""
+"""Patches of a batch that are worth a GPU of their own."""
 PATIENCE_S = 10.0
 """How long processes have to end by themselves once one of them has failed."""
 
@@ -53,9 +53,7 @@ def number(settings: TrainSettings) -> int:
     return max(1, min(there, settings.batch_size // LEAST))
 
 
-def fit(
-    settings: TrainSettings, seed: int, learning: Portions, checking: Portions, checkpoint: Path, ranks: int
-) -> None:
+def fit(settings: TrainSettings, seed: int, learning: Patches, checking: Patches, checkpoint: Path, ranks: int) -> None:
     """Train in ``ranks`` processes, to the end; what they found is in ``checkpoint``.
 
     Raises
@@ -87,17 +85,17 @@ def _write(
     folder: Path,
     settings: TrainSettings,
     seed: int,
-    learning: Portions,
-    checking: Portions,
+    learning: Patches,
+    checking: Patches,
     checkpoint: Path,
     ranks: int,
 ) -> None:
     import numpy as np
 
     try:
-        for name, portions in (("learning", learning), ("checking", checking)):
+        for name, patches in (("learning", learning), ("checking", checking)):
             for array in ARRAYS:
-                np.save(folder / f"{name}-{array}.npy", getattr(portions, array).numpy())
+                np.save(folder / f"{name}-{array}.npy", getattr(patches, array).numpy())
         plain = {"settings": settings.model_dump(mode="json"), "seed": seed, "ranks": ranks}
         (folder / "training.json").write_text(json.dumps({**plain, "checkpoint": str(checkpoint.resolve())}))
     except OSError as error:
@@ -163,14 +161,14 @@ def main(folder: Path, parent: int) -> None:
     import numpy as np
     import torch
 
-    from braggfill.learning.data import Portions
+    from braggfill.learning.data import Patches
     from braggfill.stages import train
 
     settings = TrainSettings(**plain["settings"])
     torch.set_num_threads(max(1, settings.threads // plain["ranks"]))
     # "c": changes, of which there are none, would stay in memory; torch wants to be allowed to.
     learning, checking = (
-        Portions(*(torch.from_numpy(np.load(folder / f"{name}-{array}.npy", mmap_mode="c")) for array in ARRAYS))
+        Patches(*(torch.from_numpy(np.load(folder / f"{name}-{array}.npy", mmap_mode="c")) for array in ARRAYS))
         for name in ("learning", "checking")
     )
     train.fit_here(settings, plain["seed"], learning, checking, Path(plain["checkpoint"]), plain["ranks"])

@@ -199,16 +199,16 @@ def held_by_gaussian(mu: np.ndarray, sigma: np.ndarray, counts: np.ndarray, leve
 def coverage(
     shares: np.ndarray, rng: np.random.Generator, *, number: np.ndarray | None = None, draws: int = 1000
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coverage over portions and its bootstrap 95 % interval; voxels of one portion are not independent.
+    """Coverage over patches and its bootstrap 95 % interval; voxels of one patch are not independent.
 
     Parameters
     ----------
-    shares : (portions,) or (portions, levels): sums of :func:`held` over the voxels of each portion.
-    number : (portions,) how many voxels each has; one by default.
+    shares : (patches,) or (patches, levels): sums of :func:`held` over the voxels of each patch.
+    number : (patches,) how many voxels each has; one by default.
 
     Returns
     -------
-    Coverage, and the 2.5 and 97.5 % points over portions drawn with replacement; NaN where there is no voxel.
+    Coverage, and the 2.5 and 97.5 % points over patches drawn with replacement; NaN where there is no voxel.
     """
     shares = np.asarray(shares, np.float64)
     number = np.ones(len(shares)) if number is None else np.asarray(number, np.float64)

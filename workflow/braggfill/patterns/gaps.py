@@ -81,7 +81,7 @@ def scattered(rng: np.random.Generator, shape: Sequence[int], fraction: float) -
 
 @dataclass(frozen=True)
 class Gaps:
-    """Random gaps of many portions, as numbers; :meth:`masks` makes arrays of them."""
+    """Random gaps of many patches, as numbers; :meth:`masks` makes arrays of them."""
 
     shape: tuple[int, int, int]
     start: np.ndarray
@@ -97,7 +97,7 @@ class Gaps:
         return len(self.start)
 
     def masks(self, index: np.ndarray | slice | None = None) -> np.ndarray:
-        """Masks of the chosen portions, boolean (m, *shape); of all of them by default."""
+        """Masks of the chosen patches, boolean (m, *shape); of all of them by default."""
         which = np.arange(len(self))[slice(None) if index is None else index]
         masks = np.zeros((len(which), *self.shape), dtype=bool)
         for mask, i in zip(masks, which, strict=True):
@@ -121,7 +121,7 @@ def draw(
     dead_fraction: float = 0.1,
     turned: bool = False,
 ) -> Gaps:
-    """Draw the gaps of ``number`` training portions.
+    """Draw the gaps of ``number`` training patches.
 
     Parameters
     ----------

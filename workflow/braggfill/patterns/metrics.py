@@ -153,7 +153,7 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of ``values``; those that are not finite are left out.
 
-    Portions of one scan overlap, so the interval tells how far the mean depends on which were drawn, and not how far
+    Patches of one scan overlap, so the interval tells how far the mean depends on which were drawn, and not how far
     it would change with another scan.
     """
     values = np.asarray(values, np.float64)

@@ -54,7 +54,7 @@ def fit(intensity: Any, mask: Any) -> Scale:
     Returns
     -------
     Scale with ``low`` and ``span`` of shape ``(*batch, 1, 1, 1)``; numbers for a single NumPy pattern.  Where all the
-    measured voxels are equal to within :data:`EVEN` (an empty portion) the span is 1: they become 0 and come back as
+    measured voxels are equal to within :data:`EVEN` (an empty patch) the span is 1: they become 0 and come back as
     they were.
 
     Raises

@@ -1,6 +1,6 @@
 """Which particles are trained on, which decide when to stop, and which are kept for the test.
 
-The split is by particle and never by portion, so that nothing of a test particle was ever trained on.
+The split is by particle and never by patch, so that nothing of a test particle was ever trained on.
 """
 
 from __future__ import annotations

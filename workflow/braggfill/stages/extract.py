@@ -1,10 +1,10 @@
-r"""extract: patterns, simulated and measured -> portions of 32 x 32 x 32 voxels.
+r"""extract: patterns, simulated and measured -> patches of 32 x 32 x 32 voxels.
 
-The place of a portion is drawn with the probability
+The place of a patch is drawn with the probability
 
 .. math:: P(c) = (1 - s) \frac{|c - p|^k}{\sum |c - p|^k} + s \frac{[|c - p| \le R]}{\sum [|c - p| \le R]}
 
-over all places wholly inside the pattern that hold no masked voxel, with c the centre of the portion, p the Bragg peak,
+over all places wholly inside the pattern that hold no masked voxel, with c the centre of the patch, p the Bragg peak,
 k ``periphery`` (the paper prefers the outer regions, section 2.1; thesis 3.4.1), and s and R ``near_peak_share`` and
 ``near_peak_radius_voxels``.  Places with fewer than ``min_photons`` photons are drawn again.
 """
@@ -19,19 +19,19 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns.patches import cut, window
+from braggfill.patterns.patching import cut, window
 from braggfill.runs import packing, seeds, storage
 from braggfill.runs.splits import SPLITS, split_of
 from braggfill.scans import reading
 from braggfill.settings.extract import ExtractSettings, ScanSource
 
 ATTEMPTS = 200
-"""Places tried for each portion that is wanted, before a pattern gives fewer."""
+"""Places tried for each patch that is wanted, before a pattern gives fewer."""
 
 
 @lru_cache(maxsize=2)
 def distances(shape: tuple[int, ...], size: tuple[int, ...], peak: tuple[int, ...]) -> np.ndarray:
-    """Distance from the peak to the centre of the portion at each origin, voxels, float32 of ``shape - size + 1``."""
+    """Distance from the peak to the centre of the patch at each origin, voxels, float32 of ``shape - size + 1``."""
     lines = [np.arange(n - s + 1) + (s - 1) / 2 - p for n, s, p in zip(shape, size, peak, strict=True)]
     return np.sqrt(sum(line**2 for line in np.ix_(*lines))).astype(np.float32)
 
@@ -43,20 +43,20 @@ def probabilities(
 
     Parameters
     ----------
-    free : boolean of the same shape, False where a portion may not lie; none by default.
+    free : boolean of the same shape, False where a patch may not lie; none by default.
 
     Raises
     ------
-    BraggfillError : a portion does not fit the array, or there is no place left.
+    BraggfillError : a patch does not fit the array, or there is no place left.
     """
     if any(n < s for n, s in zip(shape, settings.shape, strict=True)):
         raise BraggfillError(
-            f"extract.shape: portions of {settings.shape} do not fit a pattern of {tuple(shape)}; choose smaller ones"
+            f"extract.shape: patches of {settings.shape} do not fit a pattern of {tuple(shape)}; choose smaller ones"
         )
     distance = distances(tuple(shape), settings.shape, tuple(int(p) for p in peak))
     allowed = np.ones(distance.shape, bool) if free is None else free
     if not allowed.any():
-        raise BraggfillError("every place for a portion overlaps masked voxels; use another scan or smaller portions")
+        raise BraggfillError("every place for a patch overlaps masked voxels; use another scan or smaller patches")
     preferred = np.where(allowed, np.maximum(distance, 0.5).astype(np.float64) ** settings.periphery, 0.0)
     preferred /= preferred.sum()
     near = allowed & (distance <= settings.near_peak_radius_voxels)
@@ -74,7 +74,7 @@ def _cumulative(settings_json: str, shape: tuple[int, ...], peak: tuple[int, ...
 def draw_origins(
     rng: np.random.Generator, cumulative: np.ndarray, counts: np.ndarray, settings: ExtractSettings, number: int
 ) -> np.ndarray:
-    """Origins of up to ``number`` different portions with enough photons, (n, 3) int32.
+    """Origins of up to ``number`` different patches with enough photons, (n, 3) int32.
 
     ``cumulative`` is the running sum of :func:`probabilities`; fewer origins come back where 200 attempts for each did
     not find enough of them.
@@ -97,16 +97,16 @@ def draw_origins(
 
 
 def extract_chunk(settings: ExtractSettings, seed: int, patterns: Path, out: Path, code: str = "") -> None:
-    """Portions of every pattern of a file from ``perturb``.
+    """Patches of every pattern of a file from ``perturb``.
 
-    ``out`` holds, one entry a portion, ``counts`` (n, 32, 32, 32) uint32, ``expectation`` (n, 32, 32, 32) float32
+    ``out`` holds, one entry a patch, ``counts`` (n, 32, 32, 32) uint32, ``expectation`` (n, 32, 32, 32) float32
     photons, ``origin`` (n, 3) int32, ``particle`` (n) int32, ``view`` (n) int16, ``split`` (n) uint8 (0 train,
     1 validation, 2 test), ``oversampling`` (n, 3) float32, and the attribute ``source``, here ``"simulated"``.  The
     split is by particle, see :func:`braggfill.runs.splits.split_of`.
 
     Raises
     ------
-    BraggfillError : the file or a pattern in it is missing or damaged; a portion does not fit.
+    BraggfillError : the file or a pattern in it is missing or damaged; a patch does not fit.
     """
     reason = storage.left_out(patterns)
     with storage.create(out, settings=settings, seed=seed, code=code, left_out=reason, source="simulated") as target:
@@ -114,13 +114,13 @@ def extract_chunk(settings: ExtractSettings, seed: int, patterns: Path, out: Pat
             return
         with storage.read(patterns) as source:
             found = [source[particle][view] for particle in sorted(source) for view in sorted(source[particle])]
-            portions = _Portions(target, len(found) * settings.portions, settings.shape, np.uint32)
+            patches = _Patches(target, len(found) * settings.patches, settings.shape, np.uint32)
             for pattern in found:
-                _extract_pattern(settings, seed, pattern, portions)
-            portions.close()
+                _extract_pattern(settings, seed, pattern, patches)
+            patches.close()
 
 
-def _extract_pattern(settings: ExtractSettings, seed: int, pattern: h5py.Group, portions: _Portions) -> None:
+def _extract_pattern(settings: ExtractSettings, seed: int, pattern: h5py.Group, patches: _Patches) -> None:
     counts, expectation = storage.array(pattern, "counts"), storage.array(pattern, "expectation")
     try:
         particle, view = int(pattern.attrs["particle"]), int(pattern.attrs["view"])
@@ -131,8 +131,8 @@ def _extract_pattern(settings: ExtractSettings, seed: int, pattern: h5py.Group, 
     peak = tuple(n // 2 for n in counts.shape)
     cumulative = _cumulative(settings.model_dump_json(), counts.shape, peak)
     rng = seeds.generator(seed, "extract", particle, view)
-    origins = draw_origins(rng, cumulative, counts, settings, settings.portions)
-    portions.add(
+    origins = draw_origins(rng, cumulative, counts, settings, settings.patches)
+    patches.add(
         counts=cut(counts, origins, settings.shape),
         expectation=cut(expectation, origins, settings.shape),
         origin=origins,
@@ -144,9 +144,9 @@ def _extract_pattern(settings: ExtractSettings, seed: int, pattern: h5py.Group, 
 
 
 def extract_scan(
-    settings: ExtractSettings, seed: int, scan: Path, name: str, out: Path, code: str = "", *, portions: int = 1000
+    settings: ExtractSettings, seed: int, scan: Path, name: str, out: Path, code: str = "", *, patches: int = 1000
 ) -> None:
-    """Portions of one measured scan, in the same form as :func:`extract_chunk`.
+    """Patches of one measured scan, in the same form as :func:`extract_chunk`.
 
     ``counts`` is uint32 for a scan of whole numbers and float32 for another; ``expectation`` is NaN, because nobody
     knows it; ``particle`` and ``view`` are -1, ``oversampling`` is NaN; ``source`` says where the scan comes from.
@@ -154,16 +154,16 @@ def extract_scan(
     Parameters
     ----------
     scan : any file that :mod:`braggfill.scans` reads, or one from ``fetch``.
-    name : of the scan in ``settings.scans``, which has its data set, mask, split and peak.  All portions of a scan go
+    name : of the scan in ``settings.scans``, which has its data set, mask, split and peak.  All patches of a scan go
         into one split: that of its entry, or the test where the settings do not list the scan.
-    portions : how many are wanted; see ``ExtractSettings.portions_per_scan``.
+    patches : how many are wanted; see ``ExtractSettings.patches_per_scan``.
 
-    Portions that hold a masked voxel are not used.  Negative values, NaN, infinities and the largest integer of the
+    Patches that hold a masked voxel are not used.  Negative values, NaN, infinities and the largest integer of the
     type (the mark of a gap in Eiger files) count as masked.
 
     Raises
     ------
-    BraggfillError : scan or mask is missing, damaged or of the wrong shape, or leaves no place for a portion.
+    BraggfillError : scan or mask is missing, damaged or of the wrong shape, or leaves no place for a patch.
     """
     entry = settings.scans.get(name) or ScanSource(path=str(scan), split="test", source=name)
     reason = storage.left_out(scan) if Path(scan).suffix == ".h5" else None
@@ -181,8 +181,8 @@ def extract_scan(
         except BraggfillError as error:
             raise BraggfillError(f"{scan}: {error}") from error
         rng = seeds.generator(seed, f"extract/{name}")
-        origins = draw_origins(rng, np.cumsum(chances), counts, settings, portions)
-        collected = _Portions(target, len(origins), settings.shape, counts.dtype)
+        origins = draw_origins(rng, np.cumsum(chances), counts, settings, patches)
+        collected = _Patches(target, len(origins), settings.shape, counts.dtype)
         for first in range(0, len(origins), 256):
             some = origins[first : first + 256]
             collected.add(
@@ -216,7 +216,7 @@ def read_scan(scan: Path, entry: ScanSource) -> tuple[np.ndarray, np.ndarray]:
 
 
 def free_places(missing: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    """Where a portion may begin so that it holds no missing voxel, boolean of ``shape - size + 1``."""
+    """Where a patch may begin so that it holds no missing voxel, boolean of ``shape - size + 1``."""
     free = ~missing
     for axis, width in enumerate(size):
         if free.shape[axis] < width:
@@ -229,8 +229,8 @@ def free_places(missing: np.ndarray, size: Sequence[int]) -> np.ndarray:
     return free
 
 
-class _Portions:
-    """Datasets that portions are appended to, one compressed piece a portion."""
+class _Patches:
+    """Datasets that patches are appended to, one compressed piece a patch."""
 
     def __init__(self, file: h5py.File, capacity: int, size: Sequence[int], counted: type | np.dtype):
         kinds = {
@@ -253,7 +253,7 @@ class _Portions:
             )
 
     def add(self, **values: np.ndarray | float) -> None:
-        """Append portions; a single value holds for all of them."""
+        """Append patches; a single value holds for all of them."""
         after = self.number + len(values["origin"])
         for name, value in values.items():
             data = self.sets[name]

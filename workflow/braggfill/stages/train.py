@@ -1,4 +1,4 @@
-"""Train a network on portions: from HDF5 files of portions to one safetensors file and its learning curve."""
+"""Train a network on patches: from HDF5 files of patches to one safetensors file and its learning curve."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ HISTORY = ("epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning
 
 
 def train(
-    settings: TrainSettings, seed: int, portions: list[Path], model: Path, history: Path, work: Path, code: str = ""
+    settings: TrainSettings, seed: int, patches: list[Path], model: Path, history: Path, work: Path, code: str = ""
 ) -> dict[str, Any]:
     """Train a network and keep its best epoch (the least validation loss; paper, section 2.3).
 
     Parameters
     ----------
-    portions : HDF5 files of the extract stage: ``counts``, ``expectation`` (n, s, s, s) and ``split`` (n).
+    patches : HDF5 files of the extract stage: ``counts``, ``expectation`` (n, s, s, s) and ``split`` (n).
     model : safetensors file to write; its metadata hold settings, seed, code, versions and metrics.
     history : CSV to write, a row an epoch: losses, PCC over the gap of the network and of linear interpolation
-        (validation portions of at least one count a voxel), learning rate, seconds since the training began.
+        (validation patches of at least one count a voxel), learning rate, seconds since the training began.
     work : folder of the checkpoint, one whole file an epoch.  A training that was killed goes on from it when called
-        again with the same settings, seed, code and portions, and on the processor ends with the same bits.
+        again with the same settings, seed, code and patches, and on the processor ends with the same bits.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def train(
     torch.set_num_threads(settings.threads)
     from braggfill.learning.data import load
 
-    learning, checking = load([Path(file) for file in portions], settings)
+    learning, checking = load([Path(file) for file in patches], settings)
     key = _key(settings, seed, code, learning.checksum(), checking.checksum())
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
@@ -60,8 +60,8 @@ def train(
         "seed": seed,
         "code": code,
         "versions": storage.versions(),
-        "portions": {"train": len(learning), "validation": len(checking)},
-        "portions_seen": len(learning) * chosen["epoch"] + _seen_before(settings),
+        "patches": {"train": len(learning), "validation": len(checking)},
+        "patches_seen": len(learning) * chosen["epoch"] + _seen_before(settings),
         "metrics": {name: chosen[name] for name in HISTORY[:-1] if not math.isnan(chosen[name])},
         "uncertainty": bool(settings.weights().nll),
     }
@@ -191,10 +191,10 @@ def _shipped(settings: TrainSettings) -> Any:
 
 
 def _seen_before(settings: TrainSettings) -> int:
-    """Portions that the first weights have been trained on."""
+    """Patches that the first weights have been trained on."""
     if settings.first_weights == "random":
         return 0
-    return int(networks.card(networks.shipped(settings.network)).get("portions_seen", 0))
+    return int(networks.card(networks.shipped(settings.network)).get("patches_seen", 0))
 
 
 def _key(settings: TrainSettings, seed: int, code: str, *checksums: int) -> str:

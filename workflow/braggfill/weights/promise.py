@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill.patterns import gaps, metrics, patches
+from braggfill.patterns import gaps, metrics, patching
 from braggfill.patterns.interpolate import interpolate
 from braggfill.physics import fourier
 from braggfill.runs import seeds
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 SEED = 20240901
-PATTERNS, EDGE, PORTIONS, SIZE = 5, 96, 10, 32
+PATTERNS, EDGE, PATCHES, SIZE = 5, 96, 10, 32
 WIDTHS = (3, 6, 9, 12)
 PHOTONS_PER_VOXEL = 1.0
 
@@ -43,17 +43,17 @@ def pattern(index: int) -> np.ndarray:
     return intensity * 10 ** rng.uniform(5.5, 7) / intensity.max()
 
 
-def portions() -> tuple[np.ndarray, np.ndarray]:
-    """Counts and expectation of 32³ portions of at least one photon a voxel, (n, 32, 32, 32) each."""
+def patches() -> tuple[np.ndarray, np.ndarray]:
+    """Counts and expectation of 32³ patches of at least one photon a voxel, (n, 32, 32, 32) each."""
     counted, expected = [], []
     for index in range(PATTERNS):
         expectation = pattern(index)
         rng = seeds.generator(SEED, "promise/counts", index)
         counts = rng.poisson(expectation)
-        origins = patches.random_origins(rng, counts.shape, 6 * PORTIONS, SIZE)
-        whole = patches.cut(expectation, origins, SIZE)
-        chosen = np.flatnonzero(whole.mean(axis=(1, 2, 3)) >= PHOTONS_PER_VOXEL)[:PORTIONS]
-        counted.append(patches.cut(counts, origins[chosen], SIZE))
+        origins = patching.random_origins(rng, counts.shape, 6 * PATCHES, SIZE)
+        whole = patching.cut(expectation, origins, SIZE)
+        chosen = np.flatnonzero(whole.mean(axis=(1, 2, 3)) >= PHOTONS_PER_VOXEL)[:PATCHES]
+        counted.append(patching.cut(counts, origins[chosen], SIZE))
         expected.append(whole[chosen])
     return np.concatenate(counted).astype(np.float32), np.concatenate(expected).astype(np.float32)
 
@@ -67,7 +67,7 @@ def figures(network: Module) -> dict[str, dict[str, float]]:
     """
     import torch
 
-    counts, expectation = portions()
+    counts, expectation = patches()
     found = {}
     for width in WIDTHS:
         mask = gaps.plane((SIZE,) * 3, width, axis=2)

@@ -83,11 +83,11 @@ def _views(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]
     """What the networks are judged by: a title, and rows of one number a width and method."""
     for (axis, selection), rows in tables["measured"].groupby(["gap_axis", "selection"]):
         if selection == "ge1":
-            yield f"APS 34-ID-C scan, gap across axis {axis}, against counts, portions of ≥ 1 count a voxel", rows
+            yield f"APS 34-ID-C scan, gap across axis {axis}, against counts, patches of ≥ 1 count a voxel", rows
     for (against, selection), rows in tables["simulated"].groupby(["against", "selection"]):
         if selection != "all":
             least = selection.removeprefix("ge")
-            yield f"simulated test particles, against {against}, portions of ≥ {least} photons a voxel", rows
+            yield f"simulated test particles, against {against}, patches of ≥ {least} photons a voxel", rows
 
 
 def _behind(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
@@ -133,17 +133,17 @@ def _card(
     yield "## What it is"
     yield ""
     yield f"- network `{whole['network']}`, {whole['options']}, {parameters:,} parameters, half precision"
-    before = card["portions_seen"] - card["portions"]["train"] * card.get("metrics", {}).get("epoch", float("inf"))
+    before = card["patches_seen"] - card["patches"]["train"] * card.get("metrics", {}).get("epoch", float("inf"))
     earlier = f", {before:,} of them by the weights that it began with" if before > 0 else ""
-    yield f"- trained on {card['portions']['train']:,} portions, {card['portions_seen']:,} seen{earlier};"
-    yield f"  {card['portions']['validation']:,} portions of other particles chose the epoch"
+    yield f"- trained on {card['patches']['train']:,} patches, {card['patches_seen']:,} seen{earlier};"
+    yield f"  {card['patches']['validation']:,} patches of other particles chose the epoch"
     yield f"- seed {card['seed']}, code `{card['code'][:16]}`, "
     yield "  " + ", ".join(f"{package} {version}" for package, version in card["versions"].items())
     yield "- settings: " + ", ".join(f"`{key}: {value}`" for key, value in settings.items() if value is not None)
     yield ""
     yield "## How good it is"
     yield ""
-    yield "PCC of log(1 + photons) over the gap, mean over portions; share: of the way from linear to the ceiling."
+    yield "PCC of log(1 + photons) over the gap, mean over patches; share: of the way from linear to the ceiling."
     for title, rows in _views(tables):
         yield from _scores(title, rows)
     if len(tables["cases"]):
@@ -172,14 +172,14 @@ def _scores(title: str, rows: pd.DataFrame) -> Iterator[str]:
     yield ""
     yield f"### {title}"
     yield ""
-    yield "| gap | this network | linear | ceiling | share | portions |"
+    yield "| gap | this network | linear | ceiling | share | patches |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for width, row in scores.iterrows():
         top = network.loc[width]
         share = "–" if top.ceiling == 1 else f"{top.share_of_ceiling:.0%}"
         yield (
             f"| {width} px | {row.network:.3f} [{top.pcc_low:.3f}, {top.pcc_high:.3f}] | {row.linear:.3f} | "
-            f"{top.ceiling:.3f} | {share} | {int(top.portions)} |"
+            f"{top.ceiling:.3f} | {share} | {int(top.patches)} |"
         )
 
 
@@ -229,7 +229,7 @@ def _coverage(rows: pd.DataFrame) -> Iterator[str]:
     yield ""
     yield "### share of the counts within the stated intervals"
     yield ""
-    yield "| portions, gap across | gap | " + " | ".join(f"{100 * level:g} % interval" for level in levels) + " |"
+    yield "| patches, gap across | gap | " + " | ".join(f"{100 * level:g} % interval" for level in levels) + " |"
     yield "| --- | --- |" + " --- |" * len(levels)
     for (source, axis, width), part in own.groupby(["source", "gap_axis", "gap_px"], sort=False):
         by = part.set_index("level")

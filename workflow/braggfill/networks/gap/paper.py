@@ -33,10 +33,10 @@ class Dilated(nn.Module):
 
 
 class Paper(nn.Module):
-    """Takes the portion normalised to 0 to 1 with zeros in the gap, (B, 1, 32, 32, 32); returns it whole, 0 to 1."""
+    """Takes the patch normalised to 0 to 1 with zeros in the gap, (B, 1, 32, 32, 32); returns it whole, 0 to 1."""
 
     name = "paper"
-    scale = "portion"
+    scale = "patch"
     uncertain = False
     size = 32
 
@@ -80,7 +80,7 @@ class Paper(nn.Module):
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, None]:
         """Expected log(1 + photons), (B, 32, 32, 32), from the measured voxels alone; it has no uncertainty.
 
-        Each portion is normalised by its own measured voxels, and turned so that its gap is across the last axis.
+        Each patch is normalised by its own measured voxels, and turned so that its gap is across the last axis.
         """
         return oriented(self._predict, log_intensity, mask)[0], None
 

@@ -51,7 +51,7 @@ class Gated(nn.Module):
 
 
 class Fourier(nn.Module):
-    """The same with a third path, 1 x 1 x 1 convolutions of the Fourier transform, which sees the whole portion at
+    """The same with a third path, 1 x 1 x 1 convolutions of the Fourier transform, which sees the whole patch at
     once (fast Fourier convolutions: Chi et al., NeurIPS 2020; Suvorov et al., WACV 2022, for periodic textures)."""
 
     def __init__(self, channels: int):

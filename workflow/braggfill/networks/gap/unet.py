@@ -37,7 +37,7 @@ class Braggfill(nn.Module):
               \sigma^2 = e^{g(\tilde y, \bar y, m)}, \qquad \bar n = e^{\bar y} - 1, \quad n_0 = 20
 
     for every voxel: where there is light two ends of a line follow the pattern better than a mean of many voxels, where
-    there is little they are too noisy.  Intensity enters on one fixed scale, so that nothing depends on where a portion
+    there is little they are too noisy.  Intensity enters on one fixed scale, so that nothing depends on where a patch
     was cut, and the network can tell how much of what it sees is noise.
     """
 

@@ -9,7 +9,7 @@ from braggfill.stages.evaluate.calibration import CALIBRATION_COLUMNS, calibrati
 from braggfill.stages.evaluate.cases import CASE_COLUMNS, case_table
 from braggfill.stages.evaluate.intensity import INTENSITY_COLUMNS
 from braggfill.stages.evaluate.join import CLAIM_COLUMNS, COLUMNS, claims_table, join_tables
-from braggfill.stages.evaluate.portions import GAP_COLUMNS, gap_table, simulated_table
+from braggfill.stages.evaluate.patches import GAP_COLUMNS, gap_table, simulated_table
 from braggfill.stages.evaluate.realism import REALISM_COLUMNS, modulus_fwhm, radial_exponent, realism_table
 from braggfill.stages.evaluate.scan import GAPS_COLUMNS, SKIP_COLUMNS, gaps_table, skip_table
 from braggfill.stages.evaluate.whole import OVERSAMPLING_COLUMNS, POSITION_COLUMNS, oversampling_table, position_table

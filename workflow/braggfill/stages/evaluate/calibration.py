@@ -10,10 +10,10 @@ import numpy as np
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.patterns import calibration, gaps, patches
+from braggfill.patterns import calibration, gaps, patching
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.portions import PORTION_PX, _test_portions, crop_around_peak
+from braggfill.stages.evaluate.patches import PATCH_PX, _test_patches, crop_around_peak
 
 CALIBRATION_COLUMNS = [
     "source",
@@ -25,7 +25,7 @@ CALIBRATION_COLUMNS = [
     "photons_low",
     "photons_high",
     "level",
-    "portions",
+    "patches",
     "voxels",
     "coverage",
     "coverage_low",
@@ -37,11 +37,11 @@ State = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def calibration_table(
-    settings: EvaluateSettings, seed: int, portions: list[Path], scan: Path, model: Path, out: Path, code: str = ""
+    settings: EvaluateSettings, seed: int, patches: list[Path], scan: Path, model: Path, out: Path, code: str = ""
 ) -> None:
     """Coverage of the intervals that follow from what a network states, against counts.
 
-    Test portions of simulated particles, and random ones of the measured scan, get a gap in their middle, as in
+    Test patches of simulated particles, and random ones of the measured scan, get a gap in their middle, as in
     :func:`braggfill.stages.evaluate.gap_table`; ``settings.calibration_voxels`` of each gap are looked at.  A row is
     one (source, axis, width, method, distribution, selection of voxels, level):
 
@@ -50,13 +50,13 @@ def calibration_table(
     - ``selection``, ``photons_low``, ``photons_high``: voxels by the photons that the network predicts there: ``all``,
       ``ge1`` (at least 1), and the bins of :data:`braggfill.patterns.calibration.BINS`;
     - ``coverage``, ``coverage_low``, ``coverage_high``: share of the counts within the central interval of ``level``,
-      and its bootstrap 95 % interval over the portions.  Right is ``coverage`` = ``level``.
+      and its bootstrap 95 % interval over the patches.  Right is ``coverage`` = ``level``.
 
     Methods that state no uncertainty have no rows, nor has a source that was left out.
 
     Raises
     ------
-    BraggfillError : a file is missing or damaged, or the scan is smaller than a portion.
+    BraggfillError : a file is missing or damaged, or the scan is smaller than a patch.
     """
     import pandas as pd
 
@@ -65,23 +65,23 @@ def calibration_table(
     }
     rows: list[dict[str, Any]] = []
     if states:
-        counts, _ = _test_portions(portions, settings.calibration_portions, seed)
+        counts, _ = _test_patches(patches, settings.calibration_patches, seed)
         rows += _rows(settings, seed, "simulated", counts, settings.gap_axes[:1], states)
         rows += _rows(settings, seed, "measured", _measured(settings, seed, scan), settings.gap_axes, states)
     storage.write_table(out, pd.DataFrame(rows), columns=CALIBRATION_COLUMNS)
 
 
 def _measured(settings: EvaluateSettings, seed: int, scan: Path) -> np.ndarray:
-    """Random portions of the measured scan; none where it was left out."""
+    """Random patches of the measured scan; none where it was left out."""
     if storage.left_out(scan) is not None:
-        return np.zeros((0, *[PORTION_PX] * 3))
+        return np.zeros((0, *[PATCH_PX] * 3))
     with storage.read(scan) as file:
         counts = np.clip(crop_around_peak(storage.array(file, "data"), settings.crop_px), 0, None)
-    if min(counts.shape) < PORTION_PX:
-        raise BraggfillError(f"{scan}: {counts.shape} is smaller than a portion of {PORTION_PX}³; use another scan")
+    if min(counts.shape) < PATCH_PX:
+        raise BraggfillError(f"{scan}: {counts.shape} is smaller than a patch of {PATCH_PX}³; use another scan")
     rng = seeds.generator(seed, "evaluate/calibration/measured")
-    origins = patches.random_origins(rng, counts.shape, settings.calibration_portions, PORTION_PX)
-    return patches.cut(counts, origins, PORTION_PX)
+    origins = patching.random_origins(rng, counts.shape, settings.calibration_patches, PATCH_PX)
+    return patching.cut(counts, origins, PATCH_PX)
 
 
 def _state(settings: EvaluateSettings, method: str, model: Path) -> State | None:
@@ -98,8 +98,8 @@ def _state(settings: EvaluateSettings, method: str, model: Path) -> State | None
 
     def state(counts: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = []
-        for first in range(0, len(counts), settings.batch_portions):
-            part = counts[first : first + settings.batch_portions]
+        for first in range(0, len(counts), settings.batch_patches):
+            part = counts[first : first + settings.batch_patches]
             logs = torch.from_numpy(np.where(mask, 0, np.log1p(part)).astype(np.float32)).to(device)
             missing = torch.from_numpy(mask).to(device).expand(logs.shape)
             with torch.inference_mode():
@@ -142,7 +142,7 @@ def _rows(
 def _judged(
     settings: EvaluateSettings, seed: int, mu: np.ndarray, sigma: np.ndarray, truth: np.ndarray
 ) -> Iterator[dict[str, Any]]:
-    """Every distribution, selection of voxels and level, of arrays (portions, voxels)."""
+    """Every distribution, selection of voxels and level, of arrays (patches, voxels)."""
     before, upto = calibration.predictive(mu, sigma).pit(truth)
     photons = np.expm1(mu)
     for distribution in DISTRIBUTIONS:
@@ -161,7 +161,7 @@ def _judged(
             rng = seeds.generator(seed, "evaluate/calibration/bootstrap")
             found = calibration.coverage(shares, rng, number=number, draws=settings.bootstrap_draws)
             about = {"distribution": distribution, "selection": name, "photons_low": low, "photons_high": high}
-            about |= {"portions": int((number > 0).sum()), "voxels": int(number.sum())}
+            about |= {"patches": int((number > 0).sum()), "voxels": int(number.sum())}
             for level, *values in zip(settings.calibration_levels, *found, strict=True):
                 yield {
                     **about,

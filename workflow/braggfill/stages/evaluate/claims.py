@@ -81,7 +81,7 @@ def _intensity(tables: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
     if method is None:
         return
     for source, part in table[(table.method == method) & (table.against == "counts")].groupby("source", sort=False):
-        part = part[(part.gap_axis == part.gap_axis.iloc[0]) & (part.portions >= 3)]
+        part = part[(part.gap_axis == part.gap_axis.iloc[0]) & (part.patches >= 3)]
         ranks, spreads = [], {}
         for width, line in part.groupby("gap_px"):
             if len(line) > 2:
@@ -89,7 +89,7 @@ def _intensity(tables: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
         if ranks:
             worst = min(ranks, key=lambda pair: pair[1])
             said = f"rank correlation {worst[1]:.2f} or more ({worst[0]} px the least)"
-            claim = f"The accuracy rises with the intensity of the portion ({source})"
+            claim = f"The accuracy rises with the intensity of the patch ({source})"
             yield _claim(claim, "paper, Fig. 5", "a trend", said, worst[1] > 0.8, method, "intensity")
         wide = part[part.gap_px.isin(WIDTHS)].pivot_table("pcc_mean", "bin", "gap_px")
         if {3, 12} <= set(wide.columns) and len(wide.dropna()) > 3:
@@ -184,15 +184,13 @@ def _fields(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFr
         table = tables[name]
         if len(table):
             rows = table[table.selection == "all"].assign(score=lambda t: t.pcc_mean)
-            yield name, rows, ["against", "gap_axis", "gap_px"], f"gap width, {name} portions"
+            yield name, rows, ["against", "gap_axis", "gap_px"], f"gap width, {name} patches"
     table = tables["intensity"]
     if len(table):
-        rows = table[(table.photons_per_voxel_from >= BRIGHT) & (table.portions >= 5)].assign(
-            score=lambda t: t.pcc_mean
-        )
+        rows = table[(table.photons_per_voxel_from >= BRIGHT) & (table.patches >= 5)].assign(score=lambda t: t.pcc_mean)
         for source, part in rows.groupby("source", sort=False):
             keys = ["against", "gap_axis", "gap_px", "bin"]
-            yield "intensity", part, keys, f"width and bin above 1 photon a voxel, {source} portions"
+            yield "intensity", part, keys, f"width and bin above 1 photon a voxel, {source} patches"
     table = tables["oversampling"]
     if len(table):
         rows = table[table.oversampling >= FINE - 0.01].assign(

@@ -1,4 +1,4 @@
-"""How each method fills: the gap of many portions at once, or a gap of a whole pattern."""
+"""How each method fills: the gap of many patches at once, or a gap of a whole pattern."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Methods:
         return {"network": self.model, "paper": self.paper.get(width)}.get(method) or networks.shipped()
 
 
-def portions_fill(methods: Methods, method: str, width: int, batch: int) -> Fill:
+def patches_fill(methods: Methods, method: str, width: int, batch: int) -> Fill:
     """A function (counts (n, …), mask) -> photons in the gap (n, voxels missing), for gaps of ``width`` voxels."""
     path = methods.network(method, width)
     return interpolation_fill(method, batch) if path is None else network_fill(path, batch)
@@ -71,7 +71,7 @@ class WholeFill:
         Parameters
         ----------
         width : of the gap, which says what published network is taken.
-        step : voxels between neighbouring portions, if not as usual.
+        step : voxels between neighbouring patches, if not as usual.
         """
         if not counts[~mask].any():
             return np.where(mask, 0, counts).astype(np.float32)

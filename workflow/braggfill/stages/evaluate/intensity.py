@@ -1,4 +1,4 @@
-"""Accuracy against the intensity of a portion (paper, Fig. 5; thesis, Fig. 3.16)."""
+"""Accuracy against the intensity of a patch (paper, Fig. 5; thesis, Fig. 3.16)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTENSITY_COLUMNS = [
     "bin",
     "photons_per_voxel_from",
     "photons_per_voxel_to",
-    "portions",
+    "patches",
     "pcc_mean",
     "pcc_low",
     "pcc_high",
@@ -40,17 +40,17 @@ def intensity_rows(
     ceiling: np.ndarray,
     mean: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """A row a method and bin: ``settings.bins`` equal bins of the logarithm of the portions' mean counts a voxel.
+    """A row a method and bin: ``settings.bins`` equal bins of the logarithm of the patches' mean counts a voxel.
 
-    The bins span all portions that hold a photon, so they are the same for every method and gap.  ``pcc_low`` and
+    The bins span all patches that hold a photon, so they are the same for every method and gap.  ``pcc_low`` and
     ``pcc_high`` bound the bootstrap 95 % interval of the bin's mean, ``pcc_deviation`` is the standard deviation over
-    its portions.  Empty bins have no row.
+    its patches.  Empty bins have no row.
 
     Parameters
     ----------
     same : what all rows have in common (source, against, gap).
-    scores : method → PCC of each portion; not a number where there is none.
-    ceiling, mean : noise ceiling and mean counts a voxel of each portion.
+    scores : method → PCC of each patch; not a number where there is none.
+    ceiling, mean : noise ceiling and mean counts a voxel of each patch.
     """
     lit = mean[mean > 0]
     if not len(lit):
@@ -66,7 +66,7 @@ def intensity_rows(
             rng = seeds.generator(seed, "evaluate/bootstrap", int(number))
             members = good & (mean > 0) & (place == number)
             low, high = metrics.bootstrap(values[members], rng, draws=settings.bootstrap_draws)
-            row = {**same, "method": method, "bin": int(number), "portions": int(found.count[number])}
+            row = {**same, "method": method, "bin": int(number), "patches": int(found.count[number])}
             row |= {"photons_per_voxel_from": found.edges[number], "photons_per_voxel_to": found.edges[number + 1]}
             row |= {"pcc_mean": found.mean[number], "pcc_low": low, "pcc_high": high}
             row |= {"pcc_deviation": found.deviation[number], "ceiling": best.mean[number], "published_source": TREND}

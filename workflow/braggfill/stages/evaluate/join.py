@@ -11,7 +11,7 @@ from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.stages.evaluate.claims import CLAIM_COLUMNS, claims
 from braggfill.stages.evaluate.intensity import INTENSITY_COLUMNS
-from braggfill.stages.evaluate.portions import GAP_COLUMNS
+from braggfill.stages.evaluate.patches import GAP_COLUMNS
 from braggfill.stages.evaluate.scan import GAPS_COLUMNS, SKIP_COLUMNS
 from braggfill.stages.evaluate.whole import OVERSAMPLING_COLUMNS, POSITION_COLUMNS
 

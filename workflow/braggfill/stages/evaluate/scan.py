@@ -14,7 +14,7 @@ from braggfill.patterns import gaps, metrics
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.stages.evaluate.fills import Methods, WholeFill
-from braggfill.stages.evaluate.portions import crop_around_peak
+from braggfill.stages.evaluate.patches import crop_around_peak
 
 SKIP_COLUMNS = [
     "method",
@@ -56,7 +56,7 @@ SKIP_TREND = "supplement, Figs S10 and S12 (figures: a power law in time, the er
 def skip_table(
     settings: EvaluateSettings, seed: int, scan: Path, model: Path, out: Path, images: Path, code: str = ""
 ) -> None:
-    """Time and error against the voxels between neighbouring portions (supplement, S10 to S12; thesis, Fig. 3.13).
+    """Time and error against the voxels between neighbouring patches (supplement, S10 to S12; thesis, Fig. 3.13).
 
     A cross of ``settings.skip_width_px`` is laid over a cube of ``settings.skip_crop_px`` of the scan and filled by the
     network that comes with the package, or else the run's, and by the published one, sliding by each step; ``skip_px``,
@@ -77,7 +77,7 @@ def skip_table(
             rng = seeds.generator(seed, "evaluate/skip")
             ceiling = metrics.noise_ceiling(cube[mask], None, rng, draws=settings.ceiling_draws)
             methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-            fill = WholeFill(methods, settings.whole_step_px, settings.batch_portions)
+            fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
             for method in _sliding(methods.at(width)):
                 fill(method, width, cube, mask, max(settings.skip_steps_px))  # what is loaded once is not timed
                 for step in settings.skip_steps_px:
@@ -122,7 +122,7 @@ def gaps_table(settings: EvaluateSettings, seed: int, scan: Path, model: Path, o
     if storage.left_out(scan) is None:
         cube, peak = _cube(scan, settings.crop_px)
         methods = Methods.of(settings.methods, model, settings.paper_networks)
-        fill = WholeFill(methods, settings.gaps_step_px, settings.batch_portions)
+        fill = WholeFill(methods, settings.gaps_step_px, settings.batch_patches)
         for index, (row, column) in enumerate(settings.gaps_px):
             if not row and not column:
                 continue

@@ -17,7 +17,7 @@ from braggfill.stages.evaluate.fills import Methods, WholeFill
 AXIS = 2
 """The axis that the gap interrupts: a vertical gap, as in the paper."""
 REACH = 16
-"""Voxels on each side of the gap that a method is shown; a portion of 32 sees no more."""
+"""Voxels on each side of the gap that a method is shown; a patch of 32 sees no more."""
 OVERSAMPLING_COLUMNS = [
     "particle",
     "oversampling",
@@ -71,7 +71,7 @@ def oversampling_table(
     from tqdm import tqdm
 
     methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-    fill = WholeFill(methods, settings.whole_step_px, settings.batch_portions)
+    fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
     rows: list[dict[str, Any]] = []
     with storage.create(images, settings=settings, seed=seed, code=code) as target, storage.read(patterns) as source:
         first = min(source, default="")
@@ -151,7 +151,7 @@ def position_table(
     from tqdm import tqdm
 
     methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-    fill = WholeFill(methods, settings.whole_step_px, settings.batch_portions)
+    fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
     rows: list[dict[str, Any]] = []
     reason = storage.left_out(patterns)
     with storage.read(patterns) as source:

@@ -69,14 +69,14 @@ def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated
 
 
 def _bright(table: pd.DataFrame) -> str:
-    """The selection of portions with at least one count a voxel, or the nearest that there is."""
+    """The selection of patches with at least one count a voxel, or the nearest that there is."""
     names = list(dict.fromkeys(table.selection))
     return "ge1" if "ge1" in names else names[min(1, len(names) - 1)]
 
 
 def _said(selection: str) -> str:
     """A selection in words."""
-    return "all portions" if selection == "all" else f"portions of ≥ {selection.removeprefix('ge')} count / voxel"
+    return "all patches" if selection == "all" else f"patches of ≥ {selection.removeprefix('ge')} count / voxel"
 
 
 def _panel(axes: Axes, table: pd.DataFrame, score: str) -> None:

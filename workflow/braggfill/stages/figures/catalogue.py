@@ -105,23 +105,23 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "training",
             "training",
             "Loss and accuracy while the network learned",
-            "(a) Loss over the training portions and over those of the validation particles; the ring marks the "
-            "epoch whose weights were kept. (b) PCC over the gap of the validation portions, beside linear "
-            "interpolation on the same portions. (c) Learning rate.",
+            "(a) Loss over the training patches and over those of the validation particles; the ring marks the "
+            "epoch whose weights were kept. (b) PCC over the gap of the validation patches, beside linear "
+            "interpolation on the same patches. (c) Learning rate.",
             learning.losses,
             {"history": "train/history.csv"},
         ),
         Figure(
-            "portions",
+            "patches",
             "patterns",
-            "Portions that the network never saw",
-            "Central slices of portions of 32³ voxels with a 6 px gap, from dark to bright: simulated ones of test "
+            "Patches that the network never saw",
+            "Central slices of patches of 32³ voxels with a 6 px gap, from dark to bright: simulated ones of test "
             "particles, measured ones of the scan. ⟨I⟩ is the mean of their counts a voxel; dotted lines mark what was "
             "filled. The last row is the noise-free expectation behind the simulated counts: where the truth is "
             "grainy, the prediction is smooth, because a network can foresee the expectation and not the noise. "
             "Compare with the supplement, Figs S7 and S8.",
             learning.examples,
-            {"portions": "extract/chunk-[0-9]*.h5", "scan": evaluated, "model": "train/model.safetensors"},
+            {"patches": "extract/chunk-[0-9]*.h5", "scan": evaluated, "model": "train/model.safetensors"},
             {"seed": int(run.get("seed", 0))},
         ),
         *(
@@ -154,10 +154,10 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "accuracy",
             "accuracy",
             "PCC over the gap against its width",
-            "Correlation of log(1 + photons) over the gap, mean over random portions with a gap in the middle; bands: "
+            "Correlation of log(1 + photons) over the gap, mean over random patches with a gap in the middle; bands: "
             "bootstrap 95 % intervals. The dashed line is the noise ceiling: what a perfect prediction of the "
             "expected intensity would reach against these noisy counts. Stars are the published values (paper, "
-            "Table 1), which are means over 20 bins of intensity, on other data and with portions normalised by "
+            "Table 1), which are means over 20 bins of intensity, on other data and with patches normalised by "
             "their whole range, gap included.",
             accuracy.against_gap,
             tables,
@@ -165,8 +165,8 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "intensity",
             "accuracy",
-            "PCC over the gap against the intensity of the portion",
-            "The same portions in equal bins of the logarithm of their mean photons a voxel; bands: bootstrap 95 % "
+            "PCC over the gap against the intensity of the patch",
+            "The same patches in equal bins of the logarithm of their mean photons a voxel; bands: bootstrap 95 % "
             "intervals of the bin's mean. Above: the network at each width of the gap; the published figure (paper, "
             "Fig. 5; thesis, Fig. 3.16) shows a rise with the intensity and a fall with the width. Below: every "
             "method at one width, with the noise ceiling, which is what makes the curves rise: where there are "
@@ -209,7 +209,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "skip",
             "accuracy",
-            "Time and error against the pixels skipped between portions",
+            "Time and error against the pixels skipped between patches",
             "A cross in the measured scan, filled by sliding a network in steps. (a) Time; stars: published, on a GPU "
             "and for 128³ voxels (supplement, S5 and Fig. S10). (b) Mean absolute error of the logarithm (Fig. S12). "
             "(c) PCC over the gap. (d) The plane inside the vertical gap (Fig. S11).",
@@ -234,7 +234,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "the interval; dotted: log(1 + counts) taken for Gaussian, which cannot be right where few counts are "
             "expected. (b, c) The 68 % and 95 % intervals against the width of the gap and against the photons that "
             "are predicted; grey: within 5 and 3 % of what is stated. (d–f) The same on the measured scan. Bars: "
-            "bootstrap 95 % intervals over the portions.",
+            "bootstrap 95 % intervals over the patches.",
             calibration.reliability,
             {"table": "evaluate/calibration.csv"},
         ),
@@ -320,7 +320,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "real space",
             "The network learns on from the scan that it is to fill",
             "Slices through the peak of scans with a vertical gap (dotted): the counts, and the gap filled linearly "
-            "and by the network before and after fine-tuning on portions of the scan without a voxel of the gap. Below "
+            "and by the network before and after fine-tuning on patches of the scan without a voxel of the gap. Below "
             "them the correlation of log(1 + counts) over the gap; a network that gained nothing sure on what was "
             "set apart is refused, and the gap filled as before. Paper, Fig. 9; thesis, Fig. 3.26.",
             tuning.slices,
@@ -361,8 +361,8 @@ def draw_one(settings: FiguresSettings, figure: Figure, folder: Path, place: Pat
         if not files:
             return [], f"{pattern} is not there"
         reasons = [storage.left_out(file) for file in files if file.suffix == ".h5"]
-        # Of a figure's inputs only the ones that it cannot do without stop it: `portions` also shows simulated ones.
-        if reasons and all(reasons) and (figure.name, name) != ("portions", "scan"):
+        # Of a figure's inputs only the ones that it cannot do without stop it: `patches` also shows simulated ones.
+        if reasons and all(reasons) and (figure.name, name) != ("patches", "scan"):
             return [], reasons[0]
         inputs[name] = files if "*" in pattern else files[0]
     place.mkdir(parents=True, exist_ok=True)

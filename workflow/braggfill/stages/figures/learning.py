@@ -1,4 +1,4 @@
-"""How the network was trained, and what it makes of portions that it never saw."""
+"""How the network was trained, and what it makes of patches that it never saw."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
 
 GAP_PX = 6
-"""Width of the gap of the example portions, as in the supplement's figures S7 and S8."""
+"""Width of the gap of the example patches, as in the supplement's figures S7 and S8."""
 LEAST = 0.3
-"""Mean counts a voxel of the darkest example portion."""
+"""Mean counts a voxel of the darkest example patch."""
 
 
 def losses(settings: FiguresSettings, stem: Path, history: Path) -> list[Path]:
@@ -55,18 +55,18 @@ def losses(settings: FiguresSettings, stem: Path, history: Path) -> list[Path]:
 
 
 def examples(
-    settings: FiguresSettings, stem: Path, portions: list[Path], scan: Path, model: Path, seed: int = 0
+    settings: FiguresSettings, stem: Path, patches: list[Path], scan: Path, model: Path, seed: int = 0
 ) -> list[Path]:
-    """Portions masked, true and predicted, and the expectation behind simulated ones (central slices).
+    """Patches masked, true and predicted, and the expectation behind simulated ones (central slices).
 
-    ``portions``: files of ``extract``; only those set apart for the test are shown. ``scan``: the measured scan.
-    Portions are picked from dark to bright; every third gap is a cross.
+    ``patches``: files of ``extract``; only those set apart for the test are shown. ``scan``: the measured scan.
+    Patches are picked from dark to bright; every third gap is a cross.
     """
     from braggfill import networks
 
-    found = _simulated(portions, settings.portion_examples)
+    found = _simulated(patches, settings.patch_examples)
     if storage.left_out(scan) is None:
-        found += _measured(scan, settings.portion_examples, seed)
+        found += _measured(scan, settings.patch_examples, seed)
     network = networks.load(model)
     figure = style.new(0.75 + 3.75 * style.WIDTH / max(len(found), 5))
     rows = ("masked", "true", "predicted", "expectation")
@@ -77,7 +77,7 @@ def examples(
         mask = _gap(counts.shape, column)
         filled = filling.inpaint(counts, mask, network=network, most_missing=True).data
         middle = len(counts) // 2
-        # Each portion has its own scale, as the network's eye has: dark ones would be black beside bright ones.
+        # Each patch has its own scale, as the network's eye has: dark ones would be black beside bright ones.
         norm = style.intensity_norm(counts[middle])
         for row, image in enumerate((counts, counts, filled, expectation)):
             axes = panels[row, column]
@@ -98,7 +98,7 @@ def examples(
         bar = figure.colorbar(drawn, ax=list(panels.flat), shrink=0.4, pad=0.01, aspect=25)
         bar.set_ticks([])
         bar.ax.minorticks_off()
-        bar.set_label(f"photons, log: {style.FAINTEST} to the portion's maximum")
+        bar.set_label(f"photons, log: {style.FAINTEST} to the patch's maximum")
     return style.save(figure, stem, settings)
 
 
@@ -114,7 +114,7 @@ def _outline(axes: Any, mask: np.ndarray) -> None:
 
 
 def _simulated(files: list[Path], number: int) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Test portions spread over the brightnesses that occur, dark ones left out."""
+    """Test patches spread over the brightnesses that occur, dark ones left out."""
     places: list[tuple[float, Path, int]] = []
     for path in files:
         if storage.left_out(path) is not None:
@@ -133,17 +133,17 @@ def _simulated(files: list[Path], number: int) -> list[tuple[str, np.ndarray, np
 
 
 def _measured(scan: Path, number: int, seed: int) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Portions of a measured scan at random places, spread over the brightnesses that occur."""
-    from braggfill.patterns import patches
+    """Patches of a measured scan at random places, spread over the brightnesses that occur."""
+    from braggfill.patterns import patching
 
     with storage.read(scan) as file:
         counts = np.clip(storage.array(file, "data"), 0, None)
     size = tuple(min(32, n) for n in counts.shape)
-    origins = patches.random_origins(seeds.generator(seed, "figures/examples"), counts.shape, 400, size)
-    mean = np.array([counts[patches.window(origin, size)].mean() for origin in origins])
+    origins = patching.random_origins(seeds.generator(seed, "figures/examples"), counts.shape, 400, size)
+    mean = np.array([counts[patching.window(origin, size)].mean() for origin in origins])
     order = np.argsort(mean)
     order = order[mean[order] >= LEAST]
-    return [("measured", counts[patches.window(origins[order[i]], size)], None) for i in _spread(mean[order], number)]
+    return [("measured", counts[patching.window(origins[order[i]], size)], None) for i in _spread(mean[order], number)]
 
 
 def _spread(means: Sequence[float], number: int) -> list[int]:

@@ -21,7 +21,7 @@ SECTIONS = {
         "Simulated patterns",
         "Atoms to particles, particles to diffraction, diffraction to what a detector would have counted.",
     ),
-    "training": ("Training", "A network learns to fill gaps from portions of the simulated patterns."),
+    "training": ("Training", "A network learns to fill gaps from patches of the simulated patterns."),
     "patterns": ("Filled patterns", "What the network and the interpolations put into gaps, beside the truth."),
     "accuracy": ("Accuracy", "How far the filled voxels agree with the truth, and how far they could."),
     "claims": ("Claims", "What the published texts say of the accuracy, and whether this run bears it out."),
@@ -172,7 +172,7 @@ def _summary(folder: Path) -> Iterator[str]:
     if parts:
         widths = sorted({int(w) for _, part in parts for w in part.gap_px})
         widths = widths if len(widths) <= 6 else [w for w in widths if w in tables.PUBLISHED_PX]
-        yield "PCC over the gap, portions of at least 1 count a voxel"
+        yield "PCC over the gap, patches of at least 1 count a voxel"
         yield _line("", [f"{w} px" for w in widths])
         for title, part in parts:
             bright = part[part.selection == ("ge1" if (part.selection == "ge1").any() else part.selection.iloc[0])]
@@ -278,7 +278,7 @@ def _network(folder: Path) -> dict[str, str]:
 
     card = networks.card(path)
     told = {"network": card["network"], **card["options"]}
-    told |= {name: card[name] for name in ("portions", "portions_seen", "metrics", "uncertainty") if name in card}
+    told |= {name: card[name] for name in ("patches", "patches_seen", "metrics", "uncertainty") if name in card}
     return {name.replace("_", " "): _plain(value) for name, value in told.items()}
 
 

@@ -199,15 +199,15 @@ def _finetune(folder: Path) -> Table | None:
         if row.method == "after" and np.isfinite(row.finetune_seconds):
             kept = "kept" if str(row.kept) == "True" else "refused"
             cells += [f"{row.pcc_held_gain_low:+.3f} to {row.pcc_held_gain_high:+.3f}, {kept}"]
-            cells += [f"{int(row.portions)} × {int(row.epochs)}", number(row.finetune_seconds, 0)]
+            cells += [f"{int(row.patches)} × {int(row.epochs)}", number(row.finetune_seconds, 0)]
         else:
             cells += [row.problem if isinstance(row.problem, str) and row.method == "after" else "", "", ""]
         rows.append(cells)
     head = ["scan, gap", "filled by", "PCC in the gap", "ceiling", "amplitude error", "PCC, set apart"]
-    head += ["gain, 95 % interval", "portions × epochs", "seconds"]
+    head += ["gain, 95 % interval", "patches × epochs", "seconds"]
     note = (
-        "PCC of log(1 + counts). Set apart: artificial gaps in a slab of the scan from which no portion is taken; a "
-        "network that does not surely gain there is refused. Published: 2 to 5 epochs of 6,400 portions in 1 to 2 min "
+        "PCC of log(1 + counts). Set apart: artificial gaps in a slab of the scan from which no patch is taken; a "
+        "network that does not surely gain there is refused. Published: 2 to 5 epochs of 6,400 patches in 1 to 2 min "
         "on a GPU (paper, section 2.7)."
     )
     return Table("Fine-tuning on the scan itself", head, rows, note, "reconstruct/finetune.csv", 2, marks)

@@ -29,7 +29,7 @@ def claims(folder: Path) -> Table | None:
             [row.claim, row.source, str(row.published), str(row.ours), row.holds, NAMES.get(row.method, row.method)]
         )
     note = (
-        "Published values belong to data of ID01 that are not public, and to portions that were normalised by their "
+        "Published values belong to data of ID01 that are not public, and to patches that were normalised by their "
         "whole range, gap included; noise bounds every PCC against counts (the ceiling). Each number is computed from "
         "the tables of this run; where the texts have a figure only, the trend is compared."
     )

@@ -27,13 +27,13 @@ SKIPPED = (0, 4, 20, 30)
 def against_intensity(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | None:
     """Above the network at each gap width (Fig. 5), below every method at one width; bands: bootstrap 95 % intervals.
 
-    ``table``: ``evaluate/intensity.csv``.  Bins of fewer than three portions are not drawn.
+    ``table``: ``evaluate/intensity.csv``.  Bins of fewer than three patches are not drawn.
     """
     rows = _read(table)
     method = ours(rows)
     if rows is None or method is None:
         return None
-    rows = rows[rows.portions >= 3].assign(photons=lambda t: np.sqrt(t.photons_per_voxel_from * t.photons_per_voxel_to))
+    rows = rows[rows.patches >= 3].assign(photons=lambda t: np.sqrt(t.photons_per_voxel_from * t.photons_per_voxel_to))
     views = []
     for (source, against), part in rows.groupby(["source", "against"], sort=False):
         part = part[part.gap_axis == part.gap_axis.iloc[0]]
@@ -67,7 +67,7 @@ def against_intensity(settings: FiguresSettings, stem: Path, table: Path) -> lis
             axes.axvline(1, color="#999999", linewidth=0.6, linestyle=":")
             axes.text(0.03, 0.96, about, transform=axes.transAxes, va="top", fontsize=8)
             style.letter(axes, next(names))
-        below.set_xlabel("mean photons a voxel of the portion")
+        below.set_xlabel("mean photons a voxel of the patch")
     for axes in panels[:, 0]:
         axes.set_ylabel("PCC over the gap")
     panels[0, -1].legend(title="gap", loc="lower right")

@@ -72,8 +72,8 @@ def every(folder: Path) -> dict[str, list[Table]]:
     found: dict[str, list[Table | None]] = {
         "simulation": [_particles(folder), _scatter(folder), _realism(folder)],
         "accuracy": [
-            _accuracy(folder, "measured", "Portions of the measured scan"),
-            _accuracy(folder, "simulated", "Test portions of simulated patterns"),
+            _accuracy(folder, "measured", "Patches of the measured scan"),
+            _accuracy(folder, "simulated", "Test patches of simulated patterns"),
             sweep_tables.oversampling(folder),
             sweep_tables.position(folder),
             _cases(folder),
@@ -96,7 +96,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
         table = table[table.gap_px.isin(PUBLISHED_PX)]
     first = "gap_axis" if measured else "against"
     methods = [m for m in METHODS if m in set(table.method)]
-    head = ["gap across" if measured else "against", "portions", "gap", "number"]
+    head = ["gap across" if measured else "against", "patches", "gap", "number"]
     head += [f"{NAMES[m]}" for m in methods] + ["ceiling", "share"]
     head += ["mean of bins", "published"] if measured else []
     rows, marks, last = [], [], None
@@ -109,13 +109,13 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
             marks.append(len(rows))
         last = (group, selection)
         said = "all" if selection == "all" else f"≥ {selection.removeprefix('ge')} / voxel"
-        row = [f"axis {group}" if measured else str(group), said, f"{width} px", f"{top.portions}"]
+        row = [f"axis {group}" if measured else str(group), said, f"{width} px", f"{top.patches}"]
         row += [_with_interval(by[m]) if m == "network" else number(by[m].pcc_mean) for m in methods]
         row += [number(top.ceiling), percent(top.share_of_ceiling)]
         row += [number(top.pcc_binned), number(top.published)] if measured else []
         rows.append(row)
     note = (
-        "PCC of log(1 + photons) over the gap, mean over the portions, for the network with its bootstrap 95 % "
+        "PCC of log(1 + photons) over the gap, mean over the patches, for the network with its bootstrap 95 % "
         "interval. Ceiling: what a perfect prediction could reach against these counts. Share: how much of the way "
         "from linear interpolation to the ceiling the network goes."
     )
@@ -180,11 +180,11 @@ def _calibration(folder: Path) -> Table | None:
                 found = part[(part.selection == selection) & (part.level == level)]
                 row.append(_coverage(found.iloc[0]) if len(found) else "–")
         rows.append(row)
-    head = ["portions, gap across", "network", "gap"]
+    head = ["patches, gap across", "network", "gap"]
     head += [f"{said}, {100 * level:g} %" for said in ("all voxels", "≥ 1 photon predicted") for level in levels]
     note = (
         "Share of the counts, in percent, within the intervals that follow from the stated uncertainty, and its "
-        "bootstrap 95 % interval over the portions; right is the level in the head."
+        "bootstrap 95 % interval over the patches; right is the level in the head."
     )
     return Table("Coverage of the intervals", head, rows, note, "evaluate/calibration.csv", 2, marks)
 

@@ -1,6 +1,6 @@
 r"""Fine-tuning: scans with a vertical gap, filled before and after the network has learnt on from the scan itself.
 
-Portions that hold no voxel of the gap teach, a slab of the scan that none of them touches judges
+Patches that hold no voxel of the gap teach, a slab of the scan that none of them touches judges
 (:mod:`braggfill.filling.finetune`), and the gap itself, which neither has seen, tells what came of it.
 
 Source: paper section 2.7 and Fig. 9, thesis 3.9 and Fig. 3.26.
@@ -34,7 +34,7 @@ FINETUNE_COLUMNS = [
     "pcc_held_gain_low",
     "pcc_held_gain_high",
     "kept",
-    "portions",
+    "patches",
     "epochs",
     "finetune_seconds",
     "photons_at_peak",
@@ -157,7 +157,7 @@ def _case(
     learnt, problem, report = network, "", None
     try:
         learnt, report = finetune.finetune(
-            network, empty, mask, epochs=chosen.epochs, portions=chosen.portions, seed=seed, progress=True
+            network, empty, mask, epochs=chosen.epochs, patches=chosen.patches, seed=seed, progress=True
         )
     except BraggfillError as error:
         problem = str(error).removeprefix("--finetune: ")
@@ -187,7 +187,7 @@ def _case(
                     "pcc_held_gain_low": report.gain_low,
                     "pcc_held_gain_high": report.gain_high,
                     "kept": report.kept,
-                    "portions": report.portions,
+                    "patches": report.patches,
                     "epochs": report.epochs,
                     "finetune_seconds": report.seconds,
                 }

@@ -1,4 +1,4 @@
-"""Random portions with a gap in the middle, filled by every method: how the paper's Table 1 was made."""
+"""Random patches with a gap in the middle, filled by every method: how the paper's Table 1 was made."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns import gaps, metrics, patches
+from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.fills import Methods, interpolation_fill, network_fill, portions_fill
+from braggfill.stages.evaluate.fills import Methods, interpolation_fill, network_fill, patches_fill
 from braggfill.stages.evaluate.intensity import INTENSITY_COLUMNS, intensity_rows
 
 __all__ = ["crop_around_peak", "gap_table", "interpolation_fill", "network_fill", "simulated_table"]
 
-PORTION_PX = 32
+PATCH_PX = 32
 GAP_COLUMNS = [
     "source",
     "against",
@@ -25,7 +25,7 @@ GAP_COLUMNS = [
     "gap_px",
     "method",
     "selection",
-    "portions",
+    "patches",
     "pcc_mean",
     "pcc_low",
     "pcc_high",
@@ -55,15 +55,15 @@ def gap_table(
     shard: tuple[int, int] = (0, 1),
     code: str = "",
 ) -> None:
-    """PCC over the gap of random portions of a measured scan, against its counts (paper section 2.3, Table 1).
+    """PCC over the gap of random patches of a measured scan, against its counts (paper section 2.3, Table 1).
 
-    ``settings.portions`` portions of 32³ voxels are cut at uniformly random places from a cube of ``settings.crop_px``
+    ``settings.patches`` patches of 32³ voxels are cut at uniformly random places from a cube of ``settings.crop_px``
     around the brightest voxel.  Each gets a gap in its middle, of each width and across each axis, which each method
-    fills; the PCC is that of log(1 + counts).  A row is one (axis, width, method, selection of portions):
+    fills; the PCC is that of log(1 + counts).  A row is one (axis, width, method, selection of patches):
 
-    - ``pcc_mean``, ``pcc_low``, ``pcc_high``: mean over the portions and its bootstrap 95 % interval;
+    - ``pcc_mean``, ``pcc_low``, ``pcc_high``: mean over the patches and its bootstrap 95 % interval;
     - ``pcc_binned``: mean of the averages over 20 equal bins of the log of the mean intensity, as published;
-    - ``ceiling``: mean noise ceiling of the same portions (:func:`braggfill.patterns.metrics.noise_ceiling`), and
+    - ``ceiling``: mean noise ceiling of the same patches (:func:`braggfill.patterns.metrics.noise_ceiling`), and
       ``ceiling_binned`` its mean over the bins;
     - ``share_of_ceiling``: (PCC - linear's) / (ceiling - linear's), how much of what can be gained is gained.
 
@@ -77,43 +77,43 @@ def gap_table(
 
     Raises
     ------
-    BraggfillError : a file is missing or damaged, or the scan is smaller than a portion.
+    BraggfillError : a file is missing or damaged, or the scan is smaller than a patch.
     """
     if storage.left_out(scan) is not None:
         _write(out, [], intensity, [])
         return
     with storage.read(scan) as file:
         counts = np.clip(crop_around_peak(storage.array(file, "data"), settings.crop_px), 0, None)
-    if min(counts.shape) < PORTION_PX:
-        raise BraggfillError(f"{scan}: {counts.shape} is smaller than a portion of {PORTION_PX}³; use another scan")
-    origins = patches.random_origins(
-        seeds.generator(seed, "evaluate/measured"), counts.shape, settings.portions, PORTION_PX
+    if min(counts.shape) < PATCH_PX:
+        raise BraggfillError(f"{scan}: {counts.shape} is smaller than a patch of {PATCH_PX}³; use another scan")
+    origins = patching.random_origins(
+        seeds.generator(seed, "evaluate/measured"), counts.shape, settings.patches, PATCH_PX
     )
-    portions = patches.cut(counts, origins, PORTION_PX)
+    patches = patching.cut(counts, origins, PATCH_PX)
     rng = seeds.generator(seed, "evaluate/measured/ceiling")
-    halves = (patches.cut(metrics.thin(counts, rng), origins, PORTION_PX) for _ in range(settings.ceiling_draws))
+    halves = (patching.cut(metrics.thin(counts, rng), origins, PATCH_PX) for _ in range(settings.ceiling_draws))
     items = _items(settings, settings.gap_axes)[shard[0] :: shard[1]]
     methods = Methods.of(settings.methods, model, settings.paper_networks)
-    _write(out, *_sweep(settings, seed, "measured", portions, None, items, methods, halves, intensity))
+    _write(out, *_sweep(settings, seed, "measured", patches, None, items, methods, halves, intensity))
 
 
 def simulated_table(
     settings: EvaluateSettings,
     seed: int,
-    portions: list[Path],
+    patches: list[Path],
     model: Path,
     out: Path,
     intensity: Path | None = None,
     shard: tuple[int, int] = (0, 1),
     code: str = "",
 ) -> None:
-    """The same over test portions of simulated patterns, against their counts and against the noise-free expectation.
+    """The same over test patches of simulated patterns, against their counts and against the noise-free expectation.
 
-    Only portions of particles that were set apart for the test are used, at most ``settings.simulated_portions``,
+    Only patches of particles that were set apart for the test are used, at most ``settings.simulated_patches``,
     and the first of ``settings.gap_axes``.  Against the expectation the ceiling is 1.  Columns as in :func:`gap_table`;
-    where there is no test portion the table has its header only.
+    where there is no test patch the table has its header only.
     """
-    counts, expectation = _test_portions(portions, settings.simulated_portions, seed)
+    counts, expectation = _test_patches(patches, settings.simulated_patches, seed)
     if not len(counts):
         _write(out, [], intensity, [])
         return
@@ -138,7 +138,7 @@ def crop_around_peak(counts: np.ndarray, edge: int) -> np.ndarray:
 
 
 def _ceilings(counts: np.ndarray, halves: Iterable[np.ndarray], items: list[Item]) -> dict[Item, np.ndarray]:
-    """Noise ceiling of each portion for each gap."""
+    """Noise ceiling of each patch for each gap."""
     split: dict[Item, list[np.ndarray]] = {}
     for half in halves:
         for axis, width in items:
@@ -158,17 +158,17 @@ def _sweep(
     halves: Iterable[np.ndarray],
     intensity: Path | None,
 ) -> tuple[list[dict[str, Any]], Path | None, list[dict[str, Any]]]:
-    """Every gap, method and selection of portions: the rows of the table, and those of the bins with their place."""
+    """Every gap, method and selection of patches: the rows of the table, and those of the bins with their place."""
     from tqdm import tqdm
 
     ceilings = _ceilings(counts, halves, items)
     truths = {"counts": counts} if expectation is None else {"counts": counts, "expectation": expectation}
     mean = counts.reshape(len(counts), -1).mean(axis=1, dtype=np.float64)
     rows, bins = [], []
-    for axis, width in tqdm(items, f"{source} portions", unit="gap", disable=None):
+    for axis, width in tqdm(items, f"{source} patches", unit="gap", disable=None):
         mask = gaps.plane(counts.shape[1:], width, axis=axis)
         names = dict.fromkeys(["linear", *methods.at(width)])
-        fills = {name: portions_fill(methods, name, width, settings.batch_portions) for name in names}
+        fills = {name: patches_fill(methods, name, width, settings.batch_patches) for name in names}
         filled = {name: np.log1p(fill(counts, mask)) for name, fill in fills.items()}
         for against, truth in truths.items():
             best = ceilings[axis, width] if against == "counts" else np.ones(len(counts))
@@ -195,15 +195,15 @@ def _sweep(
 def _row(
     settings: EvaluateSettings, seed: int, scores: np.ndarray, ceiling: np.ndarray, mean: np.ndarray, chosen: np.ndarray
 ) -> dict[str, Any]:
-    # A portion whose gap holds one value only has no PCC; it counts neither here nor in the ceiling.
+    # A patch whose gap holds one value only has no PCC; it counts neither here nor in the ceiling.
     good = chosen & np.isfinite(scores) & np.isfinite(ceiling)
     if not good.any():
         nothing = dict.fromkeys(("pcc_mean", "pcc_low", "pcc_high", "pcc_binned", "ceiling", "ceiling_binned"), np.nan)
-        return {"portions": 0, **nothing}
+        return {"patches": 0, **nothing}
     rng = seeds.generator(seed, "evaluate/bootstrap")
     low, high = metrics.bootstrap(scores[good], rng, draws=settings.bootstrap_draws)
     return {
-        "portions": int(good.sum()),
+        "patches": int(good.sum()),
         "pcc_mean": scores[good].mean(),
         "pcc_low": low,
         "pcc_high": high,
@@ -219,8 +219,8 @@ def _selections(settings: EvaluateSettings, mean: np.ndarray) -> Iterator[tuple[
         yield f"ge{least:g}", mean >= least
 
 
-def _test_portions(files: list[Path], most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and expectation of the test portions, in the order of the particles, at most ``most`` of them."""
+def _test_patches(files: list[Path], most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and expectation of the test patches, in the order of the particles, at most ``most`` of them."""
     places: list[tuple[Path, int]] = []
     for path in files:
         if storage.left_out(path) is not None:
@@ -237,7 +237,7 @@ def _test_portions(files: list[Path], most: int, seed: int) -> tuple[np.ndarray,
             counts.append(storage.array(file, "counts")[wanted])
             expectation.append(storage.array(file, "expectation")[wanted])
     if not places:
-        return np.zeros((0, *[PORTION_PX] * 3)), np.zeros((0, *[PORTION_PX] * 3))
+        return np.zeros((0, *[PATCH_PX] * 3)), np.zeros((0, *[PATCH_PX] * 3))
     return np.concatenate(counts), np.concatenate(expectation)
 
 

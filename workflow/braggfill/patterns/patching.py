@@ -1,4 +1,4 @@
-"""Portions of a large array: where to cut them, and how to put them together again."""
+"""Patches of a large array: where to cut them, and how to put them together again."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ THIN = 3
 def random_origins(
     rng: np.random.Generator, shape: Sequence[int], number: int, size: int | Sequence[int] = 32
 ) -> np.ndarray:
-    """First voxels of portions at uniformly random positions wholly inside the array, (number, 3) integers.
+    """First voxels of patches at uniformly random positions wholly inside the array, (number, 3) integers.
 
     Raises
     ------
-    BraggfillError : the array is smaller than a portion.
+    BraggfillError : the array is smaller than a patch.
     """
     shape, size = _sizes(shape, size)
     return np.stack([rng.integers(0, n - s + 1, number) for n, s in zip(shape, size, strict=True)], axis=-1)
@@ -28,7 +28,7 @@ def random_origins(
 def line_origins(length: int, size: int, step: int) -> np.ndarray:
     """Origins along one axis, ``step`` apart from 0, and a last one that ends with the axis: all voxels are covered."""
     if step < 1 or size > length:
-        raise BraggfillError(f"portions of {size} do not fit an axis of {length} in steps of {step}")
+        raise BraggfillError(f"patches of {size} do not fit an axis of {length} in steps of {step}")
     return np.unique(np.append(np.arange(0, length - size + 1, step), length - size))
 
 
@@ -40,13 +40,13 @@ def sliding_origins(shape: Sequence[int], size: int | Sequence[int] = 32, step: 
 
 
 def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int = 16) -> np.ndarray:
-    """Origins of portions that hold every missing voxel, gaps in the middle where they can be.
+    """Origins of patches that hold every missing voxel, gaps in the middle where they can be.
 
-    A plane of the array that is more than half missing belongs to a detector gap: portions are centred on each run of
+    A plane of the array that is more than half missing belongs to a detector gap: patches are centred on each run of
     such planes and slid along it (paper, section 2.4).  What is left (a beamstop, half a gap) is covered by a grid of
-    which only the portions are kept whose middle holds some of it; the middle is half a portion along each axis, and
+    which only the patches are kept whose middle holds some of it; the middle is half a patch along each axis, and
     three quarters for what is thin along two axes (dead pixels), which is surrounded by what is measured wherever it
-    lies in a portion.
+    lies in a patch.
 
     Parameters
     ----------
@@ -84,24 +84,24 @@ def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int
 
 
 def window(origin: Iterable[int], size: int | Sequence[int] = 32) -> tuple[slice, ...]:
-    """The slices of one portion."""
+    """The slices of one patch."""
     origin = [int(o) for o in origin]
     size = (size,) * len(origin) if isinstance(size, int | np.integer) else size
     return tuple(slice(o, o + s) for o, s in zip(origin, size, strict=True))
 
 
 def cut(array: np.ndarray, origins: np.ndarray, size: int | Sequence[int] = 32) -> np.ndarray:
-    """The portions at ``origins``, (n, *size), copies."""
+    """The patches at ``origins``, (n, *size), copies."""
     _, size = _sizes(array.shape, size)
-    portions = np.empty((len(origins), *size), dtype=array.dtype)
-    for portion, origin in zip(portions, origins, strict=True):
-        portion[...] = array[window(origin, size)]
-    return portions
+    patches = np.empty((len(origins), *size), dtype=array.dtype)
+    for patch, origin in zip(patches, origins, strict=True):
+        patch[...] = array[window(origin, size)]
+    return patches
 
 
 def taper(size: Sequence[int]) -> np.ndarray:
-    r"""Weights of the voxels of a portion, for averaging: the product over the axes of
-    :math:`\sin^2(\pi (i + \tfrac12) / n)`, never zero, so that a portion's middle counts and its rim hardly does."""
+    r"""Weights of the voxels of a patch, for averaging: the product over the axes of
+    :math:`\sin^2(\pi (i + \tfrac12) / n)`, never zero, so that a patch's middle counts and its rim hardly does."""
     weights = np.ones(tuple(size), dtype=np.float32)
     for axis, n in enumerate(size):
         line = np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2 + 1e-3
@@ -110,17 +110,17 @@ def taper(size: Sequence[int]) -> np.ndarray:
 
 
 def merge(
-    portions: np.ndarray, origins: np.ndarray, shape: Sequence[int], weights: np.ndarray | None = None
+    patches: np.ndarray, origins: np.ndarray, shape: Sequence[int], weights: np.ndarray | None = None
 ) -> np.ndarray:
-    r"""Average overlapping portions: :math:`y = \sum_k w_k y_k / \sum_k w_k`, NaN where no portion lies.
+    r"""Average overlapping patches: :math:`y = \sum_k w_k y_k / \sum_k w_k`, NaN where no patch lies.
 
-    The inverse of :func:`cut`: cutting an array into portions that cover it and merging them gives the array back.
+    The inverse of :func:`cut`: cutting an array into patches that cover it and merging them gives the array back.
     """
-    size = portions.shape[1:]
+    size = patches.shape[1:]
     weights = taper(size) if weights is None else weights
     total, norm = np.zeros(tuple(shape)), np.zeros(tuple(shape))
-    for portion, origin in zip(portions, origins, strict=True):
-        total[window(origin, size)] += weights * portion
+    for patch, origin in zip(patches, origins, strict=True):
+        total[window(origin, size)] += weights * patch
         norm[window(origin, size)] += weights
     with np.errstate(invalid="ignore"):
         return total / np.where(norm > 0, norm, np.nan)
@@ -130,12 +130,12 @@ def _sizes(shape: Sequence[int], size: int | Sequence[int]) -> tuple[tuple[int, 
     shape = tuple(int(n) for n in shape)
     size = (int(size),) * len(shape) if isinstance(size, int | np.integer) else tuple(int(s) for s in size)
     if len(size) != len(shape) or any(s > n or s < 1 for n, s in zip(shape, size, strict=True)):
-        raise BraggfillError(f"portions of {size} do not fit an array of {shape}; use smaller portions")
+        raise BraggfillError(f"patches of {size} do not fit an array of {shape}; use smaller patches")
     return shape, size
 
 
 def _run_origins(planes: np.ndarray, length: int, size: int, step: int) -> np.ndarray:
-    """Origins along the gap's own axis: centred on a run; several for a run too wide for one portion's middle."""
+    """Origins along the gap's own axis: centred on a run; several for a run too wide for one patch's middle."""
     if len(planes) == 0:
         return np.empty(0, dtype=np.int64)
     origins = []
@@ -166,7 +166,7 @@ def _thin(mask: np.ndarray) -> np.ndarray:
 def _middle_origins(
     left: np.ndarray, shape: tuple[int, ...], size: tuple[int, ...], share: float
 ) -> list[tuple[int, ...]]:
-    """Portions of a grid whose middle (that share of the portion along each axis) holds a missing voxel."""
+    """Patches of a grid whose middle (that share of the patch along each axis) holds a missing voxel."""
     places = np.argwhere(left)
     middle = np.maximum((np.array(size) * share).astype(int), 1)
     cells = np.unique(places // middle, axis=0)

@@ -1,4 +1,4 @@
-"""Files of portions that several tests train on."""
+"""Files of patches that several tests train on."""
 
 from __future__ import annotations
 
