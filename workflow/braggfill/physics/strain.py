@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns import boxes
-from braggfill.physics import fourier
+from braggfill.physics import boxes, fourier
 
 
 def support(obj: np.ndarray, threshold: float = 0.3) -> np.ndarray:

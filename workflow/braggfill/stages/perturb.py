@@ -27,8 +27,8 @@ import scipy.fft
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns.boxes import bounding_box
 from braggfill.physics import fourier
+from braggfill.physics.boxes import bounding_box
 from braggfill.runs import packing, seeds, storage
 from braggfill.settings.perturb import PerturbSettings
 

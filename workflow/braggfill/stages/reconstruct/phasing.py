@@ -18,9 +18,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill.patterns import boxes
 from braggfill.phasing import pynx
-from braggfill.physics import strain
+from braggfill.physics import boxes, strain
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 from braggfill.stages.reconstruct import cases as _cases
