@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from braggfill import filling, networks
-from braggfill.learning import losses
+from braggfill.learning.gap import losses
 from braggfill.patterns import gaps
-from braggfill.settings.train import TrainSettings
 from torch.utils.flop_counter import FlopCounterMode
 
 NETWORKS = (
@@ -52,7 +51,7 @@ def prepared(name: str, options: dict, logs: torch.Tensor, masks: torch.Tensor) 
     torch.manual_seed(0)
     network = networks.build(name, **options).to(logs.device, memory_format=torch.channels_last_3d)
     optimizer = torch.optim.Adam(network.parameters())
-    weights = TrainSettings(network=name).weights()
+    weights = options(name).loss
 
     def step() -> None:
         optimizer.zero_grad()

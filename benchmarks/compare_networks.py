@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from braggfill import networks
+from braggfill.learning.gap.options import options
 from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
@@ -104,7 +105,9 @@ def main() -> None:
         model = folder / "model.safetensors"
         if not model.is_file():
             train(settings, 1, files, model, folder / "history.csv", folder / "work")
-        widths = settings.gaps().width_px[:1] if settings.network == "paper" else WIDTHS
+        widths = (
+            options(settings.network, settings.model_dump()).gap.width_px[:1] if settings.network == "paper" else WIDTHS
+        )
         table += rows(name, widths, network_fill(model, 64), sources)
         storage.write_table(wanted.out / "comparison.csv", pd.DataFrame(table))
     print(pd.DataFrame(table).pivot_table(index="network", columns=["source", "gap_px"], values="pcc").round(4).T)

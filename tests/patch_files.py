@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from braggfill.learning.gap.options import options
 from braggfill.runs import storage
+from braggfill.settings.train import TrainSettings
 
 
 def fringes(number: int, seed: int, size: int = 16) -> np.ndarray:
@@ -31,3 +33,8 @@ def write(path: Path, number: int, seed: int, *, split: int | None = None, expec
         kinds = np.arange(number) % 4 == 3
         file["split"] = np.full(number, split, np.uint8) if split is not None else kinds.astype(np.uint8)
     return path
+
+
+def chosen(**known):
+    """The options of the default network under these settings of the train stage."""
+    return options("braggfill", TrainSettings(**known).model_dump())

@@ -9,6 +9,7 @@ from braggfill import networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.filling import finetune, heldout
+from braggfill.learning import trainer
 from braggfill.patterns import gaps, patching
 from braggfill.runs.seeds import generator
 
@@ -141,10 +142,14 @@ def test_it_learns_and_the_command_keeps_the_network_for_other_scans(tmp_path, m
         np.testing.assert_allclose(file["data"], own, rtol=1e-4)
 
 
+def _learns_nothing(network, task, plan):
+    return trainer.Trained(network.state_dict(), [], 1)
+
+
 def test_a_network_that_was_not_helped_is_not_written(tmp_path, monkeypatch, capsys, network):
     monkeypatch.chdir(tmp_path)
     np.savez("scan.npz", data=COUNTS, mask=MASK)
-    monkeypatch.setattr(finetune, "_train", lambda *_: None)  # learns nothing
+    monkeypatch.setattr(finetune.trainer, "fit", _learns_nothing)
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
     assert main([*begin, "--finetune", "--patches", "40", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err

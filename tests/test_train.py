@@ -18,8 +18,10 @@ import pytest
 import torch
 from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.learning.data import load
-from braggfill.learning.module import cosine_rate, plateau_rate
+from braggfill.learning.gap.data import load
+from braggfill.learning.gap.options import options
+from braggfill.learning.gap.task import GapTask
+from braggfill.learning.schedule import cosine_rate, plateau_rate
 from braggfill.patterns import gaps
 from braggfill.runs import storage
 from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
@@ -181,18 +183,19 @@ def test_the_published_network_trains_with_the_published_loss(tmp_path):
 
 
 def test_the_presets():
-    paper, own = TrainSettings(network="paper"), TrainSettings()
-    weights = paper.weights()
+    paper, own = (options(name, TrainSettings(network=name).model_dump()) for name in ("paper", "braggfill"))
+    weights = paper.loss
     assert (weights.mae, weights.ssim, weights.gradient) == (1, 1, 1)
     assert (weights.mse, weights.amplitude, weights.nll) == (0, 0, 0)
-    assert paper.gaps().style == "paper"
-    assert paper.gaps().cross_fraction == own.gaps().cross_fraction == 0.2
-    assert paper.gaps().width_px[0] == paper.gaps().width_px[1]
-    assert own.gaps().width_px == (1, 16)
-    assert (paper.schedule_name(), own.schedule_name()) == ("plateau", "cosine")
+    assert paper.gap.style == "paper"
+    assert paper.gap.cross_fraction == own.gap.cross_fraction == 0.2
+    assert paper.gap.width_px[0] == paper.gap.width_px[1]
+    assert own.gap.width_px == (1, 16)
+    assert (paper.schedule, own.schedule) == ("plateau", "cosine")
     chosen = TrainSettings(network="paper", gap=GapSettings(style="paper", width_px=(9, 9)), loss=LossSettings())
-    assert chosen.gaps().width_px == (9, 9)
-    assert chosen.weights().mse == 1
+    chosen = options("paper", chosen.model_dump())
+    assert chosen.gap.width_px == (9, 9)
+    assert chosen.loss.mse == 1
 
 
 @pytest.mark.parametrize(
@@ -252,10 +255,11 @@ def test_a_further_training_draws_no_epoch_again(tmp_path):
 
     from braggfill.learning.progress import Loaders
 
-    learning, checking = load([write(tmp_path / "a.h5", 16, 1)], TrainSettings(**QUICK))
+    chosen = options("braggfill", TrainSettings(**QUICK).model_dump())
+    task = GapTask("braggfill", chosen, 1, *load([write(tmp_path / "a.h5", 16, 1)], chosen))
     orders = []
     for earlier in (0, 2):
-        loaders = Loaders(TrainSettings(**QUICK), 1, learning, checking, earlier)
+        loaders = Loaders(task, earlier)
         loaders.trainer = SimpleNamespace(current_epoch=2 - earlier, global_rank=0, world_size=1)
         orders.append(loaders.train_dataloader().dataset)
     assert np.array_equal(orders[0].order, orders[1].order)

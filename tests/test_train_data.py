@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from braggfill.errors import BraggfillError
-from braggfill.learning.data import Batches, decode, encode, load, symmetries
+from braggfill.learning import symmetries
+from braggfill.learning.gap.data import Batches, decode, encode, load
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
 from braggfill.stages.train import train
-from patch_files import write
+from patch_files import chosen, write
 
 
 def test_sixteen_bits_hold_the_logarithm_of_counts():
@@ -21,7 +22,7 @@ def test_sixteen_bits_hold_the_logarithm_of_counts():
 
 
 def test_there_are_48_symmetries_and_they_keep_neighbours():
-    table = symmetries(3).numpy()
+    table = symmetries.tables(3).numpy()
     assert len({tuple(row) for row in table}) == 48
     cube = np.arange(27)
     place = np.stack(np.unravel_index(cube, (3, 3, 3)), -1)
@@ -34,7 +35,7 @@ def test_there_are_48_symmetries_and_they_keep_neighbours():
 
 def test_every_patch_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
     files = [write(tmp_path / "a.h5", 30, 1, split=0)]
-    wish = TrainSettings(batch_size=8)
+    wish = chosen(batch_size=8)
     patches, _ = load(files, wish)
     marks = {tuple(code.reshape(-1)[:50].tolist()): i for i, code in enumerate(patches.counted)}
     orders, masks = [], []
@@ -54,9 +55,9 @@ def test_every_patch_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
 def test_counts_are_the_target_where_asked_or_where_nothing_else_is_known(tmp_path):
     known, unknown = write(tmp_path / "a.h5", 8, 1, split=0), tmp_path / "b.h5"
     write(unknown, 8, 1, split=0, expectation=False)
-    simulated, _ = load([known], TrainSettings())
+    simulated, _ = load([known], chosen())
     assert not torch.equal(simulated.counted, simulated.wanted)
-    for files, wish in (([known], TrainSettings(target="counts")), ([unknown], TrainSettings())):
+    for files, wish in (([known], chosen(target="counts")), ([unknown], chosen())):
         patches, _ = load(files, wish)
         assert torch.equal(patches.counted, patches.wanted)
 
@@ -67,24 +68,24 @@ def test_dark_patches_and_the_test_split_are_left_out(tmp_path):
     counts[0] = 0
     with storage.create(path) as file:
         file["counts"], file["split"] = counts, np.array([0, 0, 0, 1, 2, 2], np.uint8)
-    learning, checking = load([path], TrainSettings(photons_min=0.5))
+    learning, checking = load([path], chosen(photons_min=0.5))
     assert (len(learning), len(checking)) == (2, 1)
-    assert len(load([path, path], TrainSettings(patches_max=4))[0]) == 4
-    assert len(load([path, path], TrainSettings(validation_max=1))[1]) == 1
+    assert len(load([path, path], chosen(patches_max=4))[0]) == 4
+    assert len(load([path, path], chosen(validation_max=1))[1]) == 1
 
 
 def test_the_most_patches_are_taken_of_all_files_alike(tmp_path):
     files = [write(tmp_path / "a.h5", 4, 1, split=0), *(write(tmp_path / f"{i}.h5", 16, i, split=0) for i in (2, 3))]
-    few, _ = load(files, TrainSettings(patches_max=6))
-    many, _ = load(files, TrainSettings(patches_max=20))
+    few, _ = load(files, chosen(patches_max=6))
+    many, _ = load(files, chosen(patches_max=20))
     assert (len(few), len(many)) == (6, 20)
-    parts = [load([file], TrainSettings(patches_max=8))[0].counted for file in files]
+    parts = [load([file], chosen(patches_max=8))[0].counted for file in files]
     assert torch.equal(few.counted, torch.cat([part[:2] for part in parts]))
     assert torch.equal(many.counted, torch.cat([parts[0], parts[1], parts[2]]))
 
 
 def test_what_cannot_be_trained_on_is_told(tmp_path):
-    wish = TrainSettings()
+    wish = chosen()
     with pytest.raises(BraggfillError, match="no such file"):
         load([tmp_path / "none.h5"], wish)
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
@@ -102,7 +103,7 @@ def test_what_cannot_be_trained_on_is_told(tmp_path):
     with storage.create(tmp_path / "flat.h5") as file:
         file["counts"], file["split"] = np.ones((1, 8, 8, 4)), np.zeros(1, np.uint8)
     with pytest.raises(BraggfillError, match="symmetries"):
-        train(wish, 1, [tmp_path / "flat.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")
+        train(TrainSettings(), 1, [tmp_path / "flat.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")
     write(tmp_path / "good.h5", 4, 1)
     with pytest.raises(BraggfillError, match="different sizes"):
         load([tmp_path / "good.h5", tmp_path / "flat.h5"], wish)

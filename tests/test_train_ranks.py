@@ -16,10 +16,12 @@ import torch
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.learning import ranks
-from braggfill.learning.data import Batches, load
+from braggfill.learning.gap.data import Batches, load
+from braggfill.learning.task import Plan
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
 from braggfill.stages.train import train
+from patch_files import chosen
 
 WISH = {"channels": (4, 8), "batch_size": 6, "epochs": 2, "threads": 1, "device": "cpu", "clip_norm": 0.1}
 
@@ -33,6 +35,10 @@ def write(path: Path, number: int) -> Path:
     return path
 
 
+def plan(**known) -> Plan:
+    return Plan(**{"epochs": 1, "learning_rate": 1e-3, **known})
+
+
 def run(folder: Path, patches: Path, **change):
     folder.mkdir(exist_ok=True)
     names = folder / "model.safetensors", folder / "history.csv"
@@ -43,10 +49,10 @@ def run(folder: Path, patches: Path, **change):
 
 @pytest.mark.parametrize("several", [2, 3, 8])
 def test_processes_divide_every_batch_among_them(tmp_path, several):
-    patches, checking = load([write(tmp_path / "a.h5", 24)], TrainSettings(**WISH))
+    patches, checking = load([write(tmp_path / "a.h5", 24)], chosen(**WISH))
     for part, epoch in ((patches, 0), (checking, None)):
-        whole = Batches(part, TrainSettings(**WISH), 1, epoch)
-        own = [Batches(part, TrainSettings(**WISH), 1, epoch, rank, several) for rank in range(several)]
+        whole = Batches(part, chosen(**WISH), 1, epoch)
+        own = [Batches(part, chosen(**WISH), 1, epoch, rank, several) for rank in range(several)]
         for item, batch in enumerate(whole):
             shares = [one[item] for one in own]
             assert sum(s["share"] for s in shares) == pytest.approx(several)
@@ -138,18 +144,18 @@ def _alive(pid: int) -> bool:
 
 def test_how_many_train(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert ranks.number(TrainSettings()) == 1
-    assert ranks.number(TrainSettings(device="cpu", devices=3)) == 3
-    assert ranks.number(TrainSettings(device="cpu", devices=3, batch_size=2)) == 2
+    assert ranks.number(plan()) == 1
+    assert ranks.number(plan(device="cpu", devices=3)) == 3
+    assert ranks.number(plan(device="cpu", devices=3, batch_size=2)) == 2
     with pytest.raises(BraggfillError, match="no GPU"):
-        ranks.number(TrainSettings(device="gpu"))
+        ranks.number(plan(device="gpu"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert ranks.number(TrainSettings(batch_size=256)) == 4
-    assert ranks.number(TrainSettings(batch_size=16)) == 2
-    assert ranks.number(TrainSettings(device="gpu", devices=1)) == 1
-    assert ranks.number(TrainSettings(device="cpu")) == 1
+    assert ranks.number(plan(batch_size=256)) == 4
+    assert ranks.number(plan(batch_size=16)) == 2
+    assert ranks.number(plan(device="gpu", devices=1)) == 1
+    assert ranks.number(plan(device="cpu")) == 1
     with pytest.raises(BraggfillError, match="8 GPUs are asked for, 4 are there"):
-        ranks.number(TrainSettings(device="gpu", devices=8))
+        ranks.number(plan(device="gpu", devices=8))
 
 
 def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, monkeypatch):

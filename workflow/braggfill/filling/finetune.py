@@ -9,8 +9,6 @@ gaps rose by more than what depends on which patches they are: the 95 % bootstra
 from __future__ import annotations
 
 import copy
-import itertools
-import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,9 +17,11 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.filling import heldout
-from braggfill.patterns import gaps, metrics, patching
+from braggfill.learning import trainer
+from braggfill.learning.gap.options import Options, options
+from braggfill.learning.task import Plan
+from braggfill.patterns import metrics, patching
 from braggfill.runs import interrupts, seeds
-from braggfill.settings.train import GapSettings, TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,6 +94,8 @@ def finetune(
     """
     import torch
 
+    from braggfill.learning.gap.scan import ScanTask
+
     if not 1 <= epochs <= 100:
         raise BraggfillError(f"--finetune {epochs}: give 1 to 100 epochs; 2 to 5 are usual")
     if patches < 1:
@@ -102,13 +104,26 @@ def finetune(
     size = int(network.size)
     logs = np.log1p(np.where(missing, 0, intensity).astype(np.float32))
     held, origins = heldout.split(logs, missing, size, patches, seed)
-    settings = _settings(network)
-    judge = _Judge(logs, held, size, settings.gaps(), seed)
-    before = judge.scores(network, settings)
+    chosen = _options(network)
+    judge = _Judge(logs, held, size, chosen, seed)
+    before = judge.scores(network)
+    device = next(network.parameters()).device
+    plan = Plan(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        warm_up=0.05,
+        clip_norm=chosen.clip_norm,
+        batch_size=BATCH,
+        precision="32",
+        device="gpu" if device.type == "cuda" else "cpu",
+        title="fine-tune",
+        progress=progress,
+    )
     learner = copy.deepcopy(network)
-    with _Deterministic():
-        _train(learner, logs, origins, settings, epochs, seed, learning_rate, progress)
-        after = judge.scores(learner.eval(), settings)
+    found = trainer.fit(learner.train(), ScanTask(logs, origins, size, chosen, seed, BATCH), plan)
+    learner.load_state_dict(found.best)
+    learner = learner.to(device).eval()
+    after = judge.scores(learner)
     gain = after.pcc - before.pcc
     low, high = metrics.bootstrap(gain, seeds.generator(seed, "finetune/bootstrap"))
     kept = bool(low > 0) and all(bool(torch.isfinite(p).all()) for p in learner.parameters())
@@ -133,14 +148,13 @@ def finetune(
     return learner, report
 
 
-def _settings(network: Module) -> TrainSettings:
+def _options(network: Module) -> Options:
     """What the network was trained with, as far as its card tells."""
-    card = getattr(network, "card", {})
-    known = card.get("settings") if isinstance(card.get("settings"), dict) else {}
+    known = getattr(network, "card", {}).get("settings")
     try:
-        return TrainSettings(**{"network": network.name, **known})
-    except ValueError:  # of another version
-        return TrainSettings(network=network.name)
+        return options(network.name, known if isinstance(known, dict) else None)
+    except (TypeError, ValueError):  # of another version
+        return options(network.name)
 
 
 @dataclass(frozen=True)
@@ -153,22 +167,27 @@ class _Scores:
 class _Judge:
     """Artificial gaps in the patches that judge, always the same ones."""
 
-    def __init__(self, logs: np.ndarray, held: np.ndarray, size: int, wish: GapSettings, seed: int):
+    def __init__(self, logs: np.ndarray, held: np.ndarray, size: int, chosen: Options, seed: int):
+        from braggfill.learning.gap import scan
+
         self.truth = np.repeat(patching.cut(logs, held, size), HELD_GAPS, axis=0)
         self.patches = len(held)
         rng = seeds.generator(seed, "finetune/held")
-        self.masks = _gaps(rng, len(self.truth), size, wish)
+        self.options = chosen
+        self.masks = scan.gap_masks(rng, len(self.truth), size, chosen)
 
-    def scores(self, network: Module, settings: TrainSettings) -> _Scores:
+    def scores(self, network: Module) -> _Scores:
         import torch
+
+        from braggfill.learning.gap import scan
 
         values, losses = [], []
         device = next(network.parameters()).device
         with torch.inference_mode():
-            for part in _parts(len(self.truth)):
-                truth, mask = _to(device, self.truth[part], self.masks[part])
+            for part in scan.parts(len(self.truth), BATCH):
+                truth, mask = scan.tensors(device, self.truth[part], self.masks[part])
                 guess, log_variance = network.predict(truth.masked_fill(mask, 0), mask)
-                losses.append(float(_loss(settings, guess, log_variance, truth, mask)) * len(truth))
+                losses.append(float(scan.loss(self.options, guess, log_variance, truth, mask)) * len(truth))
                 values.append(self._pcc(guess, truth, mask))
         return _Scores(self._by_patch(np.concatenate(values)), sum(losses) / len(self.truth))
 
@@ -176,16 +195,17 @@ class _Judge:
         """PCC of linear interpolation, a patch."""
         import torch
 
+        from braggfill.learning.gap import scan
         from braggfill.networks.gap.bridge import bridge
 
         values = []
-        for part in _parts(len(self.truth)):
-            truth, mask = _to(torch.device("cpu"), self.truth[part], self.masks[part])
+        for part in scan.parts(len(self.truth), BATCH):
+            truth, mask = scan.tensors(torch.device("cpu"), self.truth[part], self.masks[part])
             values.append(self._pcc(bridge(truth, mask), truth, mask))
         return self._by_patch(np.concatenate(values))
 
     def _pcc(self, guess: Tensor, truth: Tensor, mask: Tensor) -> np.ndarray:
-        from braggfill.learning import losses
+        from braggfill.learning.gap import losses
 
         return losses.pcc(guess, truth, mask).cpu().numpy()
 
@@ -195,112 +215,9 @@ class _Judge:
         return np.where(good, values, 0).sum(1) / np.where(good.any(1), good.sum(1), np.nan)
 
 
-def _train(
-    learner: Module,
-    logs: np.ndarray,
-    origins: np.ndarray,
-    settings: TrainSettings,
-    epochs: int,
-    seed: int,
-    learning_rate: float,
-    progress: bool,
-) -> None:
-    import torch
-    from tqdm import tqdm
-
-    device = next(learner.parameters()).device
-    learner.train().to(memory_format=torch.channels_last_3d)
-    optimizer = torch.optim.Adam(learner.parameters(), lr=learning_rate)
-    size = int(learner.size)
-    steps = epochs * len(_parts(len(origins)))
-    turns = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
-    step = 0
-    with tqdm(total=steps, desc="fine-tune", unit="step", disable=not progress, leave=False) as bar:
-        for epoch in range(epochs):
-            rng = seeds.generator(seed, "finetune/epoch", epoch)
-            order = rng.permutation(len(origins))
-            turned = rng.integers(0, len(turns) if settings.symmetries else 1, len(origins))
-            for part in _parts(len(origins)):
-                cut = patching.cut(logs, origins[order[part]], size)
-                for k, turn in enumerate(turned[part]):
-                    axes, flips = turns[turn]
-                    cut[k] = cut[k].transpose(axes)[:: flips[0], :: flips[1], :: flips[2]]
-                truth, mask = _to(device, cut, _gaps(rng, len(cut), size, settings.gaps()))
-                for group in optimizer.param_groups:
-                    group["lr"] = _rate(learning_rate, step, steps)
-                guess, log_variance = learner.predict(truth.masked_fill(mask, 0), mask)
-                loss = _loss(settings, guess, log_variance, truth, mask)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                if settings.clip_norm:
-                    torch.nn.utils.clip_grad_norm_(learner.parameters(), settings.clip_norm)
-                optimizer.step()
-                step += 1
-                bar.update()
-
-
-def _loss(settings: TrainSettings, guess: Tensor, log_variance: Tensor | None, truth: Tensor, mask: Tensor) -> Tensor:
-    """The loss that the network was first trained with, against the counts: nobody knows their expectation."""
-    from braggfill.learning import losses
-
-    try:
-        return losses.total(settings.weights(), guess, log_variance, truth, truth, truth, mask)
-    except ImportError as error:
-        raise BraggfillError(
-            "--finetune: the loss of this network needs torchmetrics; pip install 'braggfill[train]'"
-        ) from error
-
-
-def _rate(highest: float, step: int, steps: int) -> float:
-    """Up over the first twentieth of the steps, then down along half a cosine."""
-    warm = max(1, round(0.05 * steps))
-    if step < warm:
-        return highest * (step + 1) / warm
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def _gaps(rng: np.random.Generator, number: int, size: int, wish: GapSettings) -> np.ndarray:
-    drawn = gaps.draw(
-        rng,
-        number,
-        (size,) * 3,
-        style=wish.style,
-        widths=wish.width_px,
-        cross_fraction=wish.cross_fraction,
-        dead_fraction=wish.dead_fraction,
-    )
-    return drawn.masks()
-
-
-def _to(device: Any, logs: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(logs)).to(device), torch.from_numpy(masks).to(device)
-
-
-def _parts(number: int) -> list[slice]:
-    return [slice(first, first + BATCH) for first in range(0, number, BATCH)]
-
-
 def _mean(values: np.ndarray) -> float:
     good = values[np.isfinite(values)]
     return float(good.mean()) if len(good) else float("nan")
-
-
-class _Deterministic:
-    """Deterministic algorithms inside, as before outside; a GPU warns of what it has none for."""
-
-    def __enter__(self) -> None:
-        import torch
-
-        self.before = torch.are_deterministic_algorithms_enabled()
-        self.warned = torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
-
-    def __exit__(self, *_: Any) -> None:
-        import torch
-
-        torch.use_deterministic_algorithms(self.before, warn_only=self.warned)
 
 
 def load(path: Any, device: str = "auto") -> Module:

@@ -10,32 +10,34 @@ from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from braggfill.learning.data import Batches, Patches
+from braggfill.learning.task import Plan, Task
 from braggfill.runs import storage
-from braggfill.settings.train import TrainSettings
 
 
 class Loaders(lightning.LightningDataModule):
-    """A fresh loader an epoch, because each epoch has its own order, gaps and symmetries."""
+    """A fresh loader an epoch, because each epoch has its own order and randomness."""
 
-    def __init__(self, settings: TrainSettings, seed: int, learning: Patches, checking: Patches, earlier: int = 0):
-        """``earlier``: epochs that the first weights have behind them; their gaps and noise do not come again."""
+    def __init__(self, task: Task, first_epoch: int = 0):
+        """``first_epoch``: epochs that the first weights have behind them."""
         super().__init__()
-        self.settings, self.seed, self.learning, self.checking = settings, seed, learning, checking
-        self.earlier = earlier
+        self.task, self.first_epoch = task, first_epoch
 
     def train_dataloader(self) -> DataLoader:
-        return self._loader(self.learning, self.earlier + self.trainer.current_epoch)
+        return _whole(self.task.training(self.first_epoch + self.trainer.current_epoch, *self._own()))
 
     def val_dataloader(self) -> DataLoader | list:
-        return self._loader(self.checking, None) if len(self.checking) else []
+        batches = self.task.validation(*self._own())
+        return [] if batches is None else _whole(batches)
 
-    def _loader(self, patches: Patches, epoch: int | None) -> DataLoader:
-        own = self.trainer.global_rank, self.trainer.world_size
-        return DataLoader(Batches(patches, self.settings, self.seed, epoch, *own), batch_size=None, shuffle=False)
+    def _own(self) -> tuple[int, int]:
+        return self.trainer.global_rank, self.trainer.world_size
+
+
+def _whole(batches: Dataset) -> DataLoader:
+    return DataLoader(batches, batch_size=None, shuffle=False)
 
 
 class Progress(lightning.Callback):
@@ -44,9 +46,9 @@ class Progress(lightning.Callback):
     The file is written beside its place and renamed: a kill at any moment leaves the last whole epoch.
     """
 
-    def __init__(self, settings: TrainSettings, checkpoint: Path, steps: int):
-        """``steps`` in an epoch."""
-        self.settings, self.checkpoint, self.steps = settings, checkpoint, steps
+    def __init__(self, task: Task, plan: Plan, checkpoint: Path | None):
+        """``checkpoint`` None: nothing is written."""
+        self.task, self.plan, self.checkpoint, self.steps = task, plan, checkpoint, task.steps()
         self.rows: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = 0
@@ -55,7 +57,7 @@ class Progress(lightning.Callback):
 
     def resume(self) -> str | None:
         """The checkpoint to go on from, if there is one that can be read; nothing in it is ever unpickled."""
-        if not self.checkpoint.is_file():
+        if self.checkpoint is None or not self.checkpoint.is_file():
             return None
         try:
             torch.load(self.checkpoint, map_location="cpu", weights_only=True)
@@ -84,15 +86,16 @@ class Progress(lightning.Callback):
         tty = sys.stderr.isatty()
         first = trainer.is_global_zero
         if self.rows and first:
-            tqdm.write(f"training goes on after epoch {len(self.rows)} of {self.settings.epochs}", file=sys.stderr)
+            tqdm.write(f"training goes on after epoch {len(self.rows)} of {self.plan.epochs}", file=sys.stderr)
         self.bar = tqdm(
-            total=self.steps * self.settings.epochs,
+            total=self.steps * self.plan.epochs,
             initial=self.steps * len(self.rows),
-            desc=f"train {self.settings.network}",
+            desc=self.plan.title,
             unit="step",
             mininterval=0.5 if tty else 20,
             dynamic_ncols=tty,
-            disable=not first,
+            disable=not (first and self.plan.progress),
+            leave=self.checkpoint is not None,
             file=sys.stderr,
         )
 
@@ -110,6 +113,8 @@ class Progress(lightning.Callback):
         if not self.best or row["val_loss"] < self.best_loss or math.isnan(row["val_loss"]):
             self.best_epoch, self.best_loss = row["epoch"], row["val_loss"]
             self.best = {name: value.detach().cpu().clone() for name, value in learner.network.state_dict().items()}
+        if self.checkpoint is None:
+            return
         if not trainer.is_global_zero:
             trainer.save_checkpoint(self.checkpoint)  # waits for the first process, which alone writes
             return
@@ -130,8 +135,7 @@ class Progress(lightning.Callback):
 
     def _tell(self, trainer: lightning.Trainer, row: dict[str, float]) -> None:
         tqdm.write(
-            f"epoch {row['epoch']}/{self.settings.epochs}: loss {row['train_loss']:.4g}, validation "
-            f"{row['val_loss']:.4g}, PCC in the gap {row['val_pcc']:.4f} (linear {row['linear_pcc']:.4f})",
+            f"epoch {row['epoch']}/{self.plan.epochs}: {self.task.told(row)}",
             file=sys.stderr,
         )
         for logger in trainer.loggers:

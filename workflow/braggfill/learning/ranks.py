@@ -1,14 +1,15 @@
 """One training on several GPUs of a machine: a process for each, all with the same weights.
 
 Each process is a fresh Python that runs ``python -m braggfill.learning.ranks FOLDER``, with ``FOLDER`` holding the
-settings and the patches, mapped into memory so that there is one copy of them however many processes there are.
-Lightning averages their gradients (DDP).  Which patches make a batch is drawn as for one process, and each takes its
-share of every batch, so that the number of GPUs changes how fast a training is and, but for rounding and for the
-counts that are drawn afresh in training with many exposures, nothing else.
+plan, the first weights and the task, whose data are mapped into memory so that there is one copy of them however many
+processes there are.  Lightning averages their gradients (DDP).  Which patterns make a batch is drawn as for one
+process, and each takes its share of every batch, so that the number of GPUs changes how fast a training is and, but
+for rounding and for the counts that are drawn afresh in training with many exposures, nothing else.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -18,23 +19,24 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.settings.train import TrainSettings
+from braggfill.learning.task import Plan, SharedTask
 
 if TYPE_CHECKING:
-    from braggfill.learning.data import Patches
+    from torch.nn import Module
 
-ARRAYS = ("counted", "wanted", "known")
 LEAST = 8
-"""Patches of a batch that are worth a GPU of their own."""
+"""Patterns of a batch that are worth a GPU of their own."""
 PATIENCE_S = 10.0
 """How long processes have to end by themselves once one of them has failed."""
 
 
-def number(settings: TrainSettings) -> int:
+def number(plan: Plan) -> int:
     """How many processes train: one a GPU, one on a processor unless more are asked for.
 
     Raises
@@ -43,17 +45,17 @@ def number(settings: TrainSettings) -> int:
     """
     import torch
 
-    there = torch.cuda.device_count() if settings.device != "cpu" else 0
-    if settings.device == "gpu" and not there:
+    there = torch.cuda.device_count() if plan.device != "cpu" else 0
+    if plan.device == "gpu" and not there:
         raise BraggfillError("train.device: there is no GPU that PyTorch can use here; use auto or cpu")
-    if there and settings.devices and settings.devices > there:
-        raise BraggfillError(f"train.devices: {settings.devices} GPUs are asked for, {there} are there; use fewer")
-    if settings.devices:
-        return min(settings.devices, settings.batch_size)
-    return max(1, min(there, settings.batch_size // LEAST))
+    if there and plan.devices and plan.devices > there:
+        raise BraggfillError(f"train.devices: {plan.devices} GPUs are asked for, {there} are there; use fewer")
+    if plan.devices:
+        return min(plan.devices, plan.batch_size)
+    return max(1, min(there, plan.batch_size // LEAST))
 
 
-def fit(settings: TrainSettings, seed: int, learning: Patches, checking: Patches, checkpoint: Path, ranks: int) -> None:
+def fit(network: Module, task: SharedTask, plan: Plan, checkpoint: Path, ranks: int) -> None:
     """Train in ``ranks`` processes, to the end; what they found is in ``checkpoint``.
 
     Raises
@@ -65,7 +67,7 @@ def fit(settings: TrainSettings, seed: int, learning: Patches, checking: Patches
     folder.mkdir(parents=True)
     processes: list[subprocess.Popen] = []
     try:
-        _write(folder, settings, seed, learning, checking, checkpoint, ranks)
+        _write(folder, network, task, plan, checkpoint, ranks)
         port = _free_port()
         for rank in range(ranks):
             processes.append(_start(folder, rank, ranks, port))
@@ -81,23 +83,13 @@ def fit(settings: TrainSettings, seed: int, learning: Patches, checking: Patches
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(
-    folder: Path,
-    settings: TrainSettings,
-    seed: int,
-    learning: Patches,
-    checking: Patches,
-    checkpoint: Path,
-    ranks: int,
-) -> None:
-    import numpy as np
-
+def _write(folder: Path, network: Module, task: SharedTask, plan: Plan, checkpoint: Path, ranks: int) -> None:
     try:
-        for name, patches in (("learning", learning), ("checking", checking)):
-            for array in ARRAYS:
-                np.save(folder / f"{name}-{array}.npy", getattr(patches, array).numpy())
-        plain = {"settings": settings.model_dump(mode="json"), "seed": seed, "ranks": ranks}
-        (folder / "training.json").write_text(json.dumps({**plain, "checkpoint": str(checkpoint.resolve())}))
+        networks.save(folder / "first.safetensors", network)
+        task.save(folder)
+        kind = f"{type(task).__module__}:{type(task).__qualname__}"
+        told = {"plan": asdict(plan), "task": kind, "ranks": ranks, "checkpoint": str(checkpoint.resolve())}
+        (folder / "training.json").write_text(json.dumps(told))
     except OSError as error:
         raise BraggfillError(f"{folder}: cannot be written ({error.strerror}); free space") from error
 
@@ -158,20 +150,16 @@ def main(folder: Path, parent: int) -> None:
     """One process of a training."""
     _die_with(parent)
     plain: dict[str, Any] = json.loads((folder / "training.json").read_text())
-    import numpy as np
     import torch
 
-    from braggfill.learning.data import Patches
-    from braggfill.stages import train
+    from braggfill.learning import trainer
 
-    settings = TrainSettings(**plain["settings"])
-    torch.set_num_threads(max(1, settings.threads // plain["ranks"]))
-    # "c": changes, of which there are none, would stay in memory; torch wants to be allowed to.
-    learning, checking = (
-        Patches(*(torch.from_numpy(np.load(folder / f"{name}-{array}.npy", mmap_mode="c")) for array in ARRAYS))
-        for name in ("learning", "checking")
-    )
-    train.fit_here(settings, plain["seed"], learning, checking, Path(plain["checkpoint"]), plain["ranks"])
+    plan = Plan(**plain["plan"])
+    torch.set_num_threads(max(1, plan.threads // plain["ranks"]))
+    module, _, name = plain["task"].partition(":")
+    task = getattr(importlib.import_module(module), name).load(folder)
+    network = networks.load(folder / "first.safetensors").train()
+    trainer.fit_here(network, task, plan, Path(plain["checkpoint"]), plain["ranks"])
 
 
 def _die_with(parent: int) -> None:

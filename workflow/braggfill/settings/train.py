@@ -170,23 +170,3 @@ class TrainSettings(StageSettings):
         if self.network == "paper":
             return {}
         return {"channels": list(self.channels), "design": self.design, "start": self.start}
-
-    def gaps(self) -> GapSettings:
-        """The gap settings in force."""
-        if self.gap is not None:
-            return self.gap
-        if self.network == "paper":
-            return GapSettings(style="paper", width_px=(6, 6), dead_fraction=0.0)
-        return GapSettings()
-
-    def weights(self) -> LossSettings:
-        """The loss weights in force."""
-        if self.loss is not None:
-            return self.loss
-        if self.network == "paper":
-            return LossSettings(mse=0, mae=1, amplitude=0, nll=0, ssim=1, gradient=1)
-        return LossSettings()
-
-    def schedule_name(self) -> str:
-        """The schedule in force."""
-        return self.schedule or ("plateau" if self.network == "paper" else "cosine")

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.learning import trainer
+from braggfill.learning.gap.options import Options, options
+from braggfill.learning.task import Plan
 from braggfill.runs import seeds, storage
 from braggfill.settings.train import TrainSettings
-
-if TYPE_CHECKING:
-    from braggfill.learning.progress import Progress
-
-HISTORY = ("epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning_rate", "seconds")
 
 
 def train(
@@ -45,28 +43,33 @@ def train(
     import torch
 
     torch.set_num_threads(settings.threads)
-    from braggfill.learning.data import load
+    from braggfill.learning.gap.data import load
+    from braggfill.learning.gap.task import GapTask
 
-    learning, checking = load([Path(file) for file in patches], settings)
-    key = _key(settings, seed, code, learning.checksum(), checking.checksum())
+    chosen = options(settings.network, settings.model_dump())
+    training, validation = load([Path(file) for file in patches], chosen, settings.network)
+    task = GapTask(settings.network, chosen, seed, training, validation)
+    key = _key(settings, seed, code, training.checksum(), validation.checksum())
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
     checkpoint = work / f"{key}.ckpt"
-    best, rows, epoch = _fit(settings, seed, learning, checking, checkpoint)
-    _write_history(rows, Path(history))
-    chosen = rows[epoch - 1]
+    first, earlier = _build(settings, seed), _seen_before(settings)
+    whole = replace(plan(settings, chosen), first_epoch=-(-earlier // len(training)))
+    found = trainer.fit(first, task, whole, checkpoint)
+    trainer.write_history(task, found.rows, Path(history))
+    best = found.rows[found.best_epoch - 1]
     metadata = {
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "code": code,
         "versions": storage.versions(),
-        "patches": {"train": len(learning), "validation": len(checking)},
-        "patches_seen": len(learning) * chosen["epoch"] + _seen_before(settings),
-        "metrics": {name: chosen[name] for name in HISTORY[:-1] if not math.isnan(chosen[name])},
-        "uncertainty": bool(settings.weights().nll),
+        "patches": {"train": len(training), "validation": len(validation)},
+        "patches_seen": len(training) * best["epoch"] + earlier,
+        "metrics": {name: best[name] for name in trainer.columns(task)[:-1] if not math.isnan(best[name])},
+        "uncertainty": bool(chosen.loss.nll),
     }
     network = _build(settings, seed)
-    network.load_state_dict(best)
+    network.load_state_dict(found.best)
     networks.save(model, network, metadata)
     for other in work.glob("*.ckpt"):
         if other != checkpoint:
@@ -74,99 +77,32 @@ def train(
     return metadata
 
 
-def _fit(
-    settings: TrainSettings, seed: int, learning: Any, checking: Any, checkpoint: Path
-) -> tuple[dict[str, Any], list[dict[str, float]], int]:
-    """Weights of the best epoch, the rows of the history, and which epoch was the best."""
-    from braggfill.learning import ranks
-
-    number = ranks.number(settings)
-    if number == 1:
-        progress = fit_here(settings, seed, learning, checking, checkpoint)
-        return progress.best, progress.rows, progress.best_epoch
-    import torch
-
-    ranks.fit(settings, seed, learning, checking, checkpoint, number)
-    found = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]["Progress"]
-    return found["best"], found["rows"], found["best_epoch"]
-
-
-def fit_here(
-    settings: TrainSettings, seed: int, learning: Any, checking: Any, checkpoint: Path, ranks: int = 1
-) -> Progress:
-    """Train in this process, which is one of ``ranks`` (:mod:`braggfill.learning.ranks`)."""
-    import lightning
-    import torch
-
-    from braggfill.learning.module import Learner
-    from braggfill.learning.progress import Loaders, Progress
-
-    _quiet()
-    steps = -(-len(learning) // settings.batch_size)
-    learner = Learner(_build(settings, seed), settings, learning.shape[0], steps * settings.epochs)
-    progress = Progress(settings, checkpoint, steps)
-    accelerator = {"auto": "auto", "cpu": "cpu", "gpu": "gpu"}[settings.device]
-    gpu = accelerator != "cpu" and torch.cuda.is_available()
-    half = settings.precision == "bf16" or (settings.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
-    logger: Any = False
-    if settings.tensorboard:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        try:
-            logger = TensorBoardLogger(checkpoint.parent, name="tensorboard", version=checkpoint.stem)
-        except ModuleNotFoundError as error:
-            raise BraggfillError(
-                "train.tensorboard: TensorBoard is not installed; pip install tensorboard, or set it to false"
-            ) from error
-    several: dict[str, Any] = {}
-    if ranks > 1:
-        from lightning.fabric.plugins.environments import LightningEnvironment
-        from lightning.pytorch.strategies import DDPStrategy
-
-        # Said outright, because within a Slurm job Lightning would look for a task of Slurm's for each process.
-        several = {"strategy": DDPStrategy(broadcast_buffers=False), "plugins": [LightningEnvironment()]}
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=ranks,
-            precision="bf16-mixed" if half else "32-true",
-            max_epochs=settings.epochs,
-            gradient_clip_val=settings.clip_norm or None,
-            deterministic="warn" if gpu else True,
-            logger=logger,
-            callbacks=[progress],
-            default_root_dir=checkpoint.parent,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            **several,
-        )
-        resume = progress.resume()
-        trainer.fit(
-            learner,
-            datamodule=Loaders(settings, seed, learning, checking, -(-_seen_before(settings) // len(learning))),
-            ckpt_path=resume,
-            weights_only=True if resume else None,
-        )
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-    return progress
+def plan(settings: TrainSettings, options: Options) -> Plan:
+    """What the settings say of the training itself."""
+    return Plan(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        schedule=options.schedule,
+        clip_norm=settings.clip_norm,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        device=settings.device,
+        devices=settings.devices,
+        threads=settings.threads,
+        tensorboard=settings.tensorboard,
+        title=f"train {settings.network}",
+    )
 
 
 def _build(settings: TrainSettings, seed: int) -> Any:
     """The network with its first weights, the same for the same seed."""
     import torch
 
-    options = settings.options()
     if settings.first_weights == "shipped":
         return _shipped(settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeds.integer(seed, "train/weights"))
-        return networks.build(settings.network, **options)
+        return networks.build(settings.network, **settings.options())
 
 
 def _shipped(settings: TrainSettings) -> Any:
@@ -203,18 +139,3 @@ def _key(settings: TrainSettings, seed: int, code: str, *checksums: int) -> str:
     first = networks.shipped_digest(settings.network) if settings.first_weights == "shipped" else ""
     whole = json.dumps([plain, seed, code, checksums, storage.versions().get("torch"), first], sort_keys=True)
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
-
-
-def _write_history(rows: list[dict[str, float]], path: Path) -> None:
-    lines = [",".join(HISTORY)]
-    lines += [",".join("" if math.isnan(row[name]) else f"{row[name]:.6g}" for name in HISTORY) for row in rows]
-    storage.write_text(path, "\n".join(lines) + "\n")
-
-
-def _quiet() -> None:
-    """Lightning's remarks on hardware and workers are not for the user of the pipeline."""
-    import logging
-
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"lightning\..*")

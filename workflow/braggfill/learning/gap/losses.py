@@ -15,7 +15,7 @@ from torch import Tensor
 from braggfill.patterns.normalise import fit_log
 
 if TYPE_CHECKING:
-    from braggfill.settings.train import LossSettings
+    from braggfill.learning.gap.options import Weights
 
 OFFSET = 0.375
 """Photons added under the square root (Anscombe): there the spread of counts does not depend on their mean."""
@@ -25,7 +25,7 @@ WILD = 3.0
 
 
 def total(
-    weights: LossSettings,
+    weights: Weights,
     prediction: Tensor,
     log_variance: Tensor | None,
     truth: Tensor,

@@ -6,7 +6,6 @@ that a resumed training sees what one that was never killed would have seen.
 
 from __future__ import annotations
 
-import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -19,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from braggfill.errors import BraggfillError
+from braggfill.learning.gap.options import Options
 from braggfill.patterns import gaps
 from braggfill.runs import seeds, storage
-from braggfill.settings.train import TrainSettings
 
 STEP = 24.0 / 65535
 """Patches are kept as log(1 + photons) in 16 bits: steps of 3.7e-4, 0 stays 0, up to 2.6e10 photons."""
@@ -60,7 +59,7 @@ def decode(code: Tensor) -> Tensor:
     return (code.float() + 32768.0) * STEP
 
 
-def load(files: list[Path], settings: TrainSettings) -> tuple[Patches, Patches]:
+def load(files: list[Path], options: Options, network: str = "braggfill") -> tuple[Patches, Patches]:
     """Training and validation patches of all the files, in their order.
 
     Files that a step left out (measured data that could not be had) are passed over.
@@ -71,10 +70,10 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Patches, Patches]:
     """
     kept: dict[int, list[tuple[np.ndarray, ...]]] = {TRAIN: [], VALIDATION: []}
     files = [Path(file) for file in files if storage.left_out(file) is None]
-    left = settings.patches_max or math.inf
+    left = options.patches_max or math.inf
     for place, file in enumerate(files):
         wish = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
-        for split, counts, expectation, known in _patches(file, settings):
+        for split, counts, expectation, known in _patches(file, options):
             most = max(0, int(min(wish[split], len(counts))))
             kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
             wish[split] -= most
@@ -83,29 +82,29 @@ def load(files: list[Path], settings: TrainSettings) -> tuple[Patches, Patches]:
     if not len(parts[0]):
         raise BraggfillError(
             "train: there is not one training patch; make more particles, or lower train.photons_min "
-            f"({settings.photons_min:g})"
+            f"({options.photons_min:g})"
         )
-    if len(parts[1]) > settings.validation_max:
-        chosen = np.linspace(0, len(parts[1]) - 1, settings.validation_max).round().astype(int)
+    if len(parts[1]) > options.validation_max:
+        chosen = np.linspace(0, len(parts[1]) - 1, options.validation_max).round().astype(int)
         parts[1] = _some(parts[1], torch.from_numpy(chosen))
-    _check_shape(parts[0].shape, settings)
+    _check_shape(parts[0].shape, options, network)
     return parts[0], parts[1]
 
 
-def _check_shape(shape: tuple[int, int, int], settings: TrainSettings) -> None:
-    if settings.network == "paper" and shape != (32, 32, 32):
+def _check_shape(shape: tuple[int, int, int], options: Options, network: str) -> None:
+    if network == "paper" and shape != (32, 32, 32):
         raise BraggfillError(f"train.network: the published network takes patches of 32 voxels, not {shape}")
-    if settings.symmetries and len(set(shape)) > 1:
+    if options.symmetries and len(set(shape)) > 1:
         raise BraggfillError(f"train.symmetries: patches of {shape} are no cubes; set it to false, or extract cubes")
 
 
-def _patches(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def _patches(file: Path, options: Options) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """Blocks of patches of one split: counts, what is to be predicted, and whether that is the expectation."""
     with storage.read(file) as source:
         if "counts" not in source or "split" not in source:
             raise BraggfillError(f"{file}: not a file of patches (no counts or split); give what extract made")
         splits = source["split"][...]
-        known = settings.target == "expectation" and "expectation" in source
+        known = options.target == "expectation" and "expectation" in source
         for first in range(0, len(splits), 256):
             part = slice(first, first + 256)
             counts = source["counts"][part].astype(np.float32)
@@ -114,7 +113,7 @@ def _patches(file: Path, settings: TrainSettings) -> Iterator[tuple[int, np.ndar
             wanted = np.where(np.isfinite(wanted), wanted, counts)
             if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
                 raise BraggfillError(f"{file}: counts that are negative or not numbers; make it again")
-            bright = counts.mean(axis=(1, 2, 3)) >= settings.photons_min
+            bright = counts.mean(axis=(1, 2, 3)) >= options.photons_min
             for split in (TRAIN, VALIDATION):
                 chosen = (splits[part] == split) & (bright | (split != TRAIN))
                 if chosen.any():
@@ -134,16 +133,6 @@ def _some(patches: Patches, index: Tensor) -> Patches:
     return Patches(patches.counted[index], patches.wanted[index], patches.known[index])
 
 
-def symmetries(size: int) -> Tensor:
-    """The 48 symmetries of a cube of ``size``³ voxels: (48, size³) flat indices that turn and mirror it."""
-    cube = np.arange(size**3).reshape(size, size, size)
-    found = []
-    for order in itertools.permutations(range(3)):
-        for flips in itertools.product((1, -1), repeat=3):
-            found.append(np.transpose(cube, order)[:: flips[0], :: flips[1], :: flips[2]].reshape(-1))
-    return torch.from_numpy(np.stack(found))
-
-
 class Batches(Dataset):
     """One epoch of patches, a batch an item: codes, masks, symmetries (-1: none) and brightness.
 
@@ -152,33 +141,30 @@ class Batches(Dataset):
     of a batch; ``share`` is how many it has of it, times their number: the weight of its loss.
     """
 
-    def __init__(
-        self, patches: Patches, settings: TrainSettings, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1
-    ):
+    def __init__(self, patches: Patches, options: Options, seed: int, epoch: int | None, rank: int = 0, ranks: int = 1):
         """``epoch`` None: validation, always in the same order with the same gaps."""
         self.rank, self.ranks = rank, ranks
         number = len(patches)
         training = epoch is not None
         rng = seeds.generator(seed, "train/epoch", epoch) if training else seeds.generator(seed, "train/validation")
-        wish = settings.gaps()
         self.patches = patches
         self.order = rng.permutation(number) if training else np.arange(number)
         self.gaps = gaps.draw(
             rng,
             number,
             patches.shape,
-            style=wish.style,
-            widths=wish.width_px,
-            cross_fraction=wish.cross_fraction,
-            dead_fraction=wish.dead_fraction,
+            style=options.gap.style,
+            widths=options.gap.width_px,
+            cross_fraction=options.gap.cross_fraction,
+            dead_fraction=options.gap.dead_fraction,
         )
-        self.size = settings.batch_size
-        turned = training and settings.symmetries
+        self.size = options.batch_size
+        turned = training and options.symmetries
         self.symmetry = rng.integers(0, 48, number) if turned else np.full(number, -1)
-        self.clean = rng.random(number) < settings.noise_free_fraction if training else np.zeros(number, bool)
+        self.clean = rng.random(number) < options.noise_free_fraction if training else np.zeros(number, bool)
         self.brightness = np.full(number, np.nan, np.float32)
-        if training and settings.brightness_exponent is not None:
-            drawn = np.log(10) * rng.uniform(*settings.brightness_exponent, number)
+        if training and options.brightness_exponent is not None:
+            drawn = np.log(10) * rng.uniform(*options.brightness_exponent, number)
             self.brightness = np.where(patches.known.numpy()[self.order], drawn, np.nan).astype(np.float32)
         self.noise = seeds.integer(seed, "train/noise", epoch or 0)
 
