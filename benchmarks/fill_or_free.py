@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import scipy.fft
 from braggfill.filling import advice
-from braggfill.physics import strain
+from braggfill.physics import align, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings
 from braggfill.stages.reconstruct import cases, objects, treatments
@@ -72,14 +72,14 @@ def cell(path: Path, box: int, oversampling: float, photons: float, width: int, 
         "filled": (taken, nowhere),
         **{f"doubt {most:g}": (taken, advice.unsure(*gapped.best, case.mask, most)) for most in DOUBTS},
     }
-    support = strain.support(case.truth, threshold)
-    expected = objects.fields(case.truth, support, case.geometry)
+    inside = support.from_modulus(case.truth, threshold)
+    expected = objects.fields(case.truth, inside, case.geometry)
     unit = np.sqrt(case.expectation.sum() / (np.abs(case.truth) ** 2).sum())
     errors = {}
     for name, (intensity, missing) in todo.items():
-        obj = strain.align(reduce_error(case.truth * unit, intensity, missing, support), case.truth, support).obj
-        found = objects.fields(obj, support, case.geometry)
-        errors[name] = objects.compare(found, expected, support, case.geometry)["strain_rmse"]
+        obj = align.align(reduce_error(case.truth * unit, intensity, missing, inside), case.truth, inside).obj
+        found = objects.fields(obj, inside, case.geometry)
+        errors[name] = objects.compare(found, expected, inside, case.geometry)["strain_rmse"]
     best = min(errors["free"], errors["filled"])
     told = {"object": path.stem, "oversampling": oversampling, "photons_at_peak": photons}
     told |= {"gap_px": width, "distance_px": distance}

@@ -8,7 +8,7 @@ import torch
 from braggfill import networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from braggfill.filling import finetune, heldout
+from braggfill.filling import finetune, partition
 from braggfill.learning import trainer
 from braggfill.patterns import gaps, patching
 from braggfill.runs.seeds import generator
@@ -25,7 +25,7 @@ CARD = {"uncertainty": True, "settings": {"gap": {"width_px": [3, 6], "cross_fra
 @pytest.fixture(autouse=True)
 def _few_judges(monkeypatch):
     """Enough for these fringes, and quick."""
-    monkeypatch.setattr(heldout, "HELD", 10)
+    monkeypatch.setattr(partition, "HELD", 10)
     monkeypatch.setattr(finetune, "HELD_GAPS", 2)
 
 
@@ -40,8 +40,8 @@ def network(tmp_path):
 @pytest.mark.parametrize("missing", [NOTHING, MASK])
 def test_training_patches_share_no_voxel_with_what_judges_or_is_missing(missing):
     logs = np.log1p(np.where(missing, 0, COUNTS)).astype(np.float32)
-    held, origins = heldout.split(logs, missing, 16, 300, 0)
-    assert len(held) == heldout.HELD
+    held, origins = partition.split(logs, missing, 16, 300, 0)
+    assert len(held) == partition.HELD
     judging = np.zeros(SHAPE, bool)
     for cell in held:
         judging[patching.window(cell, 16)] = True
@@ -57,14 +57,14 @@ def test_training_patches_share_no_voxel_with_what_judges_or_is_missing(missing)
 
 def test_fewer_places_give_fewer_patches_and_all_of_them_differ():
     logs = np.log1p(COUNTS[:33, :33, :100]).astype(np.float32)
-    _, origins = heldout.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
+    _, origins = partition.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
     assert 0 < len(origins) < 18 * 18 * 85
     assert len(np.unique(origins, axis=0)) == len(origins)
 
 
 def test_brighter_places_are_drawn_more_often():
     logs = np.where(GRID[2] < 64, 6.0, 1.0) + np.zeros(SHAPE)
-    _, origins = heldout.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
+    _, origins = partition.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
     assert (origins[:, 2] < 56).mean() > 0.6
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.networks.gap import trunks
+from braggfill.networks.gap import blocks
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.orient import orders
 from braggfill.networks.gap.unet import _fold, _unfold, joined
@@ -292,7 +292,7 @@ def test_what_is_no_network_is_told(tmp_path):
         networks.build("braggfill", depth=3)
 
 
-@pytest.mark.parametrize("design", trunks.DESIGNS)
+@pytest.mark.parametrize("design", blocks.DESIGNS)
 @pytest.mark.parametrize("start", ["averaged", "interpolation", "nothing"])
 def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
     """Built, saved and loaded under its name; within the cost of the default; nothing in the gap is looked at."""
@@ -317,7 +317,7 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
 
 
 def test_the_designs_cost_about_the_same():
-    costs = {design: _flops("braggfill", design=design) for design in trunks.DESIGNS}
+    costs = {design: _flops("braggfill", design=design) for design in blocks.DESIGNS}
     assert max(costs.values()) <= 2.4
     assert max(costs.values()) <= 1.5 * min(costs.values())
 

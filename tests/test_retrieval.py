@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.phasing import pynx
-from braggfill.physics import fourier, strain
+from braggfill.physics import align, fourier, strain, support
 from braggfill.runs import external
 from braggfill.settings.reconstruct import RecipeSettings
 
@@ -51,10 +51,10 @@ def test_whole_data_give_the_object_back_twin_or_not(counts, truth):
     assert found.converged
     assert found.llk_free == min(run.llk_free for run in runs if run.converged)
     assert 0.5 < found.llk_free < 1.5  # counting noise alone is left
-    aligned = strain.align(found.obj, truth)
-    inside = strain.support(truth)
+    aligned = align.align(found.obj, truth)
+    inside = support.from_modulus(truth)
     assert aligned.correlation > 0.999
-    assert strain.phase_spread(aligned.obj, inside, truth) < 0.02
+    assert strain.phase_std(aligned.obj, inside, truth) < 0.02
     # Parseval: as many photons in the object as in the pattern.
     assert np.sum(np.abs(found.obj) ** 2) == pytest.approx(counts.sum(), rel=0.01)
     assert (found.support[np.abs(found.obj) > 0.3 * np.abs(found.obj).max()]).all()
@@ -79,8 +79,8 @@ def gap() -> np.ndarray:
 
 def error(run: pynx.Retrieved, truth: np.ndarray) -> float:
     """Phase error of a start against the truth."""
-    inside = strain.support(truth)
-    return strain.phase_spread(strain.align(run.obj, truth).obj, inside, truth)
+    inside = support.from_modulus(truth)
+    return strain.phase_std(align.align(run.obj, truth).obj, inside, truth)
 
 
 @needs_pynx
@@ -172,7 +172,7 @@ def test_a_weak_pattern_is_not_taken_for_a_diverging_support(intensity, truth):
     # Ten photons at the peak: the modulus of the object is far below 1, where PyNX gives up.
     run = pynx.best(pynx.retrieve(starts(intensity * 1e-5), SHORT))
     assert run.converged
-    assert strain.align(run.obj, truth).correlation > 0.999
+    assert align.align(run.obj, truth).correlation > 0.999
     assert np.sum(np.abs(run.obj) ** 2) == pytest.approx(1e-5 * intensity.sum(), rel=0.01)
 
 

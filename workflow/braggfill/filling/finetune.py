@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.filling import heldout
+from braggfill.filling import partition
 from braggfill.learning import trainer
 from braggfill.learning.gap.options import Options, options
 from braggfill.learning.task import Plan
@@ -103,7 +103,7 @@ def finetune(
     started = time.perf_counter()
     size = int(network.size)
     logs = np.log1p(np.where(missing, 0, intensity).astype(np.float32))
-    held, origins = heldout.split(logs, missing, size, patches, seed)
+    held, origins = partition.split(logs, missing, size, patches, seed)
     chosen = _options(network)
     judge = _Judge(logs, held, size, chosen, seed)
     before = judge.scores(network)

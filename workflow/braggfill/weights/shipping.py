@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.runs import storage
-from braggfill.weights import promise
+from braggfill.weights import check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def ship(run: Path, name: str = "braggfill", folder: Path = networks.WEIGHTS, *,
     card = {key: value for key, value in network.card.items() if key not in ("format", "network", "options")}
     for parameter in network.parameters():  # as they will be, not as they are
         parameter.data = parameter.data.half().float()
-    card["promise"] = promise.figures(network)
+    card["check"] = check.figures(network)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{name}.safetensors"
     with storage.replacing(target) as temporary:

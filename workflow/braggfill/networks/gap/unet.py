@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from braggfill.networks.gap.blocks import trunk
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.orient import oriented
-from braggfill.networks.gap.trunks import trunk
 
 STARTS = ("averaged", "interpolation", "nothing")
 LEVEL, CONTRAST = 0.25, 2.5
@@ -47,7 +47,7 @@ class Braggfill(nn.Module):
     size = 32
 
     def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "averaged"):
-        """``channels`` of each level, ``design`` of :data:`braggfill.networks.gap.trunks.DESIGNS`; what it corrects,
+        """``channels`` of each level, ``design`` of :data:`braggfill.networks.gap.blocks.DESIGNS`; what it corrects,
         ``start``: what is measured around, ``"averaged"``, in bright places joined by the linear interpolation; the
         linear ``"interpolation"`` alone; or ``"nothing"``: zeros in the gap, and nothing to add to."""
         super().__init__()

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.physics import fourier, strain
+from braggfill.physics import fourier
 from braggfill.runs import seeds, storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import objects
@@ -227,8 +227,3 @@ def restore(group: h5py.Group) -> tuple[Case, dict[str, tuple[np.ndarray, np.nda
         data[mask], sigma[mask] = group[f"filled/{method}"][...], group[f"sigma/{method}"][...]
         filled[method] = (data, sigma)
     return case, filled
-
-
-def support(settings: ReconstructSettings, truth: np.ndarray) -> np.ndarray:
-    """Where the particle is."""
-    return strain.support(truth, settings.true_phase.support_threshold)

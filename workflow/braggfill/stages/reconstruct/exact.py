@@ -18,7 +18,7 @@ import numpy as np
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.physics import fourier, strain
+from braggfill.physics import fourier, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import objects
@@ -144,7 +144,7 @@ def particles(
     for particle in tqdm(chosen, desc="reconstruct", unit="particle", disable=None, leave=False):
         amplitude, attrs = _pattern(patterns, particle)
         obj = fourier.inverse(amplitude.astype(complex))
-        inside = strain.support(obj, settings.true_phase.support_threshold)
+        inside = support.from_modulus(obj, settings.true_phase.support_threshold)
         geometry = objects.geometry_of(attrs, obj.shape, settings.surface_layers)
         about = {name: attrs[name] for name in ("element", "shape")}
         about |= {"particle": particle, "view": int(attrs["view"]), "box_px": obj.shape[0]}
@@ -202,7 +202,7 @@ def _cases(
     truth = objects.fields(obj, inside, geometry)
     if file is not None:
         objects.write_truth(file.create_group("truth"), truth, intensity, inside, geometry)
-    sampling = {f"oversampling_{axis}": value for axis, value in enumerate(strain.oversampling(inside))}
+    sampling = {f"oversampling_{axis}": value for axis, value in enumerate(support.oversampling(inside))}
 
     def one(name: str, width: int, pattern: np.ndarray, gap: dict[str, Any] | None = None) -> dict[str, Any]:
         found = objects.fields(fourier.inverse(np.sqrt(pattern) * phase), inside, geometry)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from braggfill.physics import strain
+from braggfill.physics import support
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import cases, objects, phasing, treatments
@@ -116,7 +116,9 @@ def _rows(
     filled = treatments.fill(case.counts, case.mask, chosen, model, settings)
     starts, tried = phasing.arriving(case, chosen, seed, TRIES * chosen.starts)
     found = phasing.run(case, filled, chosen, seed, starts or range(chosen.starts))
-    speckles = cell["gap_px"] / min(strain.oversampling(strain.support(truth, settings.true_phase.support_threshold)))
+    speckles = cell["gap_px"] / min(
+        support.oversampling(support.from_modulus(truth, settings.true_phase.support_threshold))
+    )
     told = {**cell, "zoom": zoom, "speckles": speckles, "starts_tried": tried}
     rows = [{**row, **told} for row in phasing.compare(settings, case, found)]
     if starts:

@@ -12,7 +12,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.patterns import gaps
-from braggfill.physics import fourier, strain
+from braggfill.physics import fourier, strain, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings
 
@@ -80,8 +80,8 @@ def prepare(obj: np.ndarray, *, zoom: float, box: int, threshold: float, keep_ph
     """
     import scipy.ndimage
 
-    inside = strain.support(obj, threshold)
-    cut = np.where(inside, obj if keep_phase else np.abs(obj), 0)[strain.bounding_box(inside)]
+    inside = support.from_modulus(obj, threshold)
+    cut = np.where(inside, obj if keep_phase else np.abs(obj), 0)[support.bounding_box(inside)]
     small = scipy.ndimage.zoom(cut.real, zoom).astype(complex)
     if keep_phase:
         small += 1j * scipy.ndimage.zoom(cut.imag, zoom)
@@ -92,7 +92,7 @@ def prepare(obj: np.ndarray, *, zoom: float, box: int, threshold: float, keep_ph
             f"reconstruct: the resampled object has {' x '.join(map(str, small.shape))} voxels, more than half of a "
             f"box of {box}; lower zoom or raise box_px"
         )
-    small[~strain.support(small, threshold)] = 0
+    small[~support.from_modulus(small, threshold)] = 0
     whole = np.zeros((box,) * 3, complex)
     start = [box // 2 - n // 2 for n in small.shape]
     whole[tuple(slice(s, s + n) for s, n in zip(start, small.shape, strict=True))] = small / np.abs(small).max()
@@ -111,7 +111,7 @@ def sampled(
     -------
     The object and the factor by which it was resampled.
     """
-    longest = max(strain.extent(strain.support(obj, threshold)))
+    longest = max(support.extent(support.from_modulus(obj, threshold)))
     edge = 2 * round(oversampling * round(zoom * longest) / 2)
     if edge > box:
         zoom, edge = box / (oversampling * longest), box
@@ -195,19 +195,19 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
     inhomogeneity : standard deviation over mean of the object's own modulus.
     outside_share : share of the object's squared modulus that lies outside the support.
     """
-    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in strain.bounding_box(inside))
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in support.bounding_box(inside))
     total = float(np.vdot(found.obj, found.obj).real)
     found, truth = (Fields(fields.obj[box], fields.phase[box], fields.strain[box]) for fields in (found, truth))
     inside = inside[box]
-    counted = strain.interior(inside, geometry.layers)
+    counted = support.interior(inside, geometry.layers)
     if not counted.any():
         counted = inside
     wrapped = np.angle(np.exp(1j * (found.phase - truth.phase)))
     moved = strain.displacement_pm(wrapped - np.nanmean(wrapped), geometry.d_spacing_angstrom)
-    mean, spread = strain.mean_and_spread(found.strain, counted)
+    mean, spread = strain.mean_and_std(found.strain, counted)
     modulus, true = np.abs(found.obj), np.abs(truth.obj)
     return {
-        "phase_std_rad": strain.phase_spread(found.obj, inside, truth.obj),
+        "phase_std_rad": strain.phase_std(found.obj, inside, truth.obj),
         "strain_rmse": strain.rms(found.strain - truth.strain, counted),
         "mean_strain": mean,
         "strain_spread": spread,
@@ -226,7 +226,7 @@ def write(group: h5py.Group, found: Fields, intensity: np.ndarray, inside: np.nd
     half of the array around it; ``intensity/<axis>`` (photons) cuts the middle of the whole array.  ``obj`` is
     complex64, the support's bounding box and a margin, its first voxel in the attribute ``origin``.
     """
-    box = strain.bounding_box(inside)
+    box = support.bounding_box(inside)
     middle = [(s.start + s.stop) // 2 for s in box]
     view = [span(m, n // 2, n) for m, n in zip(middle, inside.shape, strict=True)]
     for name, field in (("modulus", np.abs(found.obj)), ("phase", found.phase), ("strain", found.strain)):
@@ -248,7 +248,7 @@ def write_truth(
     write(group, truth, intensity, inside)
     _store(group, "support", inside[_near(inside)])
     group.attrs["shape"] = inside.shape
-    group.attrs["oversampling"] = strain.oversampling(inside)
+    group.attrs["oversampling"] = support.oversampling(inside)
     group.attrs["d_spacing_angstrom"] = geometry.d_spacing_angstrom
     group.attrs["voxel_angstrom"] = geometry.voxel_angstrom
     group.attrs["direction"] = geometry.direction
@@ -267,7 +267,7 @@ def span(centre: int, size: int, length: int) -> slice:
 
 
 def _near(inside: np.ndarray) -> tuple[slice, ...]:
-    return tuple(slice(max(s.start - MARGIN, 0), s.stop + MARGIN) for s in strain.bounding_box(inside))
+    return tuple(slice(max(s.start - MARGIN, 0), s.stop + MARGIN) for s in support.bounding_box(inside))
 
 
 def _store(group: h5py.Group, name: str, data: np.ndarray) -> None:

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from braggfill.phasing import pynx
-from braggfill.physics import boxes, strain
+from braggfill.physics import align, boxes, support
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 from braggfill.stages.reconstruct import cases as _cases
@@ -233,11 +233,11 @@ def compare(
     truth = case.truth if case.truth is not None or not best["whole"].converged else best["whole"].obj
     reference = "truth" if case.truth is not None else "whole"
     if truth is not None:
-        inside = strain.support(truth, settings.true_phase.support_threshold)
+        inside = support.from_modulus(truth, settings.true_phase.support_threshold)
         expected = objects.fields(truth, inside, case.geometry)
         if group is not None:
             objects.write_truth(group.create_group("truth"), expected, case.expectation, inside, case.geometry)
-        sampling = {f"oversampling_{axis}": value for axis, value in enumerate(strain.oversampling(inside))}
+        sampling = {f"oversampling_{axis}": value for axis, value in enumerate(support.oversampling(inside))}
     rows = []
     for name, run in best.items():
         arrived = [r for r in found[name] if r.converged and _arrived(r, run)]
@@ -257,7 +257,7 @@ def compare(
         if run.converged and truth is None:
             row["problem"] = "the whole pattern, which the others are compared with, did not converge"
         elif run.converged:
-            aligned = strain.align(run.obj, truth, inside)
+            aligned = align.align(run.obj, truth, inside)
             result = objects.fields(aligned.obj, inside, case.geometry)
             own = objects.intensity_of(run.obj)
             if here is not None:
@@ -288,7 +288,7 @@ def _spread(
     runs: list[pynx.Retrieved],
     best: pynx.Retrieved,
     inside: np.ndarray,
-    aligned: strain.Aligned,
+    aligned: align.Aligned,
     result: objects.Fields,
     geometry: objects.Geometry,
 ) -> dict[str, float]:
@@ -296,7 +296,7 @@ def _spread(
     others = [run for run in runs if run is not best]
     if not others:
         return {}
-    second = strain.align(pynx.best(others).obj, aligned.obj, inside)
+    second = align.align(pynx.best(others).obj, aligned.obj, inside)
     figures = objects.compare(objects.fields(second.obj, inside, geometry), result, inside, geometry)
     return {"start_spread_rad": figures["phase_std_rad"], "strain_start_spread": figures["strain_rmse"]}
 

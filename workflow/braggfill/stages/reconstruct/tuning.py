@@ -17,7 +17,7 @@ import numpy as np
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.patterns import metrics
-from braggfill.physics import strain
+from braggfill.physics import support
 from braggfill.runs import seeds, storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import objects
@@ -120,7 +120,7 @@ def _pattern(
         expectation = objects.intensity_of(truth)
         expectation *= chosen.photons_at_peak / expectation.max()
         counts = seeds.generator(seed, f"reconstruct/finetune/{name}").poisson(expectation).astype(float)
-        sampling = strain.oversampling(strain.support(truth, threshold))
+        sampling = support.oversampling(support.from_modulus(truth, threshold))
         about |= {f"oversampling_{axis}": value for axis, value in enumerate(sampling)}
         about["photons_at_peak"] = chosen.photons_at_peak
     return counts, expectation, about | {f"shape_{axis}": n for axis, n in enumerate(counts.shape)}

@@ -1,4 +1,4 @@
-"""A small fixed test set, made on the spot, on which shipped weights have to keep what their card promises."""
+"""A small fixed test set, made on the spot, on which shipped weights have to keep what their card states."""
 
 from __future__ import annotations
 
