@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.special
 
 from braggfill import fourier
 
@@ -46,3 +47,18 @@ def likelihood(observed: np.ndarray, model: np.ndarray) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         logarithm = np.where(observed > 0, observed * np.log(observed / model), 0.0)
     return float(2 * np.mean(model - observed + logarithm, dtype=float))
+
+
+def expected_likelihood(model: np.ndarray) -> float:
+    r"""What :func:`likelihood` is on average where the model is right and the counts have Poisson noise.
+
+    Close to 1 above a few photons a voxel, towards 0 where there are next to none.
+    """
+    levels = np.geomspace(0.01, 30, 60)
+    counts = np.arange(0, 120)
+    logarithm = scipy.special.xlogy(counts, counts)[None] - counts[None] * np.log(levels)[:, None]
+    deviance = 2 * (levels[:, None] - counts[None] + logarithm)
+    chance = np.exp(counts[None] * np.log(levels)[:, None] - levels[:, None] - scipy.special.gammaln(counts + 1)[None])
+    table = (chance * deviance).sum(axis=1)
+    model = np.maximum(np.asarray(model, float), 0.01)
+    return float(np.where(model > 30, 1 + 1 / (6 * model), np.interp(model, levels, table)).mean())

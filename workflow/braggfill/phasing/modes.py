@@ -47,9 +47,8 @@ def canonical(obj: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndar
         obj = strain.twin(obj)
         support = strain.twin(support.astype(float)).real > 0.5
         # Even axes: the centre of mass may have moved by the voxel that the flip moves.
-        obj, support = (
-            np.roll(values, _to_centre(np.where(support, np.abs(obj) ** 2, 0)), axis=axes) for values in (obj, support)
-        )
+        shift = _to_centre(np.where(support, np.abs(obj) ** 2, 0))
+        obj, support = np.roll(obj, shift, axis=axes), np.roll(support, shift, axis=axes)
         obj = obj * np.exp(-1j * np.angle(obj[support].sum()))
     return obj.astype(np.complex64), support
 
@@ -108,7 +107,7 @@ def modes(aligned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(values)[::-1]
     values, vectors = np.maximum(values[order], 0), vectors[:, order]
     found = (vectors.conj().T @ flat) / np.sqrt(len(flat))
-    found *= np.exp(-1j * np.angle((found @ flat.mean(axis=0).conj())))[:, None]
+    found *= np.exp(-1j * np.angle(found @ flat.mean(axis=0).conj()))[:, None]
     return found.reshape(aligned.shape).astype(np.complex64), values / max(values.sum(), 1e-30)
 
 

@@ -31,6 +31,8 @@ class Run:
     """Support threshold, relative to the rms."""
     cycles: int = 0
     seconds: float = 0.0
+    coherence: tuple[float, ...] | None = None
+    """Standard deviations in voxels of the Gaussian by which the pattern was taken to be blurred."""
     problem: str = ""
     """Why it cannot be used; empty if it can."""
 
@@ -54,8 +56,8 @@ class Phased:
     """A phased pattern.  Arrays have the pattern's shape, origin at ``n // 2``."""
 
     obj: np.ndarray = field(repr=False)
-    """The complex object: the first mode of the chosen runs, canonical (:func:`braggfill.phasing.modes.canonical`), zero
-    outside the support; zeros where nothing could be phased."""
+    """The complex object: the first mode of the chosen runs, canonical (:func:`braggfill.phasing.modes.canonical`),
+    zero outside the support; zeros where nothing could be phased."""
     support: np.ndarray = field(repr=False)
     """Boolean."""
     verdict: Verdict
@@ -83,7 +85,7 @@ class Phased:
     """Phase retrieval transfer function: radii in cycles a voxel, values."""
     resolution: float
     """Period in voxels at which the transfer function falls below 1/e; 2 is the array's limit."""
-    coherence: tuple[float, float, float] | None
+    coherence: tuple[float, ...] | None
     """Standard deviation in voxels of the Gaussian by which the pattern is blurred, along each axis; None for none."""
     seed: int
     cycles: int
