@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 import scipy.optimize
 
-from braggfill import fourier
+from braggfill.physics import fourier
 
 LEAST, MOST = 0.15, 3.0
 """Widths in voxels: below the first there is no blur, beyond the second none is believed."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.special
 
-from braggfill import fourier
+from braggfill.physics import fourier
 
 
 def free_voxels(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from braggfill import fourier, strain
+from braggfill.physics import fourier, strain
 
 ASYMMETRY = 1e-3
 """Below this normalised third moment an axis does not tell an object from its twin."""

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from braggfill import fourier, seeds
 from braggfill.errors import BraggfillError
 from braggfill.phasing import free as _free
+from braggfill.physics import fourier
+from braggfill.runs import seeds
 
 FREE_FRACTION = 0.05
 """Share of the voxels that is kept out to judge the result."""

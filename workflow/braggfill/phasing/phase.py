@@ -10,7 +10,6 @@ from math import prod
 
 import numpy as np
 
-from braggfill import fourier, seeds
 from braggfill.errors import BraggfillError
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, engines, free, modes, projections, verdict
@@ -20,6 +19,8 @@ from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import FAILED, Phased, Run, Verdict
 from braggfill.phasing.starts import Start
 from braggfill.phasing.strategy import Context, Progress
+from braggfill.physics import fourier
+from braggfill.runs import seeds
 
 FEWEST = 1000.0
 """Photons below which no pattern is phased."""

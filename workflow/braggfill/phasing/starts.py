@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from braggfill import fourier, strain
 from braggfill.phasing import pattern as _pattern
+from braggfill.physics import fourier, strain
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from math import prod
 
 import numpy as np
 
-from braggfill import seeds
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, free, starts, support
 from braggfill.phasing import pattern as _pattern
@@ -23,6 +22,7 @@ from braggfill.phasing.projections import Measured
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.phasing.result import Run
 from braggfill.phasing.starts import Start
+from braggfill.runs import seeds
 
 CHILD = 1_000_000
 """Added to the number of a start that was bred from others."""

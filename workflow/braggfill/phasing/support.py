@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from braggfill import fourier
 from braggfill.phasing import projections
+from braggfill.physics import fourier
 
 BOUNDS = (2e-4, 0.3)
 """Smallest and largest share of the array that a support may take up."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from braggfill import strain
 from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
+from braggfill.physics import strain
 
 AGREE = 0.95
 """Runs whose correlation is at least this are the same object."""
