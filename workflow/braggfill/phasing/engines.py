@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import Run
-from braggfill.phasing.strategy import Context, Search
+from braggfill.phasing.strategy import Search
 
 Engine = Callable[[Pattern, Recipe, Context], Iterator[list[Run]]]
 """A pattern with its peak at ``n // 2``, a recipe, and where it runs; after each round, all runs so far, sorted by free

@@ -14,11 +14,11 @@ from braggfill.errors import BraggfillError
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, engines, free, modes, projections, verdict
 from braggfill.phasing import pattern as _pattern
+from braggfill.phasing.context import Context, Progress
 from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import FAILED, Phased, Run, Verdict
 from braggfill.phasing.starts import Start
-from braggfill.phasing.strategy import Context, Progress
 from braggfill.physics import fourier
 from braggfill.runs import seeds
 

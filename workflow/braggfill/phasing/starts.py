@@ -42,6 +42,16 @@ def finer(obj: np.ndarray, shape: Sequence[int], window: np.ndarray, least: floa
     return fourier.inverse(_pattern.pad(amplitude, shape)).astype(np.complex64)
 
 
+def on_finer(
+    obj: np.ndarray, support: np.ndarray, shape: Sequence[int], window: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """An object and its support on a finer array; see :func:`finer`."""
+    plain = np.ones(obj.shape, np.float32)
+    inside = finer(support.astype(np.complex64), shape, plain).real
+    level = 0.5 * np.sqrt(obj.size / np.prod(shape))
+    return finer(obj, shape, plain if window is None else window), inside > level
+
+
 def child(best: np.ndarray, other: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """What a guided generation begins with: the geometric mean of an object and the best one that it is laid over.
 

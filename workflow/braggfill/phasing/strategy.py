@@ -7,9 +7,7 @@ children of the best runs, follow where that does not settle it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from math import prod
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, free, starts, support
 from braggfill.phasing import pattern as _pattern
+from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.projections import Measured
 from braggfill.phasing.recipe import Recipe, Schedule
@@ -26,46 +25,6 @@ from braggfill.runs import seeds
 
 CHILD = 1_000_000
 """Added to the number of a start that was bred from others."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far phase retrieval is."""
-
-    stage: str
-    done: int
-    """Rounds done."""
-    total: int
-    """Rounds at the most."""
-    llk_free: float
-    """Of the best run so far; NaN before the first."""
-    cycles: int
-    seconds: float
-
-
-@dataclass
-class Context:
-    """Where and how long an engine runs."""
-
-    seed: int = 0
-    device: str = "cpu"
-    threads: int = 1
-    deadline: float | None = None
-    """Value of ``time.monotonic()`` after which nothing new is begun."""
-    should_stop: Callable[[], bool] | None = None
-    progress: Callable[[Progress], None] | None = None
-    began: float = field(default_factory=time.monotonic)
-    cycles: int = 0
-
-    def over(self) -> bool:
-        """Whether the time is up or somebody asked to stop."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        return late or (self.should_stop is not None and self.should_stop())
-
-    def tell(self, stage: str, done: int, total: int, runs: Sequence[Run]) -> None:
-        if self.progress is not None:
-            best = min((run.llk_free for run in runs), default=float("nan"))
-            self.progress(Progress(stage, done, total, best, self.cycles, time.monotonic() - self.began))
 
 
 def levels(shape: Sequence[int], most: int) -> list[tuple[int, ...]]:
@@ -189,9 +148,7 @@ class Search:
         return [level.run(one, start) for one, start in zip(done, begun, strict=True)]
 
     def _finer(self, done: cycling.Cycled, start: Start, level: Level, finer: Level) -> Start:
-        obj = starts.finer(done.obj, finer.shape, level.window)
-        inside = starts.finer(done.support.astype(np.complex64), finer.shape, np.ones(level.shape)).real
-        inside = inside > 0.5 * np.sqrt(prod(level.shape) / prod(finer.shape))
+        obj, inside = starts.on_finer(done.obj, done.support, finer.shape, level.window)
         return Start(obj, inside, start.threshold, start.rng, start.number, "coarse")
 
     def _long(self) -> list[Run]:
