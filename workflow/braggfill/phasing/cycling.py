@@ -79,14 +79,15 @@ def _batch(
             for first in range(0, cycles, recipe.support_period):
                 number = min(recipe.support_period, cycles - first)
                 factors = None
-                if schedule.relaxation:
-                    factors = 1 + schedule.relaxation * starts[0].rng.uniform(-1, 1, number)
+                if any(start.relaxation for start in starts):
+                    drawn = [1 + start.relaxation * start.rng.uniform(-1, 1, number) for start in starts]
+                    factors = list(torch.tensor(np.stack(drawn, axis=1), dtype=torch.float32, device=measured.device))
                 work.run(name, number, beta=recipe.beta, relaxations=factors, should_stop=should_stop)
                 done += number
                 work.support = support.update(
                     work.obj,
                     work.support,
-                    threshold=thresholds,
+                    threshold=support.annealed(done / total, thresholds, schedule.threshold),
                     width=support.smoothing(done / total, *schedule.smoothing),
                     border=schedule.border,
                 )

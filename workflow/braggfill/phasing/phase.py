@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -77,7 +76,7 @@ def phase_pattern(
     if support_threshold is not None:
         if not 0 < support_threshold < 1:
             raise BraggfillError(f"support threshold: {support_threshold:g}; it lies between 0 and 1")
-        recipe = replace(recipe, support_thresholds=(support_threshold,))
+        recipe = recipe.with_threshold(support_threshold)
     if starts is not None and starts < 1:
         raise BraggfillError(f"starts: {starts}; at least one is needed")
     threads = max(1, threads or _cores())
@@ -179,7 +178,7 @@ def _refine(
     measured = projections.Measured(pattern.intensity, pattern.weight, coherence=widths, device=context.device)
     rng = seeds.generator(context.seed, "phase/last")
     begun = [Start(run.obj, run.support, _threshold(run, recipe), rng, run.start, run.origin) for run in runs]
-    done = cycling.cycle(measured, begun, recipe.last, recipe, threads=context.threads)
+    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads)
     context.cycles += sum(one.cycles for one in done)
     return [(one.obj, one.support) for one in done]
 

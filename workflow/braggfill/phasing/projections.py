@@ -154,7 +154,7 @@ class Projections:
         cycles: int,
         *,
         beta: float = 0.9,
-        relaxations: Iterable[float] | None = None,
+        relaxations: Iterable[float | torch.Tensor] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> None:
         """Cycles of one algorithm.
@@ -162,7 +162,8 @@ class Projections:
         Parameters
         ----------
         algorithm : HIO, RAAR or ER.
-        relaxations : a factor of the weights for each cycle (randomised over-relaxation); None for 1.
+        relaxations : for each cycle a factor of the weights, or one for each start (randomised over-relaxation); None
+            for 1.
         should_stop : asked before each cycle.
         """
         update = UPDATES[algorithm]
@@ -171,19 +172,20 @@ class Projections:
             if should_stop is not None and should_stop():
                 return
             torch.fft.fftn(self.obj, dim=AXES, norm="ortho", out=self._wave)
-            self.fit(self._wave, 1.0 if factors is None else next(factors))
+            self.fit(self._wave, None if factors is None else next(factors))
             torch.fft.ifftn(self._wave, dim=AXES, norm="ortho", out=self._projected)
             update(self.obj, self._projected, beta)
             inside = self._projected.view(-1).index_select(0, self._inside)
             self.obj.view(-1).index_copy_(0, self._inside, inside)
             self.cycle += 1
 
-    def fit(self, wave: torch.Tensor, relaxation: float = 1.0) -> None:
+    def fit(self, wave: torch.Tensor, relaxation: float | torch.Tensor | None = None) -> None:
         """Give amplitudes their measured moduli, in place, as far as the weights say."""
         modulus = self._intensity(wave).clamp_(min=TINY).sqrt_()
         torch.addcdiv(self.measured.slack, self.measured.pull, modulus, out=modulus)
-        if relaxation != 1:
-            modulus.mul_(relaxation).add_(1 - relaxation)
+        if relaxation is not None:
+            factor = torch.as_tensor(relaxation, dtype=torch.float32, device=wave.device).view(-1, 1, 1, 1)
+            modulus.mul_(factor).add_(1 - factor)
         wave.mul_(modulus)
 
     def intensity(self) -> torch.Tensor:

@@ -23,6 +23,8 @@ class Start:
     """Where the start's random numbers come from."""
     number: int = 0
     origin: str = "random"
+    relaxation: float = 0.0
+    """Half width of the interval about 1 that over-relaxations are drawn from; 0 for none."""
 
 
 def random(support: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ children of the best runs, follow where that does not settle it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -120,7 +121,9 @@ class Search:
         for _ in range(number):
             rng = seeds.generator(self.context.seed, "phase/start", self.made)
             threshold = self.recipe.support_thresholds[self.made % len(self.recipe.support_thresholds)]
-            found.append(Start(starts.random(inside, rng), inside, threshold, rng, self.made, "random"))
+            relaxation = self.recipe.relaxations[self.made % len(self.recipe.relaxations)]
+            obj = starts.random(inside, rng)
+            found.append(Start(obj, inside, threshold, rng, self.made, "random", relaxation))
             self.made += 1
         return found
 
@@ -145,11 +148,25 @@ class Search:
             begun = [self._finer(done[i], begun[i], level, finer) for i in order]
             done = self._cycle(finer, begun, self.recipe.finer)
             level = finer
-        return [level.run(one, start) for one, start in zip(done, begun, strict=True)]
+        return self._settled(begun, done)
+
+    def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
+        """Runs on the whole array, after their last schedule."""
+        level = self.levels[-1]
+        begun = [replace(start, obj=one.obj, support=one.support) for start, one in zip(begun, done, strict=True)]
+        settled = self._cycle(level, begun, self.recipe.settle)
+        return [level.run(one, start) for one, start in zip(settled, begun, strict=True)]
 
     def _finer(self, done: cycling.Cycled, start: Start, level: Level, finer: Level) -> Start:
         obj, inside = starts.on_finer(done.obj, done.support, finer.shape, level.window)
-        return Start(obj, inside, start.threshold, start.rng, start.number, "coarse")
+        return replace(
+            start,
+            obj=obj,
+            support=inside,
+            threshold=self.recipe.coarse.threshold or start.threshold,
+            origin="coarse",
+            relaxation=0,
+        )
 
     def _long(self) -> list[Run]:
         """Random starts on the finest array that is not too large, with the long schedule."""
@@ -171,8 +188,7 @@ class Search:
             obj = starts.child(best.obj, other.obj, best.support)
             begun.append(Start(obj, best.support, best.threshold, rng, CHILD + self.made, "bred"))
             self.made += 1
-        done = self._cycle(level, begun, self.recipe.finer)
-        return [level.run(one, start) for one, start in zip(done, begun, strict=True)]
+        return self._settled(begun, self._cycle(level, begun, self.recipe.finer))
 
     def _look_for_blur(self, runs: list[Run]) -> list[Run]:
         """The same runs, continued with the pattern's blur where it has one that voxels kept out confirm."""
@@ -190,8 +206,7 @@ class Search:
                 Start(r.obj, r.support, r.threshold, seeds.generator(0, "phase/none"), r.start, r.origin)
                 for r in usable
             ]
-            done = self._cycle(level, begun, self.recipe.finer)
-            better = [level.run(one, start) for one, start in zip(done, begun, strict=True)]
+            better = self._settled(begun, self._cycle(level, begun, self.recipe.finer))
             if min(run.llk_free for run in better) > _coherence.GAIN * usable[0].llk_free:
                 level.blur_by(before)
                 break

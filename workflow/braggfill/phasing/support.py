@@ -48,6 +48,12 @@ def smoothing(done: float, first: float, last: float) -> float:
     return first * (last / first) ** min(max(done, 0.0), 1.0)
 
 
+def annealed(done: float, first: Sequence[float], last: float | None) -> list[float]:
+    """Thresholds after a share ``done`` of the updates: from each first one to ``last``, linearly, reached at 0.8."""
+    part = 0.0 if last is None else min(done / 0.8, 1.0)
+    return [one + part * ((last or 0.0) - one) for one in first]
+
+
 def update(
     obj: torch.Tensor,
     support: torch.Tensor,
