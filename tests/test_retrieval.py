@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.phasing import pynx
+from braggfill.phasing.free import free_voxels, likelihood
 from braggfill.physics import align, fourier, strain, support
 from braggfill.runs import external
-from braggfill.settings.reconstruct import RecipeSettings
 
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
 SHAPE = (40, 40, 40)
-SHORT = RecipeSettings(hio_cycles=80, raar_cycles=80, late_cycles=40, er_cycles=40, support_period=20)
+SHORT = pynx.Recipe(hio_cycles=80, raar_cycles=80, late_cycles=40, er_cycles=40, support_period=20)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def starts(counts, number=3, seed=10, **masks) -> list[pynx.Start]:
 
 @needs_pynx
 def test_whole_data_give_the_object_back_twin_or_not(counts, truth):
-    free = pynx.free_voxels(SHAPE, None, 0.03, np.random.default_rng(1))
+    free = free_voxels(SHAPE, None, 0.03, np.random.default_rng(1))
     runs = pynx.retrieve(starts(counts, free=free), SHORT)
     found = pynx.best(runs)
     assert found.converged
@@ -86,7 +87,7 @@ def error(run: pynx.Retrieved, truth: np.ndarray) -> float:
 @needs_pynx
 def test_bounds_that_bind_nothing_are_no_bounds(counts, gap):
     """The cycles with bounds are PyNX's own, bit for bit, but for the bounds."""
-    short = SHORT.model_copy(update={"hio_cycles": 20, "raar_cycles": 20, "er_cycles": 10, "support_period": 10})
+    short = replace(SHORT, hio_cycles=20, raar_cycles=20, er_cycles=10, support_period=10)
     loose = {"low": np.zeros(SHAPE), "high": np.full(SHAPE, 1e12)}
     free, bounded = (pynx.retrieve(starts(counts, 1, missing=gap, **bounds), short)[0] for bounds in ({}, loose))
     np.testing.assert_array_equal(free.obj, bounded.obj)
@@ -147,7 +148,7 @@ def test_the_same_start_gives_the_same_object_whatever_runs_beside_it(counts):
 
 @needs_pynx
 def test_a_diverging_support_is_reported_and_never_counts(counts):
-    wild = SHORT.model_copy(update={"support_threshold": 0.001, "support_smooth_px": (4.0, 4.0)})
+    wild = replace(SHORT, support_threshold=0.001, support_smooth_px=(4.0, 4.0))
     run = pynx.retrieve(starts(counts, 1), wild)[0]
     assert not run.converged
     assert "SupportTooLarge" in run.problem
@@ -162,7 +163,7 @@ def test_a_diverging_support_is_reported_and_never_counts(counts):
 def test_pynx_is_quiet_and_leaves_random_numbers_alone(counts, capfd):
     np.random.seed(5)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    pynx.retrieve(starts(counts, 1), SHORT.model_copy(update={"hio_cycles": 20, "raar_cycles": 0}))
+    pynx.retrieve(starts(counts, 1), replace(SHORT, hio_cycles=20, raar_cycles=0))
     assert capfd.readouterr() == ("", "")
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
@@ -179,19 +180,19 @@ def test_a_weak_pattern_is_not_taken_for_a_diverging_support(intensity, truth):
 def test_likelihood_is_one_where_only_counting_noise_is_left():
     model = np.full(200_000, 40.0)
     counts = np.random.default_rng(6).poisson(model)
-    assert pynx.likelihood(counts, model) == pytest.approx(1, abs=0.02)
-    assert pynx.likelihood(counts, 1.3 * model) > 2
-    assert pynx.likelihood(model, model) == 0
-    assert np.isfinite(pynx.likelihood(np.array([0.0, 3.0]), np.array([0.0, 0.0])))
+    assert likelihood(counts, model) == pytest.approx(1, abs=0.02)
+    assert likelihood(counts, 1.3 * model) > 2
+    assert likelihood(model, model) == 0
+    assert np.isfinite(likelihood(np.array([0.0, 3.0]), np.array([0.0, 0.0])))
 
 
 def test_free_voxels_leave_the_peak_and_the_gap():
     missing = np.zeros((48, 50, 52), bool)
     missing[:, 30:36] = True
-    free = pynx.free_voxels(missing.shape, missing, 0.05, np.random.default_rng(3))
+    free = free_voxels(missing.shape, missing, 0.05, np.random.default_rng(3))
     assert not (free & missing).any()
     assert not free[22:27, 24:27, 25:28].any()
-    everywhere = pynx.free_voxels(missing.shape, None, 0.05, np.random.default_rng(3))
+    everywhere = free_voxels(missing.shape, None, 0.05, np.random.default_rng(3))
     np.testing.assert_array_equal(free, everywhere & ~missing)
     assert 0.03 < everywhere.mean() < 0.055
 

@@ -1,1 +1,1 @@
-"""Phase retrieval: the object behind a pattern."""
+"""Phase a pattern: from photons to the object that scattered them, and how far that is to be trusted."""

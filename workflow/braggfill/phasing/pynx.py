@@ -8,8 +8,9 @@ Each start begins with random values inside a support taken from the autocorrela
 
 with voxels that are missing either free, or kept between bounds, or filled first and freed for the last cycles,
 
-and is judged by its free log-likelihood (:func:`likelihood`): that of voxels which took no part; counting noise alone
-gives about 1.  The smoothing before the support updates falls exponentially from the first to the last.
+and is judged by its free log-likelihood (:func:`braggfill.phasing.free.likelihood`): that of voxels which took no
+part; counting noise alone gives about 1.  The smoothing before the support updates falls exponentially from the first
+to the last.
 
 A start whose support grows or shrinks beyond bounds is tried again with a tighter autocorrelation; what still diverges
 is reported as not converged, with its reason.
@@ -27,14 +28,20 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing.context import Context
+from braggfill.phasing.free import likelihood
+from braggfill.phasing.pattern import Pattern, crop
+from braggfill.phasing.recipe import Recipe as PhasingRecipe
+from braggfill.phasing.result import Run
+from braggfill.phasing.starts import on_finer
 from braggfill.physics import fourier
-from braggfill.settings.reconstruct import RecipeSettings
+from braggfill.runs import seeds
 
 THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
 """Autocorrelation thresholds that are tried in turn, as multiples of the setting."""
@@ -42,8 +49,38 @@ THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
 SUPPORT_BOUNDS = (2e-4, 0.3)
 """Smallest and largest share of the array that a support may take up."""
 
+STARTS = 60
+"""So many starts the engine makes at the most."""
+
+THRESHOLDS = (0.1, 0.4)
+"""Between which it draws support thresholds, one a start."""
+
 BRIGHT = 30.0
 """Root mean square modulus in the object, at the least, that weak patterns are scaled to while they are phased."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How each start is phased."""
+
+    autocorrelation_threshold: float = 0.1
+    """The first support: where the autocorrelation is above this fraction of its maximum."""
+    support_threshold: float = 0.3
+    """Of support updates, relative to the root mean square modulus inside the support."""
+    support_smooth_px: tuple[float, float] = (1.0, 0.5)
+    """Standard deviation in voxels of the smoothing before the first and the last support update."""
+    support_period: int = 20
+    hio_cycles: int = 300
+    raar_cycles: int = 300
+    late_cycles: int = 300
+    """The last so many of the second kind leave ``late`` voxels free."""
+    er_cycles: int = 100
+    beta: float = 0.9
+
+    @classmethod
+    def of(cls, settings: Any) -> Recipe:
+        """The recipe in an object that has attributes of the same names."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -56,7 +93,7 @@ class Start:
     low, high : photons, same shape; a voxel that is missing and has numbers here floats between these bounds only.
     late : True where a voxel is taken as it is, or kept between its bounds, at first, and floats freely in the last
         ``late_cycles`` of the second kind and all that follow.
-    free : True where a voxel is kept out to judge the result, see :func:`free_voxels`.
+    free : True where a voxel is kept out to judge the result, see :func:`braggfill.phasing.free.free_voxels`.
     number : to tell the starts apart.
     """
 
@@ -79,7 +116,7 @@ class Retrieved:
     support: np.ndarray
     """Boolean, the last support; empty if it did not converge."""
     llk: float
-    """Negative log-likelihood of the voxels that took part, see :func:`likelihood`."""
+    """Negative log-likelihood of the voxels that took part, see :func:`braggfill.phasing.free.likelihood`."""
     llk_free: float
     """The same of those that took none, which overfitting cannot lower; ``llk`` where there are none."""
     residual: float
@@ -109,41 +146,11 @@ def processing_unit() -> str:
         return "cpu"
 
 
-def free_voxels(
-    shape: Sequence[int], missing: np.ndarray | None, fraction: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Voxels to keep out of phase retrieval, so that they can judge it: balls of 2 voxels radius, at random.
-
-    None of them is missing or within a twentieth of the array of its centre.  They are balls because neighbouring
-    voxels are correlated: a single one would be known from those around it.
-
-    Parameters
-    ----------
-    fraction : about how much of the array, above 0 and below 1.
-
-    Returns
-    -------
-    Boolean array of ``shape``, True where a voxel is kept out.
-    """
-    grid = fourier.grid(tuple(shape))
-    reach = [np.arange(-2, 3)] * len(shape)
-    ball = np.argwhere(sum(g**2 for g in np.meshgrid(*reach, indexing="ij")) <= 4) - 2
-    number = max(1, round(fraction * np.prod(shape) / len(ball)))
-    centres = np.stack([rng.integers(2, n - 2, number) for n in shape], axis=1)
-    free = np.zeros(tuple(shape), dtype=bool)
-    free[tuple((centres[:, None] + ball).reshape(-1, len(shape)).T)] = True
-    free &= sum((g / (0.05 * n)) ** 2 for g, n in zip(grid, shape, strict=True)) > 1
-    return free if missing is None else free & ~missing
-
-
-def retrieve(
-    starts: Iterable[Start], settings: RecipeSettings, *, threads: int = 1, title: str | None = None
-) -> list[Retrieved]:
+def retrieve(starts: Iterable[Start], recipe: Recipe, *, threads: int = 1, title: str | None = None) -> list[Retrieved]:
     """Phase retrieval from each start, in their order.
 
     Parameters
     ----------
-    settings : the recipe.
     threads : starts at a time on the processor; no result depends on it. On a GPU it is one.
     title : what a progress bar is called; None for no bar.
 
@@ -160,23 +167,11 @@ def retrieve(
         _check(start)
     unit = processing_unit()
     with _quiet_pynx(unit) as pynx, ThreadPoolExecutor(threads if unit == "cpu" else 1) as pool:
-        done = pool.map(lambda start: _retrieve(pynx, start, settings), starts)
+        done = pool.map(lambda start: _retrieve(pynx, start, recipe), starts)
         bar = tqdm(
             done, title, len(starts), unit="start", leave=False, disable=None if title else True, file=sys.stderr
         )
         return list(bar)
-
-
-def likelihood(observed: np.ndarray, model: np.ndarray) -> float:
-    r"""Poisson deviance a voxel, :math:`\langle 2\,(m - o + o \ln (o / m)) \rangle`: the negative log-likelihood over
-    that of a perfect fit, about 1 where the model is right and there are more than a few photons a voxel.
-
-    The model is taken to be at least 0.01 photons, because a single photon where none is expected is no proof.
-    """
-    model = np.maximum(model, 0.01)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logarithm = np.where(observed > 0, observed * np.log(observed / model), 0.0)
-    return float(2 * np.mean(model - observed + logarithm, dtype=float))
 
 
 def best(runs: Sequence[Retrieved]) -> Retrieved:
@@ -204,7 +199,7 @@ def _check(start: Start) -> None:
         raise BraggfillError("pattern: negative, not finite or without photons; add such voxels to the mask")
 
 
-def _retrieve(pynx: Any, start: Start, settings: RecipeSettings) -> Retrieved:
+def _retrieve(pynx: Any, start: Start, recipe: Recipe) -> Retrieved:
     """One start, tried again with a tighter first support where the support diverges."""
     began = time.perf_counter()
     problem = ""
@@ -214,9 +209,9 @@ def _retrieve(pynx: Any, start: Start, settings: RecipeSettings) -> Retrieved:
     scale = max(1.0, BRIGHT**2 * SUPPORT_BOUNDS[1] * start.intensity.size / float(seen.sum()))
     for factor in THRESHOLD_FACTORS:
         start.rng.bit_generator.state = state
-        threshold = min(settings.autocorrelation_threshold * factor, 0.99)
+        threshold = min(recipe.autocorrelation_threshold * factor, 0.99)
         try:
-            cdi = _run(pynx, start, settings, threshold, scale)
+            cdi = _run(pynx, start, recipe, threshold, scale)
         except (pynx.SupportTooLarge, pynx.SupportTooSmall) as error:
             problem = f"{type(error).__name__} from an autocorrelation threshold of {threshold:g}"
             continue
@@ -238,7 +233,7 @@ def _quiet_pynx(unit: str) -> Iterator[Any]:
         yield pynx.cdi
 
 
-def _run(pynx: Any, start: Start, settings: RecipeSettings, threshold: float, scale: float) -> Any:
+def _run(pynx: Any, start: Start, recipe: Recipe, threshold: float, scale: float) -> Any:
     """The recipe, from one random start, with all intensities times ``scale``."""
     shape, missing = start.intensity.shape, start.missing
     observed = np.fft.ifftshift(start.intensity if missing is None else np.where(missing, 0, start.intensity))
@@ -252,27 +247,27 @@ def _run(pynx: Any, start: Start, settings: RecipeSettings, threshold: float, sc
     bounds = _Bounds.of(start, scale)
     if bounds is not None and processing_unit() != "cpu":
         bounds.hand_over(cdi)
-    first, last = settings.support_smooth_px
+    first, last = recipe.support_smooth_px
     update = pynx.SupportUpdate(
-        threshold_relative=settings.support_threshold,
-        smooth_width=(max(first, 1e-3), max(last, 1e-3), max(settings.hio_cycles + settings.raar_cycles, 1)),
+        threshold_relative=recipe.support_threshold,
+        smooth_width=(max(first, 1e-3), max(last, 1e-3), max(recipe.hio_cycles + recipe.raar_cycles, 1)),
         method="rms",
         min_fraction=SUPPORT_BOUNDS[0],
         max_fraction=SUPPORT_BOUNDS[1],
     )
-    late = 0 if start.late is None else min(settings.late_cycles, settings.raar_cycles)
-    stages = [("HIO", settings.hio_cycles), ("RAAR", settings.raar_cycles - late), ("RAAR", late)]
+    late = 0 if start.late is None else min(recipe.late_cycles, recipe.raar_cycles)
+    stages = [("HIO", recipe.hio_cycles), ("RAAR", recipe.raar_cycles - late), ("RAAR", late)]
     for number, (name, cycles) in enumerate(stages):
         if start.late is not None and number == 2:
             cdi.set_mask(np.fft.ifftshift(start.late))
             bounds = _Bounds.of(start, scale, late=True)
-        for done in range(0, cycles, settings.support_period):
-            cdi = _cycles(pynx, cdi, name, settings, min(settings.support_period, cycles - done), bounds)
+        for done in range(0, cycles, recipe.support_period):
+            cdi = _cycles(pynx, cdi, name, recipe, min(recipe.support_period, cycles - done), bounds)
             cdi = update * cdi
-    return _cycles(pynx, cdi, "ER", settings, settings.er_cycles, bounds)
+    return _cycles(pynx, cdi, "ER", recipe, recipe.er_cycles, bounds)
 
 
-def _cycles(pynx: Any, cdi: Any, name: str, settings: RecipeSettings, cycles: int, bounds: _Bounds | None) -> Any:
+def _cycles(pynx: Any, cdi: Any, name: str, recipe: Recipe, cycles: int, bounds: _Bounds | None) -> Any:
     """Cycles of one algorithm, some amplitudes kept within bounds.
 
     PyNX's operators for a GPU take bounds, those for the processor do not: there, the voxels are masked and their
@@ -280,7 +275,7 @@ def _cycles(pynx: Any, cdi: Any, name: str, settings: RecipeSettings, cycles: in
     """
     if not cycles:
         return cdi
-    options: dict[str, float] = {} if name == "ER" else {"beta": settings.beta}
+    options: dict[str, float] = {} if name == "ER" else {"beta": recipe.beta}
     if bounds is None or processing_unit() != "cpu":
         options |= {} if bounds is None else bounds.factors()
         return getattr(pynx, name)(**options) ** cycles * cdi
@@ -358,3 +353,37 @@ def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Re
     problem = "" if finite else "values that are not finite"
     seconds = time.perf_counter() - began
     return Retrieved(obj, inside, llk, llk_free, residual, finite, problem, start.number, seconds)
+
+
+def rounds(pattern: Pattern, recipe: PhasingRecipe, context: Context) -> Iterator[list[Run]]:
+    """The engine: PyNX's recipe of the thesis (400 HIO, 1000 RAAR, 300 ER), thresholds drawn from 0.1 to 0.4.
+
+    PyNX takes arrays of even length, so that of an odd one the last plane does not take part; and it knows no weights,
+    so that a filled voxel counts if its weight is above one half and is free otherwise.
+    """
+    shape = tuple(n - n % 2 for n in pattern.shape)
+    whole = shape == pattern.shape
+    intensity, weight, judged = (
+        a if whole else crop(a, shape) for a in (pattern.intensity, pattern.weight, pattern.free)
+    )
+    found: list[Run] = []
+    for number in range(STARTS):
+        if context.over():
+            return
+        context.tell("pynx", number, STARTS, found)
+        rng = seeds.generator(context.seed, "phase/pynx", number)
+        one_threshold = len(recipe.support_thresholds) == 1
+        threshold = recipe.support_thresholds[0] if one_threshold else float(rng.uniform(*THRESHOLDS))
+        start = Start(intensity.astype(float), rng, weight < 0.5, judged, number)
+        own = Recipe(support_threshold=threshold, support_smooth_px=(2.0, 1.0), hio_cycles=400, raar_cycles=1000,
+                     late_cycles=0, er_cycles=300, beta=recipe.beta)  # fmt: skip
+        one = retrieve([start], own)[0]
+        context.cycles += 1700
+        obj = np.where(one.support, one.obj, 0).astype(np.complex64)
+        inside = one.support
+        if not whole:
+            obj, inside = on_finer(obj, inside, pattern.shape)
+        figures = (one.llk_free, one.llk, one.residual) if one.converged else (float("inf"),) * 3
+        run = Run(obj, inside, *figures, "random", number, threshold, 1700, one.seconds, problem=one.problem)
+        found = sorted([*found, run], key=lambda r: r.llk_free)
+        yield found

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from braggfill.phasing import pynx
+from braggfill.phasing.free import free_voxels
 from braggfill.physics import align, boxes, support
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
@@ -149,7 +150,7 @@ def run(
     gapped = treatments.Gapped(case.counts, case.mask, filled, recipe)
     names = treatments.names(recipe)
     todo = [start for name in names for start in _starts(case, treatments.start(name, gapped), recipe, seed, starts)]
-    runs = pynx.retrieve(todo, recipe, title=f"phase {case.name}")
+    runs = pynx.retrieve(todo, pynx.Recipe.of(recipe), title=f"phase {case.name}")
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
 
 
@@ -159,7 +160,7 @@ def arriving(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[
     found: list[int] = []
     for number in range(most):
         start = _starts(case, {"intensity": case.counts}, recipe, seed, [number])
-        run = pynx.retrieve(start, recipe)[0]
+        run = pynx.retrieve(start, pynx.Recipe.of(recipe))[0]
         if run.converged and run.llk_free <= ARRIVED:
             found.append(number)
         if len(found) == recipe.starts:
@@ -171,10 +172,10 @@ def _starts(
     case: Case, given: dict[str, Any], recipe: RecipeSettings, seed: int, numbers: Sequence[int]
 ) -> list[pynx.Start]:
     rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
-    free = pynx.free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
+    judged = free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
     return [
         pynx.Start(
-            rng=seeds.generator(seed, f"reconstruct/start/{case.name}", number), free=free, number=number, **given
+            rng=seeds.generator(seed, f"reconstruct/start/{case.name}", number), free=judged, number=number, **given
         )
         for number in numbers
     ]
