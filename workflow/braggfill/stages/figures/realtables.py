@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.stages.figures.style import NAMES
-from braggfill.stages.figures.tables import Table, figures, number, percent, read
+from braggfill.stages.figures.table import Table, figures, number, percent, read
 
 CELL = ["oversampling", "photons_at_peak", "gap_px", "distance_px"]
 """What tells a cell of the map."""

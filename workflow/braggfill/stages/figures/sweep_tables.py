@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braggfill.stages.figures.style import NAMES
-from braggfill.stages.figures.tables import Table, figures, number, percent, read
+from braggfill.stages.figures.table import Table, figures, number, percent, read
 
 if TYPE_CHECKING:
     import pandas as pd
