@@ -52,7 +52,7 @@ bundle: setup ## pack a run into one file to share: RUN=demo, WITH_DATA=1 for it
 weights: setup ## train on config/paper.yaml (EPOCHS=…; FURTHER=1: the shipped network further) and put the network into the package: hours, or a GPU
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/paper.yaml $(if $(FURTHER),config/further.yaml --forcerun train) \
 	  $(if $(PROFILE),--profile $(PROFILE)) $(if $(EPOCHS),--config 'train={"epochs": $(EPOCHS)}') -- $(WEIGHED)
-	@$(BIN)/python -m braggfill.shipping results/paper
+	@$(BIN)/python -m braggfill.weights.shipping results/paper
 
 bench: setup ## measure speed and memory, as ratios in one run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -4,9 +4,9 @@
                                        [--parts 12345] [--edge 64]
 
 1. start-up: ``braggfill --help``, and a new process until its first voxels are filled;
-2. 128 x 128 x 128 voxels with a 6 px cross: every method, portions 16, 9 and 5 voxels apart, and a GPU where there is
+2. 128 x 128 x 128 voxels with a 6 px cross: every method, patches 16, 9 and 5 voxels apart, and a GPU where there is
    one;
-3. the same with ``method="paper"``, 0 and 4 voxels skipped, and their ratio (a sample of the portions of skip 0, scaled
+3. the same with ``method="paper"``, 0 and 4 voxels skipped, and their ratio (a sample of the patches of skip 0, scaled
    to their number, unless --full);
 4. large scans: 256 x 300 x 300 with a 6 px cross, and with --full 512 x 512 x 300 with a 38 px cross;
 5. error and time against skip (supplement, Figs S10 to S12), of ``paper`` with --paper and of ``braggfill``: a table,
@@ -55,7 +55,8 @@ def pattern(shape: tuple[int, ...], scan: str | None) -> np.ndarray:
 def fill(task: dict) -> dict:
     """One filling in this process: seconds without loading, peak memory, accuracy; see :func:`measured`."""
     import torch
-    from braggfill import filling, gaps, networks
+    from braggfill import filling, networks
+    from braggfill.patterns import gaps
 
     torch.manual_seed(0)
     name, file = task.get("method", "braggfill"), task.get("file")
@@ -70,9 +71,9 @@ def fill(task: dict) -> dict:
     mask = gaps.cross(shape, task["width"], starts)[0]
     options = {k: task[k] for k in ("step", "skip", "device") if k in task}
     if task.get("warm"):
-        filling.fill(counts[:32, :40, :40], gaps.plane((40, 40), 4, axis=1), method=name, network=network, **options)
+        filling.inpaint(counts[:32, :40, :40], gaps.plane((40, 40), 4, axis=1), method=name, network=network, **options)
     start, used = time.perf_counter(), time.process_time()
-    filled = filling.fill(counts, mask, method=name, network=network, **options)
+    filled = filling.inpaint(counts, mask, method=name, network=network, **options)
     seconds, used = time.perf_counter() - start, time.process_time() - used
     truth, found = (np.log1p(a[:, mask].astype(np.float64)) for a in (counts, filled.data))
     return {
@@ -86,7 +87,7 @@ def fill(task: dict) -> dict:
 
 
 def sample(task: dict) -> dict:
-    """Seconds of a whole sliding, from some batches of portions times their number."""
+    """Seconds of a whole sliding, from some batches of patches times their number."""
     import torch
     from braggfill import networks
 
@@ -101,7 +102,7 @@ def sample(task: dict) -> dict:
             network.predict(x, m)
     share = task["batches"] * 32 / (2 * (task["shape"][0] - 32 + 1) ** 2)
     seconds, used = time.perf_counter() - start, time.process_time() - used
-    return {"seconds": seconds / share, "cpu": used / share, "portions": round(task["batches"] * 32 / share)}
+    return {"seconds": seconds / share, "cpu": used / share, "patches": round(task["batches"] * 32 / share)}
 
 
 def measured(kind: str, **task: object) -> dict:
@@ -169,7 +170,7 @@ def paper(choices: argparse.Namespace) -> None:
         every, how = measured("fill", skip=0, warm=True, **common), ""
     else:
         every = measured("sample", shape=[128] * 3, batches=6)
-        how = f" (192 of {every['portions']} portions, scaled)"
+        how = f" (192 of {every['patches']} patches, scaled)"
     print(f"{'skip 0' + how:44}{every['seconds']:9.1f}{every['cpu']:9.1f}")
     print(f"{'ratio':44}{every['seconds'] / some['seconds']:9.1f}{every['cpu'] / some['cpu']:9.1f}")
 
@@ -218,7 +219,7 @@ def _draw(rows: list, method: str, edge: int, folder: Path) -> None:
     shown = (("cpu", "time of all processors (s)"), ("error", "mean |error| of log(1 + I)"))
     for ax, (key, label) in zip(axes[0], shown, strict=False):
         ax.plot([k + 1 for k in skip], [got[key] for _, got in rows], "o-")
-        ax.set(xlabel="voxels from portion to portion (skip + 1)", ylabel=label, xscale="log")
+        ax.set(xlabel="voxels from patch to patch (skip + 1)", ylabel=label, xscale="log")
     axes[0, 0].set_yscale("log")
     axes[0, 2].plot([k + 1 for k in skip], [got["pcc"] for _, got in rows], "o-")
     axes[0, 2].set(xlabel="skip + 1", ylabel="PCC in the gap", xscale="log")
@@ -235,7 +236,7 @@ def main() -> None:
     parser.add_argument("--network", help="weights of a braggfill network")
     parser.add_argument("--paper", help="weights of a paper network")
     parser.add_argument("--scan", help="NPZ of counts")
-    parser.add_argument("--full", action="store_true", help="every portion of skip 0, the largest scan (an hour)")
+    parser.add_argument("--full", action="store_true", help="every patch of skip 0, the largest scan (an hour)")
     parser.add_argument("--out", help="folder for the figure")
     parser.add_argument("--parts", default="12345", help="which parts, e.g. 24")
     parser.add_argument("--edge", type=int, default=64, help="of the pattern of part 5 (default 64)")

@@ -2,8 +2,8 @@
 
 Two tables, each from one run, so that their ratios hold on any machine:
 
-1. parameters, GFLOP of a 32³ portion forward, megabytes a portion that a training step keeps for its backward pass,
-   milliseconds of a portion forward and of a training step with the network's own loss, batches in channels-last
+1. parameters, GFLOP of a 32³ patch forward, megabytes a patch that a training step keeps for its backward pass,
+   milliseconds of a patch forward and of a training step with the network's own loss, batches in channels-last
    layout; the networks take turns, repetition by repetition, and medians and the median of the ratios are told, so that
    a machine that is busy with something else falsifies little;
 2. seconds and gigabytes to fill a 128³ scan with a 6 px cross, and a large one with --large (512 x 512 x 300).
@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from braggfill import filling, gaps, losses, networks
-from braggfill.settings.train import TrainSettings
+from braggfill import filling, networks
+from braggfill.learning.gap import losses
+from braggfill.patterns import gaps
 from torch.utils.flop_counter import FlopCounterMode
 
 NETWORKS = (
@@ -50,7 +51,7 @@ def prepared(name: str, options: dict, logs: torch.Tensor, masks: torch.Tensor) 
     torch.manual_seed(0)
     network = networks.build(name, **options).to(logs.device, memory_format=torch.channels_last_3d)
     optimizer = torch.optim.Adam(network.parameters())
-    weights = TrainSettings(network=name).weights()
+    weights = options(name).loss
 
     def step() -> None:
         optimizer.zero_grad()
@@ -129,7 +130,7 @@ def scans(large: bool) -> None:
         mask = gaps.cross(shape, 6)
         for method in ("linear", "braggfill"):
             start = time.perf_counter()
-            filling.fill(counts, mask, method=method, network=network)
+            filling.inpaint(counts, mask, method=method, network=network)
             took = time.perf_counter() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{' x '.join(map(str, shape)):20}{method:12}{took:9.2f}{peak:9.2f}", flush=True)
@@ -139,7 +140,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one repetition, small batches")
     parser.add_argument("--large", action="store_true", help="also fill 512 x 512 x 300 voxels")
-    parser.add_argument("--batch", type=int, default=16, help="portions a step (16)")
+    parser.add_argument("--batch", type=int, default=16, help="patches a step (16)")
     parser.add_argument("--repeat", type=int, default=7, help="repetitions behind each median (7)")
     parser.add_argument("--threads", type=int, nargs="+", help="of the processor (1 and all)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; the scans are filled on either (cpu)")

@@ -5,7 +5,7 @@ Three tables, all from one run, so that their ratios hold on any machine:
 1. one 128³ pattern of 134,000 atoms: `nufft` on one core against PyNX on all of them and direct summation on one, the
    latter two on fewer voxels and scaled, with the largest errors against direct summation;
 2. cost of `nufft` from 10,000 to 500,000 atoms and from 64³ to 256³ voxels, against atoms + voxels log(voxels);
-3. seconds and megabytes of a pattern from atoms to portions, and a job's fixed cost (start-up and imports).
+3. seconds and megabytes of a pattern from atoms to patches, and a job's fixed cost (start-up and imports).
 
 Usage: bench_scatter.py [--quick]
 """
@@ -23,10 +23,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from braggfill import external, extract, perturb, scatter, storage
+from braggfill.runs import external, storage
 from braggfill.settings.extract import ExtractSettings
 from braggfill.settings.perturb import PerturbSettings
 from braggfill.settings.scatter import ScatterSettings
+from braggfill.stages import extract, perturb, scatter
 
 GOLD = 4.08
 PEAK = np.array([2, 0, 0]) / GOLD
@@ -152,7 +153,7 @@ def a_pattern(atoms: int, views: int, side: int) -> None:
             start = time.process_time()
             run(own, 1, folder / f"{source}.h5", out)
             each = (time.process_time() - start) / views
-            script = f"import braggfill.job, braggfill.settings.{stage}, braggfill.{stage}"
+            script = f"import braggfill.runs.job, braggfill.settings.{stage}, braggfill.{stage}"
             script += ", finufft" if stage == "scatter" else ""
             _, startup = best(lambda s=script: subprocess.run([sys.executable, "-c", s], check=True), clock=_children)
             size = out.stat().st_size / 1e6 / views

@@ -1,4 +1,4 @@
-"""The simulated half of config/paper.yaml: a tenth of it from atoms to portions, timed; the whole with --whole.
+"""The simulated half of config/paper.yaml: a tenth of it from atoms to patches, timed; the whole with --whole.
 
 Prints wall time (and what the whole would take), the seconds of each stage, the share of a job's time that is start-up
 and imports, the largest memory of a job and the largest size on disk, and how relaxation ended.  The seconds of a tenth
@@ -40,9 +40,9 @@ def watch(folder: Path, largest: list[int], stop: threading.Event) -> None:
 
 def startup_seconds(stage: str) -> float:
     """Interpreter, imports and settings of one stage's job, nothing else: the smallest of three."""
-    script = f"import braggfill.{stage}, braggfill.settings.{stage}, braggfill.job, tqdm"
+    script = f"import braggfill.{stage}, braggfill.settings.{stage}, braggfill.runs.job, tqdm"
     if stage == "relax":
-        script += "; from braggfill.external import load_lammps; load_lammps()"
+        script += "; from braggfill.runs.external import load_lammps; load_lammps()"
     if stage == "scatter":
         script += "; import finufft"
     times = []

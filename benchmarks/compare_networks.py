@@ -1,14 +1,14 @@
-"""What design and loss are worth: networks trained on the same portions, as many each, and judged alike.
+"""What design and loss are worth: networks trained on the same patches, as many each, and judged alike.
 
 Trains every design of the default network, and the published one once for each gap width with its own loss, on the
-portions of a run (``results/paper`` after ``make run CONFIG=config/paper.yaml``), then fills gaps of 3, 6, 9 and 12
-voxels in test portions of particles that were never trained on (against their noise-free expectation) and in the
-measured scan (against its counts), portions of at least one count a voxel.  One CSV, a row a network, gap and source.
+patches of a run (``results/paper`` after ``make run CONFIG=config/paper.yaml``), then fills gaps of 3, 6, 9 and 12
+voxels in test patches of particles that were never trained on (against their noise-free expectation) and in the
+measured scan (against its counts), patches of at least one count a voxel.  One CSV, a row a network, gap and source.
 A network that is already in the folder is not trained again.
 
-About four minutes a design and ten a published network on two cores for 4,800 portions.
+About four minutes a design and ten a published network on two cores for 4,800 patches.
 
-Usage: compare_networks.py results/paper OUT [--portions 4800] [--threads 2] [--only gated paper …]
+Usage: compare_networks.py results/paper OUT [--patches 4800] [--threads 2] [--only gated paper …]
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from braggfill import gaps, metrics, networks, patches, storage
-from braggfill.evaluate.portions import _test_portions, crop_around_peak, interpolation_fill, network_fill
+from braggfill import networks
+from braggfill.learning.gap.options import options
+from braggfill.patterns import gaps, metrics, patching
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
+from braggfill.stages.evaluate.patches import _test_patches, crop_around_peak, interpolation_fill, network_fill
+from braggfill.stages.train import train
 
 WIDTHS = (3, 6, 9, 12)
 SHARED = {
@@ -41,9 +44,9 @@ DESIGNS = {
 }
 
 
-def wishes(portions: int, threads: int) -> dict[str, TrainSettings]:
+def wishes(patches: int, threads: int) -> dict[str, TrainSettings]:
     """Settings of every network."""
-    shared = SHARED | {"portions_max": portions, "threads": threads}
+    shared = SHARED | {"patches_max": patches, "threads": threads}
     found = {name: TrainSettings.model_validate(shared | wish) for name, wish in DESIGNS.items()}
     for width in WIDTHS:
         gap = {"style": "paper", "width_px": [width, width], "dead_fraction": 0}
@@ -54,23 +57,23 @@ def wishes(portions: int, threads: int) -> dict[str, TrainSettings]:
 
 def judged(run: Path, most: int) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
     """Counts, what they are compared with, and the axis that the gap interrupts, of each source."""
-    counts, expectation = _test_portions(sorted((run / "extract").glob("chunk-*.h5")), most, 1)
+    counts, expectation = _test_patches(sorted((run / "extract").glob("chunk-*.h5")), most, 1)
     good = counts.reshape(len(counts), -1).mean(axis=1) >= 1
     found = {"simulated, against the expectation": (counts[good], expectation[good], 2)}
     scan = next((run / "fetch").glob("aps*.h5"), None)
     if scan is not None and storage.left_out(scan) is None:
         with storage.read(scan) as file:
             cube = np.clip(crop_around_peak(storage.array(file, "data"), 128), 0, None)
-        origins = patches.random_origins(np.random.default_rng(0), cube.shape, most, 32)
-        portions = patches.cut(cube, origins, 32)
-        good = portions.reshape(len(portions), -1).mean(axis=1) >= 1
+        origins = patching.random_origins(np.random.default_rng(0), cube.shape, most, 32)
+        patches = patching.cut(cube, origins, 32)
+        good = patches.reshape(len(patches), -1).mean(axis=1) >= 1
         for axis in (1, 2):
-            found[f"measured, gap across axis {axis}"] = (portions[good], portions[good], axis)
+            found[f"measured, gap across axis {axis}"] = (patches[good], patches[good], axis)
     return found
 
 
 def rows(name: str, widths: tuple[int, ...], fill: object, sources: dict) -> list[dict]:
-    """PCC over the gap, mean over the portions."""
+    """PCC over the gap, mean over the patches."""
     found = []
     for source, (counts, truth, axis) in sources.items():
         for width in widths:
@@ -78,16 +81,16 @@ def rows(name: str, widths: tuple[int, ...], fill: object, sources: dict) -> lis
             logs = np.log1p(truth[:, mask].astype(np.float64))
             scores = metrics.pcc(logs, np.log1p(fill(counts, mask)), np.ones(logs.shape[1], bool))
             row = {"network": name, "source": source, "gap_px": width, "pcc": np.nanmean(scores)}
-            found.append(row | {"portions": int(np.isfinite(scores).sum())})
+            found.append(row | {"patches": int(np.isfinite(scores).sum())})
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run with its portions")
+    parser.add_argument("run", type=Path, help="folder of a run with its patches")
     parser.add_argument("out", type=Path, help="folder of the trained networks and of comparison.csv")
-    parser.add_argument("--portions", type=int, default=4800, help="portions that each network sees")
-    parser.add_argument("--judged", type=int, default=600, help="most portions of each source that it is judged by")
+    parser.add_argument("--patches", type=int, default=4800, help="patches that each network sees")
+    parser.add_argument("--judged", type=int, default=600, help="most patches of each source that it is judged by")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=[], help="networks whose name begins so; all by default")
     wanted = parser.parse_args()
@@ -95,14 +98,16 @@ def main() -> None:
     sources = judged(wanted.run, wanted.judged)
     table = rows("linear", WIDTHS, interpolation_fill("linear", 64), sources)
     table += rows("shipped", WIDTHS, network_fill(networks.shipped(), 64), sources) if networks.is_shipped() else []
-    for name, settings in wishes(wanted.portions, wanted.threads).items():
+    for name, settings in wishes(wanted.patches, wanted.threads).items():
         if wanted.only and not name.startswith(tuple(wanted.only)):
             continue
         folder = wanted.out / name.replace(" ", "-")
         model = folder / "model.safetensors"
         if not model.is_file():
             train(settings, 1, files, model, folder / "history.csv", folder / "work")
-        widths = settings.gaps().width_px[:1] if settings.network == "paper" else WIDTHS
+        widths = (
+            options(settings.network, settings.model_dump()).gap.width_px[:1] if settings.network == "paper" else WIDTHS
+        )
         table += rows(name, widths, network_fill(model, 64), sources)
         storage.write_table(wanted.out / "comparison.csv", pd.DataFrame(table))
     print(pd.DataFrame(table).pivot_table(index="network", columns=["source", "gap_px"], values="pcc").round(4).T)

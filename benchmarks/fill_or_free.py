@@ -2,8 +2,9 @@
 
 The strain error after phase retrieval from random starts is mostly a matter of which start was lucky.  Here error
 reduction starts from the true object within its true support, so that what it drifts to tells the data alone: the
-pattern whole, its gap left free, filled, and filled where the doubt of the filling (:func:`braggfill.advice.doubt`) is
-at most so much.  The reconstructed objects with their own phase, counting noise, crosses of 3 to 9 voxels.
+pattern whole, its gap left free, filled, and filled where the doubt of the filling
+(:func:`braggfill.filling.advice.doubt`) is at most so much.  The reconstructed objects with their own phase, counting
+noise, crosses of 3 to 9 voxels.
 
 doubt.csv: a row a cell and treatment, with the strain RMSE, its ratio to that of the whole pattern and to the lower one
 of free and filled.  About five minutes on one core.
@@ -20,9 +21,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.fft
-from braggfill import advice, storage, strain
-from braggfill.reconstruct import cases, objects, treatments
+from braggfill.filling import advice
+from braggfill.physics import align, support
+from braggfill.runs import storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings
+from braggfill.stages.reconstruct import cases, objects, treatments
 
 OVERSAMPLINGS = (3.7,)
 PHOTONS = (3e3, 3e4, 1e6)
@@ -69,14 +72,14 @@ def cell(path: Path, box: int, oversampling: float, photons: float, width: int, 
         "filled": (taken, nowhere),
         **{f"doubt {most:g}": (taken, advice.unsure(*gapped.best, case.mask, most)) for most in DOUBTS},
     }
-    support = strain.support(case.truth, threshold)
-    expected = objects.fields(case.truth, support, case.geometry)
+    inside = support.from_modulus(case.truth, threshold)
+    expected = objects.fields(case.truth, inside, case.geometry)
     unit = np.sqrt(case.expectation.sum() / (np.abs(case.truth) ** 2).sum())
     errors = {}
     for name, (intensity, missing) in todo.items():
-        obj = strain.align(reduce_error(case.truth * unit, intensity, missing, support), case.truth, support).obj
-        found = objects.fields(obj, support, case.geometry)
-        errors[name] = objects.compare(found, expected, support, case.geometry)["strain_rmse"]
+        obj = align.align(reduce_error(case.truth * unit, intensity, missing, inside), case.truth, inside).obj
+        found = objects.fields(obj, inside, case.geometry)
+        errors[name] = objects.compare(found, expected, inside, case.geometry)["strain_rmse"]
     best = min(errors["free"], errors["filled"])
     told = {"object": path.stem, "oversampling": oversampling, "photons_at_peak": photons}
     told |= {"gap_px": width, "distance_px": distance}

@@ -1,13 +1,13 @@
 """What more data and a larger network bring: the default network, trained small many times over.
 
-Along three axes, everything else alike, on the portions of a run (``results/paper`` after
+Along three axes, everything else alike, on the patches of a run (``results/paper`` after
 ``make run CONFIG=config/paper.yaml``):
 
-- ``portions seen``: one pass over 600 to 9,600 portions of all particles, each with its own whole schedule;
-- ``particles``: 4,800 portions seen of the first 10 to 150 particles, those of few particles again and again;
-- ``parameters``: 4,800 portions seen by networks of 0.2 to 3.6 million parameters.
+- ``patches seen``: one pass over 600 to 9,600 patches of all particles, each with its own whole schedule;
+- ``particles``: 4,800 patches seen of the first 10 to 150 particles, those of few particles again and again;
+- ``parameters``: 4,800 patches seen by networks of 0.2 to 3.6 million parameters.
 
-Each network is judged by simulated test portions against their noise-free expectation, by the measured scan against
+Each network is judged by simulated test patches against their noise-free expectation, by the measured scan against
 its counts (PCC over gaps of 3 to 12 voxels, and its share of the way from linear interpolation to the noise ceiling),
 and by the strain that gaps of 3 and 9 voxels leave in the reconstructed object with the true phase.  Networks trained
 elsewhere, the shipped one among them, stand beside them (``--also``).  Where the error falls as a power of what it is
@@ -16,7 +16,7 @@ drawn against, the fit says what the next factor of ten would bring.
 scaling.csv: a row a network; fits.csv: a row an axis and measure; scaling.png.  A network that is already in the
 folder is not trained again.  About an hour on two cores.
 
-Usage: scaling_curves.py results/paper OUT [--threads 2] [--only "portions seen" …] [--also NAME=model.safetensors …]
+Usage: scaling_curves.py results/paper OUT [--threads 2] [--only "patches seen" …] [--also NAME=model.safetensors …]
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from braggfill import networks, reconstruct, storage
-from braggfill.evaluate.portions import gap_table, simulated_table
+from braggfill import networks
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
+from braggfill.stages import reconstruct
+from braggfill.stages.evaluate.patches import gap_table, simulated_table
+from braggfill.stages.train import train
 from compare_networks import SHARED
 
 WIDTHS = (3, 6, 9, 12)
 STRAIN_WIDTHS = (3, 9)
-PORTIONS = 160
+PATCHES = 160
 SEEN = 4800
-AXES = ("portions seen", "particles", "parameters")
+AXES = ("patches seen", "particles", "parameters")
 MEASURES = {
     "lost_simulated": "1 - PCC, simulated",
     "lost_measured": "1 - share of the ceiling, measured",
@@ -51,14 +53,14 @@ MEASURES = {
 def plan(files: list[Path], threads: int) -> dict[str, tuple[tuple[str, ...], TrainSettings, list[Path]]]:
     """Axes, settings and files of every network; the one in the middle stands on all the axes."""
 
-    def wish(portions: int, epochs: int = 1, channels: tuple[int, int, int] = (32, 64, 96)) -> TrainSettings:
-        more = {"portions_max": portions, "epochs": epochs, "channels": channels, "threads": threads}
+    def wish(patches: int, epochs: int = 1, channels: tuple[int, int, int] = (32, 64, 96)) -> TrainSettings:
+        more = {"patches_max": patches, "epochs": epochs, "channels": channels, "threads": threads}
         return TrainSettings.model_validate(SHARED | more)
 
-    found = {"4800 portions": (AXES, wish(SEEN), files)}
-    for portions in (600, 1200, 2400, 9600):
-        found[f"{portions} portions"] = (AXES[:1], wish(portions), files)
-    for number in (1, 2, 5):  # files; of their portions some are empty, hence a few less than there are
+    found = {"4800 patches": (AXES, wish(SEEN), files)}
+    for patches in (600, 1200, 2400, 9600):
+        found[f"{patches} patches"] = (AXES[:1], wish(patches), files)
+    for number in (1, 2, 5):  # files; of their patches some are empty, hence a few less than there are
         epochs = -(-SEEN // (number * 930))
         found[f"{particles(files[:number])} particles"] = (AXES[1:2], wish(SEEN // epochs, epochs), files[:number])
     for channels in ((12, 24, 36), (20, 40, 60), (48, 96, 144)):
@@ -67,7 +69,7 @@ def plan(files: list[Path], threads: int) -> dict[str, tuple[tuple[str, ...], Tr
 
 
 def particles(files: list[Path]) -> int:
-    """How many particles there are training portions of."""
+    """How many particles there are training patches of."""
     found = 0
     for path in files:
         with storage.read(path) as file:
@@ -78,7 +80,7 @@ def particles(files: list[Path]) -> int:
 def judge(run: Path, model: Path) -> dict[str, float]:
     """The measures of a network, each a mean over the widths of the gap."""
     chosen = EvaluateSettings(
-        methods=("network", "linear"), gap_widths_px=WIDTHS, simulated_portions=PORTIONS, portions=PORTIONS
+        methods=("network", "linear"), gap_widths_px=WIDTHS, simulated_patches=PATCHES, patches=PATCHES
     )
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +125,7 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, ScalarFormatter
 
-    middle = table[table["network"] == "4800 portions"].iloc[0]
+    middle = table[table["network"] == "4800 patches"].iloc[0]
     figure, panels = plt.subplots(1, len(AXES), figsize=(12, 3.6), sharey=True, layout="constrained")
     for panel, axis in zip(panels, AXES, strict=True):
         part = table[table["axis"] == axis].sort_values("x")
@@ -140,7 +142,7 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     panels[0].yaxis.set_major_locator(FixedLocator([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 3]))
     panels[0].yaxis.set_major_formatter(ScalarFormatter())
     panels[0].yaxis.set_minor_locator(NullLocator())
-    panels[0].set_ylabel("error, relative to 4,800 portions seen")
+    panels[0].set_ylabel("error, relative to 4,800 patches seen")
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(out, dpi=150)
     plt.close(figure)
@@ -148,7 +150,7 @@ def draw(table: pd.DataFrame, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="folder of a run with its portions")
+    parser.add_argument("run", type=Path, help="folder of a run with its patches")
     parser.add_argument("out", type=Path, help="folder of the trained networks, the tables and the figure")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=AXES, choices=AXES, help="these axes; all by default")
@@ -182,10 +184,10 @@ def described(run: Path, name: str, axes: tuple[str, ...], model: Path, number: 
         storage.write_table(kept, pd.DataFrame([judge(run, model)]))
     scores = pd.read_csv(kept).iloc[0].to_dict()
     size = sum(weight.numel() for weight in networks.load(model).parameters())
-    places = {"portions seen": card["portions_seen"], "particles": number, "parameters": size}
-    known = {"network": name, "portions_seen": card["portions_seen"], "particles": number, "parameters": size}
+    places = {"patches seen": card["patches_seen"], "particles": number, "parameters": size}
+    known = {"network": name, "patches_seen": card["patches_seen"], "particles": number, "parameters": size}
     known |= {kind: card["metrics"].get(kind) for kind in ("val_loss", "val_pcc")}
-    return [{"axis": axis, "x": places.get(axis, card["portions_seen"]), **known, **scores} for axis in axes]
+    return [{"axis": axis, "x": places.get(axis, card["patches_seen"]), **known, **scores} for axis in axes]
 
 
 if __name__ == "__main__":

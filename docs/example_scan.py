@@ -7,10 +7,11 @@ peak.
 import sys
 
 import numpy as np
-from braggfill import gaps, promise
+from braggfill.patterns import gaps
+from braggfill.weights import check
 
 scan, mask = sys.argv[1:3]
-counts = np.random.default_rng(1).poisson(promise.pattern(2)).astype(np.int32)
+counts = np.random.default_rng(1).poisson(check.pattern(2)).astype(np.int32)
 missing = gaps.cross(counts.shape, (6, 6), tuple(n // 2 + 20 for n in counts.shape[1:]))
 np.savez_compressed(scan, data=np.where(missing, 0, counts))
 np.save(mask, missing)

@@ -8,8 +8,9 @@ import numpy as np
 matplotlib.use("Agg")
 import braggfill
 import matplotlib.pyplot as plt
-from braggfill import gaps, storage
-from braggfill.figures import dag_svg
+from braggfill.patterns import gaps
+from braggfill.runs import storage
+from braggfill.stages.figures import dag_svg
 from matplotlib.colors import LogNorm
 
 HERE = Path(__file__).parent / "images"

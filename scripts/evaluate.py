@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import evaluate
     from braggfill.settings.evaluate import EvaluateSettings
+    from braggfill.stages import evaluate
 
     tasks = {
         "evaluate_measured": evaluate.gap_table,
@@ -23,7 +23,7 @@ with job(snakemake):
     settings = EvaluateSettings(**params.settings)
     named = {k: Path(v) if isinstance(v, str) else [Path(f) for f in v] for k, v in snakemake.input.items()}
     named.pop("paper", None)  # the settings tell their widths
-    if snakemake.rule in ("evaluate_portions", "evaluate_whole"):
+    if snakemake.rule in ("evaluate_patches", "evaluate_whole"):
         evaluate.join_tables(settings, named, {k: Path(v) for k, v in output.items()})
     elif snakemake.rule == "evaluate_claims":
         evaluate.claims_table(named, Path(output[0]))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import fetch
     from braggfill.settings.fetch import FetchSettings
+    from braggfill.stages import fetch
 
     settings, params = FetchSettings(**snakemake.params.settings), snakemake.params
     fetch.fetch(settings, snakemake.wildcards.name, Path(snakemake.output[0]), code=params.code, told=params.found)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import figures
     from braggfill.settings.figures import FiguresSettings
+    from braggfill.stages import figures
 
     params, output = snakemake.params, snakemake.output
     settings = FiguresSettings(**params.settings)

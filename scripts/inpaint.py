@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill.inpaint import fill_cases
     from braggfill.settings.inpaint import InpaintSettings
+    from braggfill.stages.inpaint import fill_cases
 
     files = {name: Path(file) for name, file in snakemake.input.items()}
     settings = InpaintSettings(**snakemake.params.settings)

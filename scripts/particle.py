@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill.particle import particle_chunk
     from braggfill.settings.particle import ParticleSettings
+    from braggfill.stages.particle import particle_chunk
 
     params = snakemake.params
     settings = ParticleSettings(**params.settings)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import perturb
     from braggfill.settings.perturb import PerturbSettings
+    from braggfill.stages import perturb
 
     params = snakemake.params
     settings = PerturbSettings(**params.settings)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import reconstruct
     from braggfill.settings.reconstruct import ReconstructSettings
+    from braggfill.stages import reconstruct
 
     tasks = {
         "reconstruct_true_phase": reconstruct.true_phase,

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill.relax import relax_chunk
     from braggfill.settings.relax import RelaxSettings
+    from braggfill.stages.relax import relax_chunk
 
     params = snakemake.params
     settings = RelaxSettings(**params.settings)

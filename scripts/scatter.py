@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
-    from braggfill import scatter
     from braggfill.settings.scatter import ScatterSettings
+    from braggfill.stages import scatter
 
     params = snakemake.params
     settings = ScatterSettings(**params.settings)

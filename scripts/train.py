@@ -1,12 +1,12 @@
-"""Train a network on the portions."""
+"""Train a network on the patches."""
 
 from pathlib import Path
 
-from braggfill.job import job
+from braggfill.runs.job import job
 
 with job(snakemake):
     from braggfill.settings.train import TrainSettings
-    from braggfill.train import train
+    from braggfill.stages.train import train
 
     params, output = snakemake.params, snakemake.output
     train(

@@ -7,9 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from braggfill import gaps, networks
+from braggfill import networks
 from braggfill.cli import main
-from braggfill.seeds import generator
+from braggfill.patterns import gaps
+from braggfill.runs.seeds import generator
 
 SHAPE = (34, 36, 40)
 MASK = gaps.cross(SHAPE, 4, (8, 24))

@@ -6,20 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from braggfill import (
-    evaluate,
-    extract,
-    fourier,
-    inpaint,
-    networks,
-    particle,
-    perturb,
-    reconstruct,
-    relax,
-    scatter,
-    storage,
-)
+from braggfill import networks
+from braggfill.physics import fourier
+from braggfill.runs import storage
 from braggfill.settings.root import Settings
+from braggfill.stages import evaluate, extract, inpaint, particle, perturb, reconstruct, relax, scatter
 
 SETTINGS = Settings.model_validate(
     {
@@ -27,10 +18,10 @@ SETTINGS = Settings.model_validate(
         "seed": 5,
         "particle": {"elements": ["Au", "Pt"], "min_atoms": 250, "max_atoms": 500},
         "scatter": {"shape": [40, 40, 40], "views": 1, "check_voxels": 8, "check_side": 4},
-        "extract": {"portions": 4, "min_photons": 10, "split_train": 0.5, "split_validation": 0.0},
+        "extract": {"patches": 4, "min_photons": 10, "split_train": 0.5, "split_validation": 0.0},
         "inpaint": {"crop_px": 36, "gap_widths_px": [3, 6], "kinds": ["cross"], "offset_px": [5, 6], "threads": 1},
         "evaluate": {
-            "portions": 20,
+            "patches": 20,
             "crop_px": 40,
             "gap_widths_px": [3, 6],
             "bootstrap_draws": 100,
@@ -59,7 +50,7 @@ SETTINGS = Settings.model_validate(
             "finetune": {"cases": ["measured"], "distance_px": 6},
             "threads": 1,
         },
-        "figures": {"dpi": 50, "portion_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
+        "figures": {"dpi": 50, "patch_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
     }
 )
 RUN = SETTINGS.model_dump(mode="json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from braggfill import fourier
+from braggfill.physics import fourier
 
 
 def ellipsoid(shape=(32, 32, 32), seed=0):

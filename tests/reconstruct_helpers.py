@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from braggfill import external, fourier, reconstruct, storage
-from braggfill.reconstruct import objects
+from braggfill.physics import fourier
+from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings, RetrievalSettings, TruePhaseSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.reconstruct import objects
 
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 

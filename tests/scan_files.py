@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from braggfill.errors import BraggfillError
-from braggfill.seeds import generator
+from braggfill.runs.seeds import generator
 
 SHAPE = (5, 8, 9)
 COUNTS = generator(1, "test/scans").poisson(20.0, SHAPE).astype(np.uint32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from braggfill import advice
+from braggfill.filling import advice
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays

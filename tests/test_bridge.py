@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import gaps
-from braggfill.interpolate import interpolate
-from braggfill.networks.bridge import DEEP, WIDTHS, averaged, bridge
-from braggfill.networks.unet import joined
+from braggfill.networks.gap.bridge import DEEP, WIDTHS, averaged, bridge
+from braggfill.networks.gap.unet import joined
+from braggfill.patterns import gaps
+from braggfill.patterns.interpolate import interpolate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

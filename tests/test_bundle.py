@@ -76,7 +76,7 @@ def test_it_holds_the_run_its_code_and_what_made_it(project, whole, light):
     assert set(about["not_included"]) == {f"results/test/{name}" for name in DATA}
     assert about["remarks"] == []
     names = set(zipfile.ZipFile(light).namelist())
-    assert {"Snakefile", "workflow/braggfill/relax.py", "scripts/relax.py", "results/test/report.html"} <= names
+    assert {"Snakefile", "workflow/braggfill/stages/relax.py", "scripts/relax.py", "results/test/report.html"} <= names
     assert {
         "results/test/figures/sizes.csv",
         "results/test/settings.yaml",
@@ -279,7 +279,7 @@ def test_a_comment_reruns_nothing_and_another_script_its_stage(whole, elsewhere)
     script.write_text(script.read_text() + "\n_changed = True\n")
     verdict = bundle.verify(whole, elsewhere.folder)
     assert verdict.reruns["relax"] == ["its script or rule differs here (relax)"]
-    assert verdict.code == ["scripts/relax.py (differs)", "workflow/braggfill/relax.py (differs)"]
+    assert verdict.code == ["scripts/relax.py (differs)", "workflow/braggfill/stages/relax.py (differs)"]
     bundle.unpack(whole, elsewhere.folder)
     assert planned(elsewhere) == set(verdict.reruns) == {"relax", "figures"}
 

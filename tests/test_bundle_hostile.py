@@ -86,7 +86,7 @@ def planted(owned: Path) -> dict[str, bytes]:
         **dict.fromkeys(
             [".snakemake/iocache/latest.pkl", "results/x/train/work/a.ckpt"], b"cposix\nsystem\n(S'x'\ntR."
         ),
-        "workflow/braggfill/fetch/__init__.py": python,
+        "workflow/braggfill/stages/fetch/__init__.py": python,
         ".git/config": b"[core]\nfsmonitor = touch owned\n",
         "results/x/json.py": python,
     }
@@ -377,11 +377,11 @@ def test_control_sequences_do_not_reach_the_terminal(contents, tmp_path, capsys,
 def test_without_the_workflow_it_says_what_it_cannot_tell(contents, tmp_path, capsys, monkeypatch):
     """Installed by pip alone: whole, which files of the package differ, and no more."""
     monkeypatch.setattr(bundle, "installed", lambda: None)
-    path = sealed(tmp_path / "b.zip", {**contents, "workflow/braggfill/relax.py": b"pass", "Snakefile": b"pass"})
+    path = sealed(tmp_path / "b.zip", {**contents, "workflow/braggfill/stages/relax.py": b"pass", "Snakefile": b"pass"})
     assert main(["verify", str(path)]) == 3
     told = capsys.readouterr().out
     assert "what would run again here is not known: braggfill is installed without its workflow" in told
-    assert "code other than installed: workflow/braggfill/relax.py (differs)" in told
+    assert "code other than installed: workflow/braggfill/stages/relax.py (differs)" in told
     assert "Snakefile" not in told
 
 

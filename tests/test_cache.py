@@ -11,7 +11,7 @@ from workflow_helpers import Project, arrays, same
 pytestmark = pytest.mark.dag
 
 STAGES = ("particle", "relax", "scatter", "perturb", "extract")
-TINY = "size: {particles: 1, particles_per_chunk: 1}\nextract: {portions: 2}\n"
+TINY = "size: {particles: 1, particles_per_chunk: 1}\nextract: {patches: 2}\n"
 TARGET = "results/test/extract/chunk-0000.h5"
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill import calibration, evaluate, figures, filling, networks, storage
-from braggfill.calibration import Predictive, between, held, of_filled, predictive
+from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.evaluate import calibration as table_room
+from braggfill.patterns import calibration
+from braggfill.patterns.calibration import Predictive, between, held, of_filled, predictive
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.figures import FiguresSettings
+from braggfill.stages import evaluate, figures
+from braggfill.stages.evaluate import calibration as table_room
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
@@ -162,7 +165,7 @@ def test_what_is_filled_has_an_interval():
     counts = np.random.default_rng(0).poisson(5.0, (32, 32, 32))
     mask = np.zeros(counts.shape, bool)
     mask[:, :, 14:18] = True
-    filled = filling.fill(counts, mask, network=network)
+    filled = filling.inpaint(counts, mask, network=network)
     low, high = filled.interval(0.9)
     assert np.isnan(low[~mask]).all()
     assert np.isnan(high[~mask]).all()
@@ -174,7 +177,7 @@ def test_what_is_filled_has_an_interval():
     wanted = calibration.amplitude_of_filled(filled.data[mask], filled.sigma[mask])
     np.testing.assert_allclose(phased[mask], wanted, rtol=1e-6)
     assert (phased[mask] <= filled.data[mask]).all()
-    linear = filling.fill(counts, mask, method="linear")
+    linear = filling.inpaint(counts, mask, method="linear")
     np.testing.assert_array_equal(linear.for_phasing(), linear.data)
     with pytest.raises(BraggfillError, match="no uncertainty"):
         linear.interval()
@@ -192,7 +195,7 @@ def test_a_level_that_is_none_is_told(level):
         Predictive(np.ones(2), np.ones(2)).interval(level)
 
 
-def test_coverage_weighs_voxels_and_resamples_portions():
+def test_coverage_weighs_voxels_and_resamples_patches():
     rng = np.random.default_rng(0)
     alike = calibration.coverage(np.full(30, 6.0), rng, number=np.full(30, 10))
     np.testing.assert_allclose(alike, 0.6)
@@ -215,7 +218,7 @@ FEW = EvaluateSettings(
     methods=("network", "linear"),
     crop_px=48,
     gap_widths_px=(3, 6),
-    calibration_portions=16,
+    calibration_patches=16,
     calibration_voxels=100,
     calibration_levels=(0.5, 0.68, 0.95),
     bootstrap_draws=100,
@@ -225,14 +228,14 @@ SPREAD = 0.3
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Test portions whose expectation is gamma distributed from voxel to voxel, a scan, and an untrained network."""
+    """Test patches whose expectation is gamma distributed from voxel to voxel, a scan, and an untrained network."""
     import torch
 
     top = tmp_path_factory.mktemp("calibration")
     rng = np.random.default_rng(0)
     bright = np.geomspace(0.05, 3000, 24).reshape(-1, 1, 1, 1)
     rate = rng.gamma(1 / SPREAD, SPREAD * bright, (24, 32, 32, 32))
-    with storage.create(top / "portions.h5") as file:
+    with storage.create(top / "patches.h5") as file:
         file["counts"] = rng.poisson(rate).astype(np.uint32)
         file["expectation"] = rate.astype(np.float32)
         file["split"] = np.full(24, 2, np.uint8)
@@ -245,7 +248,7 @@ def files(tmp_path_factory):
 
 
 def made(files, out, settings=FEW, scan="scan.h5", model="model.safetensors", seed=3):
-    evaluate.calibration_table(settings, seed, [files / "portions.h5"], files / scan, files / model, out)
+    evaluate.calibration_table(settings, seed, [files / "patches.h5"], files / scan, files / model, out)
     return pd.read_csv(out)
 
 
@@ -270,7 +273,7 @@ def test_every_source_width_distribution_selection_and_level_has_its_row(table):
 
 
 def test_the_same_seed_gives_the_same_table(files, table, tmp_path):
-    again = made(files, tmp_path / "again.csv", FEW.model_copy(update={"batch_portions": 5}))
+    again = made(files, tmp_path / "again.csv", FEW.model_copy(update={"batch_patches": 5}))
     pd.testing.assert_frame_equal(again, table, rtol=1e-3)
 
 
@@ -286,13 +289,13 @@ def test_an_honest_statement_is_found_right_and_a_bold_one_wrong(files, tmp_path
 
         return state
 
-    wish = FEW.model_copy(update={"calibration_portions": 24, "calibration_voxels": 1000})
+    wish = FEW.model_copy(update={"calibration_patches": 24, "calibration_voxels": 1000})
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
     for boldness in (1.0, 0.5):
         monkeypatch.setattr(table_room, "_state", lambda s, m, p, b=boldness: honest(b) if m == "network" else None)
         out = tmp_path / "calibration.csv"
-        evaluate.calibration_table(wish, 3, [files / "portions.h5"], tmp_path / "gone.h5", files / "none", out)
+        evaluate.calibration_table(wish, 3, [files / "patches.h5"], tmp_path / "gone.h5", files / "none", out)
         found = pd.read_csv(out)
         found = found[(found.distribution == "counts") & (found.voxels > 2000)]
         if boldness == 1:
@@ -312,7 +315,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
     small = FEW.model_copy(update={"crop_px": 32})
     with storage.create(tmp_path / "small.h5") as file:
         file["data"] = np.ones((20, 40, 40), np.int32)
-    with pytest.raises(BraggfillError, match="smaller than a portion"):
+    with pytest.raises(BraggfillError, match="smaller than a patch"):
         evaluate.calibration_table(
             small, 3, [], tmp_path / "small.h5", files / "model.safetensors", tmp_path / "small.csv"
         )
@@ -320,7 +323,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
 
 
 def test_the_figure_is_drawn_where_there_is_something_to_show(table, tmp_path):
-    from braggfill.figures.calibration import reliability
+    from braggfill.stages.figures.calibration import reliability
 
     table.to_csv(tmp_path / "calibration.csv", index=False)
     written = reliability(FiguresSettings(), tmp_path / "calibration", tmp_path / "calibration.csv")

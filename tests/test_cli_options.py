@@ -11,9 +11,12 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from braggfill import advice, calibration, detectors, filling, networks, scans
+from braggfill import filling, networks, scans
 from braggfill.cli import main
 from braggfill.cli.filling import METHODS
+from braggfill.filling import advice
+from braggfill.patterns import calibration
+from braggfill.scans import detectors
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
 
 __all__ = ["here", "network"]  # fixtures
@@ -158,7 +161,7 @@ def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys
 @pytest.fixture
 def sure(monkeypatch):
     """A network that has learnt nothing states a deviation beyond measure; here it states counting noise."""
-    fill_all = filling.fill
+    fill_all = filling.inpaint
 
     def filled(*arguments, **more):
         found = fill_all(*arguments, **more)
@@ -309,7 +312,7 @@ BAD = {
     "free what": (["--mask", "mask.npy", "--free", "willy"], "willy"),
     "fine-tuning without a network": (["--mask", "mask.npy", "--finetune"], "has no network to train"),
     "epochs that are no number": (["--mask", "mask.npy", "--finetune", "many"], "many"),
-    "portions without fine-tuning": (["--mask", "mask.npy", "--portions", "9"], "--portions: goes with --finetune"),
+    "patches without fine-tuning": (["--mask", "mask.npy", "--patches", "9"], "--patches: goes with --finetune"),
     "a network to save without fine-tuning": (
         ["--mask", "mask.npy", "--save-network", "a.safetensors"],
         "--save-network: goes with --finetune",
@@ -344,7 +347,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(here, capsys, how):
     ("given", "part"),
     [
         (["--finetune", "0"], "1 to 100 epochs"),
-        (["--finetune", "--portions", "-3"], "at least one"),
+        (["--finetune", "--patches", "-3"], "at least one"),
         (["--finetune"], "too little"),
         (["--finetune", "--save-network", "net.txt"], ".safetensors"),
         (["--finetune", "--save-network", "mask.npy"], ".safetensors"),

@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from braggfill import gaps, scans
+from braggfill import scans
 from braggfill.cli import main
+from braggfill.patterns import gaps
 from command_line import COUNTS, FRAME, MASK, counts, fill, here, network, run
 
 __all__ = ["here", "network"]  # fixtures

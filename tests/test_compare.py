@@ -6,10 +6,12 @@ import csv
 
 import numpy as np
 import pytest
-from braggfill import compare, filling, gaps, networks
+from braggfill import filling, networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from braggfill.seeds import generator
+from braggfill.filling import compare
+from braggfill.patterns import gaps
+from braggfill.runs.seeds import generator
 
 SHAPE = (40, 76, 84)
 GRID = np.ix_(*(np.arange(n) - n // 2 for n in SHAPE))
@@ -20,7 +22,7 @@ NOTHING = np.zeros(SHAPE, bool)
 
 
 def linear(intensity, mask):
-    return filling.fill(intensity, mask, method="linear", most_missing=True).data
+    return filling.inpaint(intensity, mask, method="linear", most_missing=True).data
 
 
 def knows(truth):
@@ -29,9 +31,9 @@ def knows(truth):
 
 def test_a_perfect_filling_scores_one_and_a_poor_one_less():
     slow = np.rint(300 * (1.1 + np.cos(0.2 * GRID[2]) * np.cos(0.1 * GRID[1])) + 0 * GRID[0])
-    rows = compare.compare(slow, NOTHING, {"perfect": knows(slow), "linear": linear}, widths=[3, 18], portions=12)
+    rows = compare.compare(slow, NOTHING, {"perfect": knows(slow), "linear": linear}, widths=[3, 18], patches=12)
     for row in rows:
-        assert row.portions == 12 or row.selection == "bright"
+        assert row.patches == 12 or row.selection == "bright"
         if row.method == "perfect":
             assert (row.pcc, row.pcc_low, row.pcc_high) == pytest.approx((1, 1, 1))
         else:
@@ -41,7 +43,7 @@ def test_a_perfect_filling_scores_one_and_a_poor_one_less():
 
 
 def test_knowing_the_expectation_reaches_the_ceiling():
-    rows = compare.compare(COUNTS, NOTHING, {"expectation": knows(EXPECTED)}, widths=[6], portions=40)
+    rows = compare.compare(COUNTS, NOTHING, {"expectation": knows(EXPECTED)}, widths=[6], patches=40)
     for row in rows:
         assert row.pcc == pytest.approx(row.ceiling, abs=0.03)
 
@@ -55,16 +57,16 @@ def test_nobody_sees_what_lies_in_a_gap():
         return linear(intensity, mask)
 
     troubled = np.where(MISSING, 10**8, COUNTS)
-    rows = compare.compare(troubled, MISSING, {"spy": spy}, widths=[6], portions=6)
+    rows = compare.compare(troubled, MISSING, {"spy": spy}, widths=[6], patches=6)
     for intensity, mask in seen:
         assert not intensity[mask].any()
         assert intensity.max() <= COUNTS.max()
         np.testing.assert_array_equal(intensity[~mask & ~MISSING], COUNTS[~mask & ~MISSING])
-    assert rows == compare.compare(COUNTS, MISSING, {"spy": linear}, widths=[6], portions=6)
+    assert rows == compare.compare(COUNTS, MISSING, {"spy": linear}, widths=[6], patches=6)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
-def test_portions_are_whole_and_the_gap_lies_in_their_middle(axis):
+def test_patches_are_whole_and_the_gap_lies_in_their_middle(axis):
     size = (32, 32, 32)
     places = compare._places(COUNTS, MISSING, size, axis, 20, 0)
     assert sum(map(len, places)) == 20
@@ -75,26 +77,26 @@ def test_portions_are_whole_and_the_gap_lies_in_their_middle(axis):
         assert (np.diff(sheets) >= 32).all()
 
 
-def test_every_method_gets_the_same_portions_and_the_seed_decides():
-    rows = compare.compare(COUNTS, MISSING, {"a": linear, "b": linear}, widths=[4], portions=8)
+def test_every_method_gets_the_same_patches_and_the_seed_decides():
+    rows = compare.compare(COUNTS, MISSING, {"a": linear, "b": linear}, widths=[4], patches=8)
     for one, other in zip(rows[::2], rows[1::2], strict=True):
-        assert (one.pcc, one.portions, one.ceiling) == (other.pcc, other.portions, other.ceiling)
-    again = compare.compare(COUNTS, MISSING, {"a": linear}, widths=[4], portions=8, seed=1)
+        assert (one.pcc, one.patches, one.ceiling) == (other.pcc, other.patches, other.ceiling)
+    again = compare.compare(COUNTS, MISSING, {"a": linear}, widths=[4], patches=8, seed=1)
     assert again[0].pcc != rows[0].pcc
 
 
-def test_scans_shorter_than_a_portion_are_compared_and_fractions_have_no_ceiling():
+def test_scans_shorter_than_a_patch_are_compared_and_fractions_have_no_ceiling():
     small = COUNTS[:20, :40] * 0.37
-    rows = compare.compare(small, NOTHING[:20, :40], {"linear": linear}, widths=[3], portions=4)
-    assert rows[0].portions == 4
+    rows = compare.compare(small, NOTHING[:20, :40], {"linear": linear}, widths=[3], patches=4)
+    assert rows[0].patches == 4
     assert np.isnan(rows[0].ceiling)
 
 
-def test_a_small_scan_with_a_gap_is_compared_in_smaller_portions():
+def test_a_small_scan_with_a_gap_is_compared_in_smaller_patches():
     some = (slice(40), slice(44), slice(20, 68))
     missing = gaps.plane((40, 44, 48), 6, start=22)
-    rows = compare.compare(COUNTS[some], missing, {"linear": linear}, widths=[6], portions=6)
-    assert rows[0].portions > 0
+    rows = compare.compare(COUNTS[some], missing, {"linear": linear}, widths=[6], patches=6)
+    assert rows[0].patches > 0
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_a_table_writes_it_and_draws_it(here, capsys):
-    more = ["--method", "linear", "--method", "nearest", "--portions", "6", "--width", "3", "6", "--axis", "1"]
+    more = ["--method", "linear", "--method", "nearest", "--patches", "6", "--width", "3", "6", "--axis", "1"]
     assert main(["compare", "scan.npz", *more, "-o", "t.csv", "--figure", "f.png", "-q"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -146,7 +148,7 @@ BAD = {
     "the table exists": (lambda: open("t.csv", "w").close(), ["-o", "t.csv"], "exists already"),
     "the table is no csv": (None, ["-o", "t.txt"], ".csv"),
     "the figure is no picture": (None, ["--figure", "f.txt"], "a preview is"),
-    "no portions": (None, ["--portions", "0"], "at least one portion"),
+    "no patches": (None, ["--patches", "0"], "at least one patch"),
     "a negative seed": (None, ["--seed", "-1"], "not negative"),
     "a width of nothing": (None, ["--width", "0"], "1 to 24"),
     "a width that is no number": (None, ["--width", "six"], "six"),

@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from braggfill import fetch
+from braggfill.stages import fetch
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag
@@ -24,7 +24,7 @@ CHANGES = {
     "extract": "min_photons: 11",
     "train": "epochs: 2",
     "inpaint": "kinds: [plane]",
-    "evaluate": "portions: 41",
+    "evaluate": "patches: 41",
     "reconstruct": "d_spacing_angstrom: 2.3",
     "figures": "dpi: 61",
 }
@@ -134,11 +134,11 @@ def test_chunk_size_and_jobs_change_no_bit(project, top, tmp_path):
     other = Project.copy(top, tmp_path / "other")
     change = other.write("change.yaml", "size:\n  particles_per_chunk: 1\n")
     other.snakemake("--until", "extract", configs=(change,), jobs=1)
-    assert portions(project) == portions(other)
+    assert patches(project) == patches(other)
 
 
-def portions(project: Project) -> list[tuple]:
-    """Every simulated portion of a run in the order of particle, view and place, with its bytes."""
+def patches(project: Project) -> list[tuple]:
+    """Every simulated patch of a run in the order of particle, view and place, with its bytes."""
     import h5py
 
     found = []
@@ -148,7 +148,7 @@ def portions(project: Project) -> list[tuple]:
             for particle, view, origin, split, counts, expectation in zip(*columns, strict=True):
                 key = (int(particle), int(view), *map(int, origin), int(split))
                 found.append((*key, counts.tobytes(), expectation.tobytes()))
-    assert found, "no portions"
+    assert found, "no patches"
     return sorted(found)
 
 

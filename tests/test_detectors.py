@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from braggfill import detectors
 from braggfill.errors import BraggfillError
+from braggfill.scans import detectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

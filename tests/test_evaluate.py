@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.ndimage
-from braggfill import evaluate, metrics, storage
 from braggfill.errors import BraggfillError
-from braggfill.evaluate.portions import crop_around_peak, interpolation_fill, network_fill
-from braggfill.interpolate import METHODS, interpolate
+from braggfill.patterns import metrics
+from braggfill.patterns.interpolate import METHODS, interpolate
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.stages import evaluate
+from braggfill.stages.evaluate.patches import crop_around_peak, interpolation_fill, network_fill
 
 FEW = EvaluateSettings(
-    portions=60, crop_px=64, gap_widths_px=(3, 6), methods=METHODS, bootstrap_draws=100, ceiling_draws=1
+    patches=60, crop_px=64, gap_widths_px=(3, 6), methods=METHODS, bootstrap_draws=100, ceiling_draws=1
 )
 
 
@@ -66,12 +68,12 @@ def test_every_axis_width_method_and_selection_has_its_row(sweep):
     assert (rows == 1).all()
     assert len(rows) == 2 * 2 * len(METHODS) * 3
     assert set(sweep.source) == {"measured"}
-    assert (sweep[sweep.selection == "all"].portions == 60).all()
+    assert (sweep[sweep.selection == "all"].patches == 60).all()
     assert sweep.published.isna().all(), "published values belong to the network's rows"
 
 
 def test_intervals_hold_the_mean_and_ceilings_lie_above(sweep):
-    full = sweep[sweep.portions > 2]
+    full = sweep[sweep.patches > 2]
     assert ((full.pcc_low <= full.pcc_mean) & (full.pcc_mean <= full.pcc_high)).all()
     assert (full.ceiling > full.pcc_mean).all()
     assert (full.ceiling <= 1).all()
@@ -86,26 +88,27 @@ def test_the_share_goes_from_linear_to_the_ceiling(sweep):
 
 
 def test_a_row_is_what_its_definition_says(scan, sweep):
-    """One row computed anew, portion by portion, from the definition."""
-    from braggfill import gaps, patches, seeds
+    """One row computed anew, patch by patch, from the definition."""
+    from braggfill.patterns import gaps, patching
+    from braggfill.runs import seeds
 
     with storage.read(scan) as file:
         cube = crop_around_peak(storage.array(file, "data"), 64)
-    origins = patches.random_origins(seeds.generator(3, "evaluate/measured"), cube.shape, 60, 32)
+    origins = patching.random_origins(seeds.generator(3, "evaluate/measured"), cube.shape, 60, 32)
     scores, means = [], []
     for origin in origins:
-        portion = cube[patches.window(origin, 32)]
-        mask = gaps.plane(portion.shape, 6, axis=1)
-        filled = interpolate(np.where(mask, 0, portion), mask, "cubic")
-        scores.append(np.corrcoef(np.log1p(portion[mask]), np.log1p(filled[mask]))[0, 1])
-        means.append(portion.mean())
+        patch = cube[patching.window(origin, 32)]
+        mask = gaps.plane(patch.shape, 6, axis=1)
+        filled = interpolate(np.where(mask, 0, patch), mask, "cubic")
+        scores.append(np.corrcoef(np.log1p(patch[mask]), np.log1p(filled[mask]))[0, 1])
+        means.append(patch.mean())
     row = sweep.query("gap_axis == 1 and gap_px == 6 and method == 'cubic' and selection == 'all'").iloc[0]
     assert row.pcc_mean == pytest.approx(np.nanmean(scores))
     assert row.pcc_binned == pytest.approx(metrics.log_intensity_bins(means, scores, 20).average)
 
 
 def test_the_same_seed_gives_the_same_table_and_batches_do_not_matter(scan, sweep, tmp_path):
-    own = FEW.model_copy(update={"batch_portions": 7, "gap_widths_px": (6,), "gap_axes": (2,)})
+    own = FEW.model_copy(update={"batch_patches": 7, "gap_widths_px": (6,), "gap_axes": (2,)})
     evaluate.gap_table(own, 3, scan, scan, tmp_path / "again.csv")
     again = pd.read_csv(tmp_path / "again.csv")
     same = sweep.query("gap_axis == 2 and gap_px == 6").reset_index(drop=True)
@@ -132,15 +135,15 @@ def test_a_scan_that_was_left_out_leaves_a_head_only(tmp_path):
     assert list(table.columns) == evaluate.GAP_COLUMNS
 
 
-def test_a_scan_smaller_than_a_portion_is_told(tmp_path):
+def test_a_scan_smaller_than_a_patch_is_told(tmp_path):
     with storage.create(tmp_path / "scan.h5") as file:
         file["data"] = np.ones((20, 40, 40), int)
-    with pytest.raises(BraggfillError, match="smaller than a portion"):
+    with pytest.raises(BraggfillError, match="smaller than a patch"):
         evaluate.gap_table(FEW, 3, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
-# Linear interpolation and noise ceiling over the measured scan, portions of at least one count a voxel, as they were
+# Linear interpolation and noise ceiling over the measured scan, patches of at least one count a voxel, as they were
 # measured by other code at other random places (gap across axis 1, where the rod is interrupted and not hidden).
 KNOWN = {3: (0.706, 0.862), 12: (0.659, 0.882)}
 
@@ -160,7 +163,7 @@ def test_linear_interpolation_meets_the_known_figures(measured, tmp_path):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("method", METHODS)
 def test_looking_only_near_the_gap_changes_nothing(axis, method):
-    from braggfill import gaps
+    from braggfill.patterns import gaps
 
     counts = np.random.default_rng(axis).poisson(8, (5, 16, 17, 18))
     for width in (1, 4, 15):
@@ -173,7 +176,7 @@ def test_looking_only_near_the_gap_changes_nothing(axis, method):
 
 
 def test_a_network_sees_nothing_of_the_gap_and_batches_do_not_matter(network):
-    from braggfill import gaps
+    from braggfill.patterns import gaps
 
     counts = np.random.default_rng(0).poisson(20, (5, 32, 32, 32))
     mask = gaps.plane(counts.shape[1:], 6, axis=1)
@@ -188,7 +191,8 @@ def test_a_network_sees_nothing_of_the_gap_and_batches_do_not_matter(network):
 
 def test_the_published_network_is_shown_gaps_across_the_last_axis_alone(tmp_path, monkeypatch):
     import torch
-    from braggfill import gaps, networks
+    from braggfill import networks
+    from braggfill.patterns import gaps
 
     torch.manual_seed(0)
     networks.save(tmp_path / "paper.safetensors", networks.build("paper"))
@@ -201,7 +205,7 @@ def test_the_published_network_is_shown_gaps_across_the_last_axis_alone(tmp_path
 
 
 def test_published_values_stand_beside_the_network(scan, network, tmp_path):
-    own = FEW.model_copy(update={"methods": ("network", "linear"), "portions": 20, "gap_widths_px": (6, 7)})
+    own = FEW.model_copy(update={"methods": ("network", "linear"), "patches": 20, "gap_widths_px": (6, 7)})
     evaluate.gap_table(own, 3, scan, network, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     rows = table[table.published.notna()]
@@ -214,7 +218,7 @@ def test_published_values_stand_beside_the_network(scan, network, tmp_path):
 # The simulated table --------------------------------------------------------------------------------------------------
 
 
-def write_portions(path, number, seed, split):
+def write_patches(path, number, seed, split):
     expectation = np.stack([pattern((32, 32, 32), seed * 100 + i, photons=10 ** (2 + i % 4)) for i in range(number)])
     with storage.create(path) as file:
         file["expectation"] = expectation.astype(np.float32)
@@ -222,26 +226,26 @@ def write_portions(path, number, seed, split):
         file["split"] = np.asarray(split, np.uint8)
 
 
-def test_only_test_portions_count_whatever_the_chunks(tmp_path):
-    write_portions(tmp_path / "a.h5", 8, 1, [0, 2, 1, 2, 2, 0, 2, 2])
-    write_portions(tmp_path / "b.h5", 4, 2, [2, 0, 0, 2])
-    write_portions(tmp_path / "c.h5", 2, 3, [0, 1])
+def test_only_test_patches_count_whatever_the_chunks(tmp_path):
+    write_patches(tmp_path / "a.h5", 8, 1, [0, 2, 1, 2, 2, 0, 2, 2])
+    write_patches(tmp_path / "b.h5", 4, 2, [2, 0, 0, 2])
+    write_patches(tmp_path / "c.h5", 2, 3, [0, 1])
     files = [tmp_path / name for name in ("a.h5", "b.h5", "c.h5")]
     evaluate.simulated_table(FEW, 5, files, tmp_path / "none", tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     every = table[table.selection == "all"]
-    assert (every.portions == 7).all()
+    assert (every.patches == 7).all()
     assert set(table.against) == {"counts", "expectation"}
     assert (table[table.against == "expectation"].ceiling.dropna() == 1).all()
     both = every.pivot_table(index=["gap_px", "method"], columns="against", values="pcc_mean")
     assert (both.expectation > both.counts).all(), "noise can only hide agreement"
-    few = FEW.model_copy(update={"simulated_portions": 3})
+    few = FEW.model_copy(update={"simulated_patches": 3})
     evaluate.simulated_table(few, 5, files, tmp_path / "none", tmp_path / "few.csv")
-    assert (pd.read_csv(tmp_path / "few.csv").query("selection == 'all'").portions == 3).all()
+    assert (pd.read_csv(tmp_path / "few.csv").query("selection == 'all'").patches == 3).all()
 
 
-def test_no_test_portion_leaves_a_head_only(tmp_path):
-    write_portions(tmp_path / "a.h5", 2, 1, [0, 1])
+def test_no_test_patch_leaves_a_head_only(tmp_path):
+    write_patches(tmp_path / "a.h5", 2, 1, [0, 1])
     evaluate.simulated_table(FEW, 5, [tmp_path / "a.h5"], tmp_path / "none", tmp_path / "out.csv")
     assert len(pd.read_csv(tmp_path / "out.csv")) == 0
 
@@ -251,8 +255,8 @@ def test_no_test_portion_leaves_a_head_only(tmp_path):
 
 @pytest.fixture(scope="module")
 def cases(scan, tmp_path_factory):
-    from braggfill import inpaint
     from braggfill.settings.inpaint import InpaintSettings
+    from braggfill.stages import inpaint
 
     out = tmp_path_factory.mktemp("cases") / "cases.h5"
     own = InpaintSettings(

@@ -6,18 +6,20 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill import evaluate, metrics, storage
 from braggfill.errors import BraggfillError
-from braggfill.evaluate.fills import Methods
-from braggfill.evaluate.intensity import intensity_rows
-from braggfill.evaluate.whole import places, predicted, starts
+from braggfill.patterns import metrics
+from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.stages import evaluate
+from braggfill.stages.evaluate.fills import Methods
+from braggfill.stages.evaluate.intensity import intensity_rows
+from braggfill.stages.evaluate.whole import places, predicted, starts
 from hypothesis import given
 from hypothesis import strategies as st
 
 INTERPOLATED = ("linear", "cubic", "nearest")
 FEW = EvaluateSettings(
-    portions=30,
+    patches=30,
     crop_px=48,
     gap_widths_px=(2, 3, 6),
     methods=INTERPOLATED,
@@ -222,14 +224,14 @@ def test_a_perfect_method_has_one_in_every_bin_and_bins_are_the_same_for_all():
     rows = pd.DataFrame(intensity_rows(FEW, 1, {"gap_px": 6}, scores, np.ones(400), mean))
     perfect = rows[rows.method == "perfect"]
     assert (perfect[["pcc_mean", "pcc_low", "pcc_high", "ceiling"]] == 1).all(axis=None)
-    assert perfect.portions.sum() == 400
-    assert rows[rows.method == "noisy"].portions.sum() == 350
+    assert perfect.patches.sum() == 400
+    assert rows[rows.method == "noisy"].patches.sum() == 350
     edges = rows.groupby("bin")[["photons_per_voxel_from", "photons_per_voxel_to"]].nunique()
     assert (edges == 1).all(axis=None)
     np.testing.assert_allclose(np.diff(np.log(perfect.photons_per_voxel_from)), np.log(mean.max() / mean.min()) / 20)
     first = perfect.iloc[0]
     inside = (mean >= first.photons_per_voxel_from * 0.999) & (mean < first.photons_per_voxel_to)
-    assert first.portions == inside.sum()
+    assert first.patches == inside.sum()
 
 
 # Methods, shards and parts --------------------------------------------------------------------------------------------
@@ -257,7 +259,7 @@ def test_a_published_network_has_rows_at_its_width_alone(scan, tmp_path):
     own = FEW.model_copy(
         update={
             "methods": ("paper", "linear"),
-            "portions": 20,
+            "patches": 20,
             "gap_axes": (2,),
             "paper_networks": {6: str(tmp_path / "p.safetensors")},
         }
@@ -319,14 +321,14 @@ def tables_with(better):
         for method, gain in (("shipped", better), ("linear", 0.0)):
             score = 0.95 - 0.01 * width + gain
             row = {"source": "measured", "against": "counts", "gap_axis": 2, "gap_px": width, "method": method}
-            row |= {"selection": "all", "portions": 9, "pcc_mean": score, "pcc_binned": score, "ceiling_binned": 0.99}
+            row |= {"selection": "all", "patches": 9, "pcc_mean": score, "pcc_binned": score, "ceiling_binned": 0.99}
             rows.append(row | {"published": published if method == "shipped" else np.nan})
     empty["measured"] = pd.DataFrame(rows).reindex(columns=evaluate.GAP_COLUMNS)
     return empty
 
 
 def test_claims_hold_where_the_tables_say_so():
-    from braggfill.evaluate.claims import claims
+    from braggfill.stages.evaluate.claims import claims
 
     good = pd.DataFrame(claims(tables_with(0.1)))
     assert list(good.columns) == evaluate.CLAIM_COLUMNS
@@ -344,6 +346,6 @@ def test_claims_hold_where_the_tables_say_so():
 
 
 def test_no_data_no_claims():
-    from braggfill.evaluate.claims import claims
+    from braggfill.stages.evaluate.claims import claims
 
     assert claims({name: pd.DataFrame(columns=columns) for name, columns in evaluate.COLUMNS.items()}) == []

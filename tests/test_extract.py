@@ -1,12 +1,13 @@
-"""Laws of the portions: where they lie, which split they go to, and that they are what the pattern holds."""
+"""Laws of the patches: where they lie, which split they go to, and that they are what the pattern holds."""
 
 import numpy as np
 import pytest
-from braggfill import extract, storage
 from braggfill.errors import BraggfillError
-from braggfill.patches import window
+from braggfill.patterns.patching import window
+from braggfill.runs import storage
+from braggfill.runs.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
 from braggfill.settings.extract import ExtractSettings, ScanSource
-from braggfill.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
+from braggfill.stages import extract
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 few = settings(max_examples=25, deadline=None)
 numbers = st.integers(0, 2**32 - 1)
 SHAPE = (24, 22, 27)
-SMALL = ExtractSettings(shape=(8, 8, 8), portions=6, min_photons=1, split_train=0.6, split_validation=0.2)
+SMALL = ExtractSettings(shape=(8, 8, 8), patches=6, min_photons=1, split_train=0.6, split_validation=0.2)
 
 
 def change(**values):
@@ -134,7 +135,7 @@ def test_dark_places_are_drawn_again_and_a_dark_pattern_gives_fewer():
 # Simulated patterns -------------------------------------------------------------------------------------------------
 
 
-def test_portions_are_what_the_pattern_holds(tmp_path):
+def test_patches_are_what_the_pattern_holds(tmp_path):
     source = write_patterns(tmp_path / "in.h5", [3, 4, 8])
     extract.extract_chunk(SMALL, 5, source, tmp_path / "out.h5")
     got = contents(tmp_path / "out.h5")
@@ -154,7 +155,7 @@ def test_portions_are_what_the_pattern_holds(tmp_path):
         assert len(np.unique(places, axis=0)) == 6
 
 
-def test_any_chunking_gives_the_same_portions(tmp_path):
+def test_any_chunking_gives_the_same_patches(tmp_path):
     extract.extract_chunk(SMALL, 5, write_patterns(tmp_path / "in.h5", range(6)), tmp_path / "all.h5")
     parts = []
     for chunk in (range(2), range(2, 5), range(5, 6)):
@@ -180,7 +181,7 @@ def test_damaged_files_give_one_line_and_no_output(tmp_path):
     for path, own, words in [
         (cut, SMALL, "cut.h5.*truncated"),
         (bare, SMALL, "bare.h5: pattern 000001/00 lacks its description"),
-        (whole, change(shape=(8, 8, 30)), r"extract\.shape: portions of \(8, 8, 30\) do not fit"),
+        (whole, change(shape=(8, 8, 30)), r"extract\.shape: patches of \(8, 8, 30\) do not fit"),
     ]:
         with pytest.raises(BraggfillError, match=words) as caught:
             extract.extract_chunk(own, 1, path, out)
@@ -214,10 +215,10 @@ def listed(**entry):
     return SMALL.model_copy(update={"scans": {"mine": ScanSource(**({"path": "scan.npz"} | entry))}})
 
 
-def test_measured_portions_avoid_the_mask_and_share_one_split(scan, tmp_path):
+def test_measured_patches_avoid_the_mask_and_share_one_split(scan, tmp_path):
     path, counts, mask = scan
     own = listed(mask=str(tmp_path / "mask.npy"), source="my beamline", split="validation")
-    extract.extract_scan(own, 2, path, "mine", tmp_path / "out.h5", portions=40)
+    extract.extract_scan(own, 2, path, "mine", tmp_path / "out.h5", patches=40)
     got = contents(tmp_path / "out.h5")
     assert len(got["counts"]) == 40
     assert got["source"] == "my beamline"
@@ -225,13 +226,13 @@ def test_measured_portions_avoid_the_mask_and_share_one_split(scan, tmp_path):
     assert np.isnan(got["expectation"]).all()
     assert set(got["split"]) == {VALIDATION}
     assert set(got["particle"]) == set(got["view"]) == {-1}
-    for portion, origin in zip(got["counts"], got["origin"], strict=True):
-        assert np.array_equal(portion, counts[window(origin, 8)])
+    for patch, origin in zip(got["counts"], got["origin"], strict=True):
+        assert np.array_equal(patch, counts[window(origin, 8)])
         assert not mask[window(origin[1:], 8)].any()
 
 
 def test_a_scan_that_is_not_listed_goes_to_the_test(scan, tmp_path):
-    extract.extract_scan(SMALL, 2, scan[0], "other", tmp_path / "out.h5", portions=5)
+    extract.extract_scan(SMALL, 2, scan[0], "other", tmp_path / "out.h5", patches=5)
     got = contents(tmp_path / "out.h5")
     assert set(got["split"]) == {TEST}
     assert got["source"] == "other"
@@ -258,7 +259,7 @@ def test_the_peak_is_the_brightest_voxel_or_the_one_named(scan, tmp_path):
     own = {"periphery": 0, "near_peak_share": 1.0, "near_peak_radius_voxels": 4}
     for entry, peak in [({}, (12, 11, 5)), ({"peak": (10, 10, 20)}, (10, 10, 20))]:
         chosen = change(**own).model_copy(update={"scans": listed(**entry).scans})
-        extract.extract_scan(chosen, 2, path, "mine", tmp_path / "out.h5", portions=20)
+        extract.extract_scan(chosen, 2, path, "mine", tmp_path / "out.h5", patches=20)
         centres = contents(tmp_path / "out.h5")["origin"] + 3.5
         assert (np.linalg.norm(centres - peak, axis=1) <= 4).all()
 
@@ -269,7 +270,7 @@ def test_what_is_wrong_with_a_scan_is_told_in_one_line(scan, tmp_path):
     np.save(tmp_path / "full.npy", np.ones(SHAPE, bool))
     for entry, words in [
         ({"mask": str(tmp_path / "other.npy")}, "other.npy.*does not fit"),
-        ({"mask": str(tmp_path / "full.npy")}, "scan.npz: every place for a portion overlaps masked voxels"),
+        ({"mask": str(tmp_path / "full.npy")}, "scan.npz: every place for a patch overlaps masked voxels"),
         ({"peak": (99, 0, 0)}, r"extract\.scans\.mine\.peak: .*outside"),
         ({"dataset": "nothing"}, "no array 'nothing'"),
     ]:
@@ -281,10 +282,10 @@ def test_what_is_wrong_with_a_scan_is_told_in_one_line(scan, tmp_path):
         extract.extract_scan(SMALL, 1, tmp_path / "none.npz", "mine", tmp_path / "out.h5")
 
 
-def test_a_measured_scan_gives_its_portions(measured, tmp_path):
+def test_a_measured_scan_gives_its_patches(measured, tmp_path):
     own = ExtractSettings()
     path = measured / "aps34idc_Staff20-1a_S0054.npz"
-    extract.extract_scan(own, 1, path, "aps_staff20_s0054", tmp_path / "out.h5", portions=20)
+    extract.extract_scan(own, 1, path, "aps_staff20_s0054", tmp_path / "out.h5", patches=20)
     got = contents(tmp_path / "out.h5")
     assert got["counts"].shape == (20, 32, 32, 32)
     assert (got["counts"].sum(axis=(1, 2, 3)) >= own.min_photons).all()
@@ -294,11 +295,11 @@ def test_a_measured_scan_gives_its_portions(measured, tmp_path):
 # Settings -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_published_proportion_of_measured_portions():
+def test_the_published_proportion_of_measured_patches():
     own = ExtractSettings(scans={"a": {"path": "a.h5"}, "b": {"path": "b.h5"}})
-    assert own.portions_per_scan(15_000) == 7_500
-    assert own.model_copy(update={"measured_share": 0.2}).portions_per_scan(15_000) == 1_875
-    assert ExtractSettings().portions_per_scan(15_000) == 0
+    assert own.patches_per_scan(15_000) == 7_500
+    assert own.model_copy(update={"measured_share": 0.2}).patches_per_scan(15_000) == 1_875
+    assert ExtractSettings().patches_per_scan(15_000) == 0
 
 
 @pytest.mark.parametrize(
@@ -306,7 +307,7 @@ def test_the_published_proportion_of_measured_portions():
     [
         ({"split_train": 0.9, "split_validation": 0.2}, "split_validation.*add up to more than 1"),
         ({"scans": {"a": {"path": "a.h5", "data": "x"}}}, "data"),
-        ({"portions": 0}, "portions"),
+        ({"patches": 0}, "patches"),
         ({"near_peak_share": 2}, "near_peak_share"),
     ],
 )

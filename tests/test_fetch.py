@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import fetch, storage
 from braggfill.errors import BraggfillError
-from braggfill.fetch import download
-from braggfill.fetch.catalogue import DataSet
+from braggfill.runs import storage
 from braggfill.settings.fetch import FetchSettings
+from braggfill.stages import fetch
+from braggfill.stages.fetch import download
+from braggfill.stages.fetch.catalogue import DataSet
 
 APS_FOLDER = "example_data/AD34idcTIM2_example/Staff20-1a_S0054"
 SMALL = {"counts": np.arange(60, dtype=np.int32).reshape(3, 4, 5), "bad": np.eye(4, 5, dtype=np.uint8)}

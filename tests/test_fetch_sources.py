@@ -16,9 +16,10 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-from braggfill import fetch, storage
-from braggfill.fetch import download
+from braggfill.runs import storage
 from braggfill.settings.fetch import FetchSettings
+from braggfill.stages import fetch
+from braggfill.stages.fetch import download
 
 APS_FOLDER = "example_data/AD34idcTIM2_example/Staff20-1a_S0054"
 

@@ -10,8 +10,10 @@ from html.parser import HTMLParser
 import h5py
 import numpy as np
 import pytest
-from braggfill import figures, networks, storage
-from braggfill.figures import page, slices, style, tables
+from braggfill import networks
+from braggfill.runs import storage
+from braggfill.stages import figures
+from braggfill.stages.figures import page, slices, style, tables
 from figures_helpers import RUN, SETTINGS, folder
 from PIL import Image
 
@@ -36,7 +38,7 @@ SWEPT = {"intensity", "oversampling", "oversampling_images", "position", "skip",
 MADE = {
     "particles",
     "perturbation",
-    "portions",
+    "patches",
     "slices-06",
     "detector",
     "accuracy",
@@ -85,7 +87,7 @@ def test_formats_are_those_of_the_settings(folder, tmp_path):
 
 
 def test_loss_curves_are_drawn_from_a_history(folder, tmp_path):
-    from braggfill.figures import learning
+    from braggfill.stages.figures import learning
 
     path = tmp_path / "history.csv"
     path.write_text(
@@ -110,7 +112,7 @@ def test_a_case_is_the_scan_outside_the_gap_and_the_filling_inside(folder):
 
 
 def test_shapes_come_first_in_the_gallery(folder, tmp_path):
-    from braggfill.figures import particles
+    from braggfill.stages.figures import particles
 
     path = tmp_path / "relax.h5"
     with storage.create(path) as file:
@@ -198,10 +200,10 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
     ready = {table.source: table for group in tables.every(folder).values() for table in group}
     table = ready["evaluate/measured.csv"]
     assert len(table.rows) == len(measured.groupby(["gap_axis", "gap_px", "selection"]))
-    for row in measured[(measured.method == "network") & (measured.portions > 0)].itertuples():
+    for row in measured[(measured.method == "network") & (measured.patches > 0)].itertuples():
         said = "all" if row.selection == "all" else f"≥ {row.selection.removeprefix('ge')} / voxel"
         line = next(r for r in table.rows if r[:3] == [f"axis {row.gap_axis}", said, f"{row.gap_px} px"])
-        assert line[3] == str(row.portions)
+        assert line[3] == str(row.patches)
         assert line[4].startswith(f"{row.pcc_mean:.3f} [")
         assert f"{row.ceiling:.3f}" in line
     assert all(len(line) == len(t.head) for t in ready.values() for line in t.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from braggfill.figures import graph, page, style, tables
+from braggfill.stages.figures import graph, page, style, tables
 
 # The graph ------------------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill.figures import realmap, realtables
-from braggfill.reconstruct import MAP_COLUMNS, RETRIEVAL_COLUMNS
-from braggfill.reconstruct.mapping import ranked
 from braggfill.settings.figures import FiguresSettings
+from braggfill.stages.figures import realmap, realtables
+from braggfill.stages.reconstruct import MAP_COLUMNS, RETRIEVAL_COLUMNS
+from braggfill.stages.reconstruct.mapping import ranked
 from PIL import Image
 
 SETTINGS = FiguresSettings(dpi=50, formats=["png"])

@@ -1,14 +1,15 @@
-"""Filling: the published sliding portion, wide gaps coarse to fine, and the widest choice of gaps for every method."""
+"""Filling: the published sliding patch, wide gaps coarse to fine, and the widest choice of gaps for every method."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import filling, gaps, networks
+from braggfill import filling, networks
 from braggfill.errors import BraggfillError
 from braggfill.filling import published, wide
 from braggfill.filling.sliding import bridged, slide
-from braggfill.interpolate import interpolate
+from braggfill.patterns import gaps
+from braggfill.patterns.interpolate import interpolate
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ class Guess:
         yield torch.zeros(1)
 
     def predict(self, x, m):
-        from braggfill.networks.bridge import bridge
+        from braggfill.networks.gap.bridge import bridge
 
         self.asked += list(m.numpy())
         return bridge(x, m), None
@@ -62,7 +63,7 @@ def _logs(shape, seed=0):
 
 
 @pytest.mark.parametrize("skip", [0, 4, 30])
-def test_the_gap_is_in_the_middle_of_each_portion_and_slid_along(skip):
+def test_the_gap_is_in_the_middle_of_each_patch_and_slid_along(skip):
     logs, mask, guess = _logs((33, 40, 70)), gaps.plane((33, 40, 70), 6, start=30), Guess()
     found = published.fill_published(logs, mask, guess, skip, 16, False, 80.0)
     assert all(np.array_equal(m, gaps.plane((32, 32, 32), 6)) for m in guess.asked)
@@ -89,7 +90,7 @@ def test_a_narrower_arm_is_widened_for_the_network_only(paper):
         widths = [int(m.all(axis=tuple(b for b in range(3) if b != a)).sum()) for a in (1, 2)]
         assert set(widths) <= {0, 6}
         assert 6 in widths
-    filled = filling.fill(counts, mask, method="paper", network=paper, skip=31)
+    filled = filling.inpaint(counts, mask, method="paper", network=paper, skip=31)
     assert np.array_equal(filled.data[~mask], counts[~mask])
 
 
@@ -99,16 +100,16 @@ def test_gaps_near_and_at_the_border_are_in_the_middle_as_well(start, paper):
     published.fill_published(_logs(mask.shape), mask, guess, 4, 16, False, 80.0)
     assert all(np.array_equal(m, gaps.plane((32, 32, 32), 6)) for m in guess.asked)
     counts = np.random.default_rng(0).poisson(30, mask.shape)
-    filled = filling.fill(counts, mask, method="paper", network=paper, skip=31)
+    filled = filling.inpaint(counts, mask, method="paper", network=paper, skip=31)
     assert np.isfinite(filled.data).all()
     assert not np.allclose(filled.data[mask], interpolate(counts, mask)[mask], rtol=0.01)
 
 
 @pytest.mark.parametrize("shape", [(8, 40, 20), (5, 7, 9), (100, 3, 33)])
-def test_patterns_smaller_than_a_portion_are_continued(shape, paper):
+def test_patterns_smaller_than_a_patch_are_continued(shape, paper):
     counts = np.random.default_rng(0).poisson(30, shape)
     mask = gaps.plane(shape, 2, start=1)
-    filled = filling.fill(counts, mask, method="paper", network=paper, skip=31)
+    filled = filling.inpaint(counts, mask, method="paper", network=paper, skip=31)
     assert np.isfinite(filled.data).all()
     assert not np.allclose(filled.data[mask], interpolate(counts, mask)[mask], rtol=0.01)
 
@@ -116,22 +117,22 @@ def test_patterns_smaller_than_a_portion_are_continued(shape, paper):
 def test_a_gap_that_is_too_wide_is_told(paper):
     counts = np.ones((32, 40, 90))
     with pytest.raises(BraggfillError, match=r"a gap of 9 voxels .* wider than the 6 .* method braggfill"):
-        filling.fill(counts, gaps.cross(counts.shape, (6, 9)), method="paper", network=paper)
+        filling.inpaint(counts, gaps.cross(counts.shape, (6, 9)), method="paper", network=paper)
     paper.card = {}
-    with pytest.raises(BraggfillError, match="wider than a portion"):
-        filling.fill(counts, gaps.plane(counts.shape, 38), method="paper", network=paper)
+    with pytest.raises(BraggfillError, match="wider than a patch"):
+        filling.inpaint(counts, gaps.plane(counts.shape, 38), method="paper", network=paper)
 
 
 def test_what_is_no_plane_is_interpolated(paper):
     counts = np.random.default_rng(0).poisson(30, (34, 40, 60))
     mask = gaps.plane(counts.shape, 6, start=40)
     dead = gaps.dead_pixels(counts.shape, [[5, 7], [20, 9]], size=2)
-    filled = filling.fill(counts, mask | dead, method="paper", network=paper, skip=31)
+    filled = filling.inpaint(counts, mask | dead, method="paper", network=paper, skip=31)
     assert np.allclose(filled.data[dead], interpolate(counts, mask | dead)[dead], rtol=1e-4)
     assert not np.allclose(filled.data[mask], interpolate(counts, mask | dead)[mask], rtol=0.01)
 
 
-def test_skipping_changes_nothing_where_portions_agree():
+def test_skipping_changes_nothing_where_patches_agree():
     """The bridge is the same whatever is cut out, so every skip averages the same numbers."""
     logs, mask = _logs((32, 48, 48)), gaps.plane((32, 48, 48), 4)
     first, other = (published.fill_published(logs, mask, Guess(4), k, 8, False, 80.0) for k in (7, 16))
@@ -141,14 +142,14 @@ def test_skipping_changes_nothing_where_portions_agree():
 def test_a_network_of_another_kind_is_told(network):
     counts, mask = np.ones((8, 8, 8)), gaps.plane((8, 8, 8), 2)
     with pytest.raises(BraggfillError, match="it is a braggfill network"):
-        filling.fill(counts, mask, method="paper", network=network)
+        filling.inpaint(counts, mask, method="paper", network=network)
 
 
 @pytest.mark.parametrize("width", [3, 20, 38])
 def test_a_published_network_is_slid_over_any_gap_where_that_is_asked(width, paper):
     counts = np.random.default_rng(0).poisson(30, (32, 40, 90))
     mask = gaps.cross(counts.shape, (3, width))
-    filled = filling.fill(counts, mask, network=paper, step=32)
+    filled = filling.inpaint(counts, mask, network=paper, step=32)
     assert np.array_equal(filled.data[~mask], counts[~mask])
     assert np.isfinite(filled.data).all()
     assert np.isnan(filled.sigma).all()
@@ -158,7 +159,7 @@ def test_a_published_network_is_slid_over_any_gap_where_that_is_asked(width, pap
 def test_numbers_that_mean_nothing_are_told(wrong):
     counts, mask = np.ones((8, 8, 8)), gaps.plane((8, 8, 8), 2)
     with pytest.raises(BraggfillError, match=next(iter(wrong))):
-        filling.fill(counts, mask, method="linear", **wrong)
+        filling.inpaint(counts, mask, method="linear", **wrong)
 
 
 # Coarse to fine -------------------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def test_what_counts_as_wide(mask, answer):
     assert wide._wide(mask) is answer
 
 
-def test_a_narrow_gap_is_filled_by_portions_alone(network):
+def test_a_narrow_gap_is_filled_by_patches_alone(network):
     logs, mask = _logs((32, 40, 60)), gaps.plane((32, 40, 60), 9)
     found = wide.fill_wide(logs, mask, network, 16, 8, False, 80.0)
     plain = slide(bridged(logs, mask), mask, network, 16, 8, False, 80.0)
@@ -242,8 +243,8 @@ def test_a_slope_across_a_wide_gap_is_kept_by_the_coarse_copy():
     assert np.abs(start - logs).max() < 0.05
 
 
-def test_portions_that_are_turned_round_come_back_where_they_were():
-    """A network that answers each voxel with its own value gives back what it was shown, wherever portions lie."""
+def test_patches_that_are_turned_round_come_back_where_they_were():
+    """A network that answers each voxel with its own value gives back what it was shown, wherever patches lie."""
     import torch
 
     class Echo:
@@ -284,7 +285,7 @@ def _geometries():
 def test_every_method_fills_every_geometry(name, mask, method, network, paper):
     counts = np.random.default_rng(1).poisson(100, mask.shape).astype(np.uint16)
     model = {"braggfill": network, "paper": paper}.get(method)
-    filled = filling.fill(counts, mask, method=method, network=model, step=32, skip=31)
+    filled = filling.inpaint(counts, mask, method=method, network=model, step=32, skip=31)
     assert np.array_equal(filled.data[~mask], counts[~mask])
     assert np.isfinite(filled.data).all()
     assert (filled.data >= 0).all()

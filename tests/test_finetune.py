@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import finetune, gaps, heldout, networks, patches
+from braggfill import networks
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
-from braggfill.seeds import generator
+from braggfill.filling import finetune, partition
+from braggfill.learning import trainer
+from braggfill.patterns import gaps, patching
+from braggfill.runs.seeds import generator
 
 SHAPE = (64, 64, 128)
 GRID = np.ix_(*(np.arange(n) for n in SHAPE))
@@ -22,7 +25,7 @@ CARD = {"uncertainty": True, "settings": {"gap": {"width_px": [3, 6], "cross_fra
 @pytest.fixture(autouse=True)
 def _few_judges(monkeypatch):
     """Enough for these fringes, and quick."""
-    monkeypatch.setattr(heldout, "HELD", 10)
+    monkeypatch.setattr(partition, "HELD", 10)
     monkeypatch.setattr(finetune, "HELD_GAPS", 2)
 
 
@@ -35,39 +38,39 @@ def network(tmp_path):
 
 
 @pytest.mark.parametrize("missing", [NOTHING, MASK])
-def test_training_portions_share_no_voxel_with_what_judges_or_is_missing(missing):
+def test_training_patches_share_no_voxel_with_what_judges_or_is_missing(missing):
     logs = np.log1p(np.where(missing, 0, COUNTS)).astype(np.float32)
-    held, origins = heldout.split(logs, missing, 16, 300, 0)
-    assert len(held) == heldout.HELD
+    held, origins = partition.split(logs, missing, 16, 300, 0)
+    assert len(held) == partition.HELD
     judging = np.zeros(SHAPE, bool)
     for cell in held:
-        judging[patches.window(cell, 16)] = True
+        judging[patching.window(cell, 16)] = True
     assert not (judging & missing).any()
     for some in (held, origins):
         assert len(np.unique(some, axis=0)) == len(some)
     for origin in origins:
-        window = patches.window(origin, 16)
+        window = patching.window(origin, 16)
         assert judging[window].shape == (16, 16, 16)
         assert not judging[window].any()
         assert not missing[window].any()
 
 
-def test_fewer_places_give_fewer_portions_and_all_of_them_differ():
+def test_fewer_places_give_fewer_patches_and_all_of_them_differ():
     logs = np.log1p(COUNTS[:33, :33, :100]).astype(np.float32)
-    _, origins = heldout.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
+    _, origins = partition.split(logs, NOTHING[:33, :33, :100], 16, 100_000, 0)
     assert 0 < len(origins) < 18 * 18 * 85
     assert len(np.unique(origins, axis=0)) == len(origins)
 
 
 def test_brighter_places_are_drawn_more_often():
     logs = np.where(GRID[2] < 64, 6.0, 1.0) + np.zeros(SHAPE)
-    _, origins = heldout.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
+    _, origins = partition.split(logs.astype(np.float32), NOTHING, 16, 500, 0)
     assert (origins[:, 2] < 56).mean() > 0.6
 
 
 def test_what_does_not_help_is_not_kept(network):
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    same, report = finetune.finetune(network, COUNTS, NOTHING, epochs=1, portions=32, learning_rate=0.0)
+    same, report = finetune.finetune(network, COUNTS, NOTHING, epochs=1, patches=32, learning_rate=0.0)
     assert not report.kept
     assert report.after == pytest.approx(report.before, abs=1e-6)
     assert same is network
@@ -78,7 +81,7 @@ def test_what_does_not_help_is_not_kept(network):
 
 def test_the_same_call_gives_the_same_bits_and_another_seed_others(network):
     runs = [
-        finetune.finetune(network, COUNTS, NOTHING, epochs=1, portions=32, learning_rate=4e-3, seed=seed)
+        finetune.finetune(network, COUNTS, NOTHING, epochs=1, patches=32, learning_rate=4e-3, seed=seed)
         for seed in (0, 0, 1)
     ]
     assert runs[0][1].after == runs[1][1].after
@@ -89,7 +92,7 @@ def test_the_same_call_gives_the_same_bits_and_another_seed_others(network):
 
 def test_what_is_missing_is_not_looked_at(network):
     results = [
-        finetune.finetune(network, np.where(MASK, bad, COUNTS), MASK, epochs=1, portions=32)[1].loss_after
+        finetune.finetune(network, np.where(MASK, bad, COUNTS), MASK, epochs=1, patches=32)[1].loss_after
         for bad in (0, 10**9)
     ]
     assert results[0] == results[1]
@@ -98,11 +101,11 @@ def test_what_is_missing_is_not_looked_at(network):
 @pytest.mark.parametrize(
     ("intensity", "options", "part"),
     [
-        (COUNTS[:20], {}, "does not hold a portion"),
+        (COUNTS[:20], {}, "does not hold a patch"),
         (COUNTS[:40, :40, :40], {}, "too little"),
         (COUNTS // 10**4, {}, "too little"),
         (COUNTS, {"epochs": 0}, "1 to 100 epochs"),
-        (COUNTS, {"portions": 0}, "at least one"),
+        (COUNTS, {"patches": 0}, "at least one"),
     ],
 )
 def test_what_cannot_be_learnt_from_is_told(network, intensity, options, part):
@@ -119,9 +122,9 @@ def test_it_learns_and_the_command_keeps_the_network_for_other_scans(tmp_path, m
     monkeypatch.setitem(finetune.finetune.__kwdefaults__, "learning_rate", 4e-3)  # this network has learnt nothing yet
     np.savez("scan.npz", data=COUNTS, mask=MASK)
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
-    assert main([*begin, "--finetune", "4", "--portions", "192", "--save-network", "own.safetensors"]) == 0
+    assert main([*begin, "--finetune", "4", "--patches", "192", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err
-    assert "fine-tuned on 192 portions, 4 epochs" in said
+    assert "fine-tuned on 192 patches, 4 epochs" in said
     assert "95 % interval" in said
     assert "fine-tuned network: own.safetensors" in said
     card = networks.card("own.safetensors")
@@ -139,12 +142,16 @@ def test_it_learns_and_the_command_keeps_the_network_for_other_scans(tmp_path, m
         np.testing.assert_allclose(file["data"], own, rtol=1e-4)
 
 
+def _learns_nothing(network, task, plan):
+    return trainer.Trained(network.state_dict(), [], 1)
+
+
 def test_a_network_that_was_not_helped_is_not_written(tmp_path, monkeypatch, capsys, network):
     monkeypatch.chdir(tmp_path)
     np.savez("scan.npz", data=COUNTS, mask=MASK)
-    monkeypatch.setattr(finetune, "_train", lambda *_: None)  # learns nothing
+    monkeypatch.setattr(finetune.trainer, "fit", _learns_nothing)
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
-    assert main([*begin, "--finetune", "--portions", "40", "--save-network", "own.safetensors"]) == 0
+    assert main([*begin, "--finetune", "--patches", "40", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err
     assert "stays as it was" in said
     assert "own.safetensors is not written" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from braggfill.fingerprint import code
+from braggfill.runs.fingerprint import code
 
 ALPHA = 'from braggfill.beta import scale\n\n\ndef f(x):\n    """Doc."""\n    return scale * x  # times\n'
 

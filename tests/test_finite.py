@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.fft
-from braggfill import filling, fourier, gaps
+from braggfill import filling
 from braggfill.filling import finite
 from braggfill.filling.sliding import bridged
+from braggfill.patterns import gaps
+from braggfill.physics import fourier
 
 
 def _pattern(box: int = 48, peak: float = 1e6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +102,8 @@ def test_it_is_asked_for_and_told():
     truth, _ = _pattern()
     counts = np.random.default_rng(2).poisson(truth)
     mask = gaps.cross(truth.shape, 3, [29, 31])
-    plain = filling.fill(counts, mask, method="linear")
-    held = filling.fill(counts, mask, method="linear", finite=True)
+    plain = filling.inpaint(counts, mask, method="linear")
+    held = filling.inpaint(counts, mask, method="linear", finite=True)
     assert plain.finite is None
     assert held.finite.support > 0
     assert np.array_equal(held.data[~mask], plain.data[~mask])

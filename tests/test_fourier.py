@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from braggfill import fourier
+from braggfill.physics import fourier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import gaps
 from braggfill.errors import BraggfillError
+from braggfill.patterns import gaps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""The import law: rooms import shared parts, never each other; they meet only in the rules and in cli.py."""
+"""The laws of the package's structure: the ladder of imports, stages that never meet, one word a stage."""
 
 from __future__ import annotations
 
@@ -6,47 +6,78 @@ import subprocess
 import sys
 
 import pytest
-from braggfill import fingerprint
-from braggfill.fingerprint import PACKAGE, ROOT, imports, module_files
+from braggfill.runs import fingerprint
+from braggfill.runs.fingerprint import PACKAGE, ROOT, imports, module_files
+from braggfill.stages import ORDER
 
-STAGES = (
-    "particle",
-    "relax",
-    "scatter",
-    "perturb",
-    "extract",
-    "train",
-    "inpaint",
-    "evaluate",
-    "reconstruct",
-    "figures",
+LADDER = (
+    ("cli", "stages", "bundle", "__main__"),
+    ("filling", "phasing", "learning", "weights"),
+    ("networks", "scans"),
+    ("patterns", "settings"),
+    ("physics", "runs"),
+    ("errors",),
 )
-ROOMS = (*STAGES, "fetch")
-MEETING_PLACES = {"cli.py", "__main__.py", "__init__.py"}
+"""From the top: a room imports from its own rung and those below."""
+LIBRARIES = ("filling", "phasing", "learning", "weights", "networks", "scans", "patterns", "physics", "runs")
 
 
-def room_of(name: str) -> str | None:
-    """The room that a dotted module name belongs to, if any."""
-    parts = name.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else None
+def rung(room: str) -> int:
+    return next(number for number, rooms in enumerate(LADDER) if room in rooms)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_exists(room):
-    assert module_files(f"{PACKAGE}.{room}"), f"there is no room {room}"
-
-
-def test_rooms_never_import_each_other():
-    offences = []
-    for file in ROOT.rglob("*.py"):
+def inside() -> list[tuple[str, list[str], str]]:
+    """(file, its dotted parts, module that it imports), for every import of the package from itself."""
+    found = []
+    for file in sorted(ROOT.rglob("*.py")):
         relative = file.relative_to(ROOT)
-        if str(relative) in MEETING_PLACES:
+        if str(relative) == "__init__.py":
             continue
-        home = relative.parts[0].removesuffix(".py")
-        for name in imports(file):
-            if room_of(name) not in (None, home):
-                offences.append(f"{relative} imports {name}")
+        parts = list(relative.with_suffix("").parts)
+        found += [(str(relative), parts, name) for name in sorted(imports(file)) if name != PACKAGE]
+    return found
+
+
+def test_every_room_stands_on_the_ladder():
+    rooms = {file.relative_to(ROOT).with_suffix("").parts[0] for file in ROOT.rglob("*.py")} - {"__init__"}
+    assert rooms == {room for rooms in LADDER for room in rooms}
+
+
+def test_nothing_imports_upwards():
+    offences = [f"{file} imports {name}" for file, parts, name in inside() if rung(name.split(".")[1]) < rung(parts[0])]
     assert not offences, "; ".join(offences)
+
+
+def test_stages_never_import_each_other():
+    def stage(parts: list[str]) -> str | None:
+        return parts[1] if parts[0] == "stages" and len(parts) > 1 and parts[1] in ORDER else None
+
+    offences = []
+    for file, parts, name in inside():
+        other = stage(name.split(".")[1:])
+        if other and stage(parts) and other != stage(parts):
+            offences.append(f"{file} imports {name}")
+    assert not offences, "; ".join(offences)
+
+
+def test_libraries_know_no_settings_of_a_stage():
+    offences = [
+        f"{file} imports {name}"
+        for file, parts, name in inside()
+        if parts[0] in LIBRARIES and name.startswith(f"{PACKAGE}.settings.") and name.split(".")[2] in ORDER
+    ]
+    assert not offences, "; ".join(offences)
+
+
+def test_no_circles_between_modules():
+    """A module may import what imports it only inside a function; at the head of a file that is a circle."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import pkgutil, importlib, braggfill\n"
+         "for m in pkgutil.walk_packages(braggfill.__path__, 'braggfill.'):\n"
+         "    if not m.name.endswith('__main__'): importlib.import_module(m.name)"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_walk_sees_imports_inside_functions_and_relative_ones(tmp_path):
@@ -65,10 +96,11 @@ def test_the_package_alone_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ORDER)
 def test_one_word_a_stage(stage):
     """The same word names module, settings, rule file, script and test."""
     top = ROOT.parents[1]
+    assert module_files(f"{PACKAGE}.stages.{stage}")
     assert module_files(f"{PACKAGE}.settings.{stage}")
     for place in (f"workflow/rules/{stage}.smk", f"scripts/{stage}.py", f"tests/test_{stage}.py"):
         assert (top / place).is_file(), f"{place} is missing"

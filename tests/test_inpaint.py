@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from braggfill import filling, gaps, inpaint, networks
+from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.interpolate import interpolate
+from braggfill.patterns import gaps
+from braggfill.patterns.interpolate import interpolate
+from braggfill.stages import inpaint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from peaks import peaked, untrained
@@ -67,30 +69,30 @@ def test_importing_the_package_imports_nothing_heavy():
 @pytest.mark.parametrize("method", filling.INTERPOLATIONS)
 def test_the_interpolations_are_those_of_interpolate(method):
     counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
-    filled = filling.fill(counts, mask, method=method)
+    filled = filling.inpaint(counts, mask, method=method)
     assert np.allclose(filled.data, interpolate(counts, mask, method), rtol=1e-5, atol=1e-5)
 
 
 def test_what_lies_in_the_gap_is_not_looked_at(network):
     counts, mask = peaked().astype(np.float32), gaps.plane((40, 36, 48), 5, start=30)
-    one = filling.fill(counts, mask, network=network)
+    one = filling.inpaint(counts, mask, network=network)
     for value in (np.nan, -5.0, 1e9, np.inf):
-        other = filling.fill(np.where(mask, np.float32(value), counts), mask, network=network)
+        other = filling.inpaint(np.where(mask, np.float32(value), counts), mask, network=network)
         assert np.array_equal(one.data, other.data)
         assert np.array_equal(one.sigma, other.sigma, equal_nan=True)
 
 
 def test_the_network_is_what_fills(network):
     counts, mask = peaked(), gaps.plane((40, 36, 48), 5)
-    linear = filling.fill(counts, mask, method="linear")
-    assert not np.allclose(filling.fill(counts, mask, network=network).data[mask], linear.data[mask], rtol=0.01)
+    linear = filling.inpaint(counts, mask, method="linear")
+    assert not np.allclose(filling.inpaint(counts, mask, network=network).data[mask], linear.data[mask], rtol=0.01)
 
 
-def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
+def test_one_patch_is_filled_as_the_network_predicts_it_seen_from_some_side(network):
     import torch
 
     counts, mask = peaked((32, 32, 32)), gaps.plane((32, 32, 32), 6)
-    filled = filling.fill(counts, mask, network=network)
+    filled = filling.inpaint(counts, mask, network=network)
     logs, gap = torch.from_numpy(np.log1p(counts.astype(np.float32)))[None], torch.from_numpy(mask)[None]
     agree = []
     for axes in itertools.chain.from_iterable(itertools.combinations((1, 2, 3), n) for n in range(4)):
@@ -106,25 +108,25 @@ def test_one_portion_is_filled_as_the_network_predicts_it_seen_from_some_side(ne
 
 def test_neither_the_batch_nor_a_second_call_changes_the_result(network):
     counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
-    one = filling.fill(counts, mask, network=network, batch=32)
-    again = filling.fill(counts, mask, network=network, batch=32)
-    other = filling.fill(counts, mask, network=network, batch=1)
+    one = filling.inpaint(counts, mask, network=network, batch=32)
+    again = filling.inpaint(counts, mask, network=network, batch=32)
+    other = filling.inpaint(counts, mask, network=network, batch=1)
     assert np.array_equal(one.data, again.data)
     assert np.allclose(one.data, other.data, rtol=1e-4, atol=1e-4)
 
 
 def test_one_frame_of_a_mask_holds_for_all(network):
     counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
-    one, other = filling.fill(counts, mask, network=network), filling.fill(counts, mask[0], network=network)
+    one, other = filling.inpaint(counts, mask, network=network), filling.inpaint(counts, mask[0], network=network)
     assert np.array_equal(one.data, other.data)
     assert np.array_equal(one.mask, other.mask)
-    whole = filling.fill(counts, mask.astype(np.uint8), network=network)
+    whole = filling.inpaint(counts, mask.astype(np.uint8), network=network)
     assert np.array_equal(one.data, whole.data)
 
 
 def test_a_mask_of_nothing_changes_nothing(network):
     counts = peaked()
-    filled = filling.fill(counts, np.zeros(counts.shape, bool), network=network)
+    filled = filling.inpaint(counts, np.zeros(counts.shape, bool), network=network)
     assert np.array_equal(filled.data, counts)
     assert not filled.mask.any()
 
@@ -132,7 +134,7 @@ def test_a_mask_of_nothing_changes_nothing(network):
 def test_the_input_is_left_alone(network):
     counts, mask = peaked(), gaps.plane((40, 36, 48), 4)
     before = counts.copy(), mask.copy()
-    filling.fill(counts, mask, network=network)
+    filling.inpaint(counts, mask, network=network)
     assert np.array_equal(counts, before[0])
     assert np.array_equal(mask, before[1])
 
@@ -142,14 +144,14 @@ def test_any_size_is_filled(shape, network):
     counts = peaked(shape) + 1
     mask = np.zeros(shape, bool)
     mask[shape[0] // 3, :, shape[2] // 4 : shape[2] // 2] = True
-    _lawful(filling.fill(counts, mask, network=network), counts, mask, uncertain=True)
+    _lawful(filling.inpaint(counts, mask, network=network), counts, mask, uncertain=True)
 
 
 @pytest.mark.parametrize("width", [20, 38])
 def test_wide_gaps_are_filled_as_well(width, network):
     counts = peaked((32, 40, 90))
     mask = gaps.plane(counts.shape, width)
-    _lawful(filling.fill(counts, mask, network=network), counts, mask, uncertain=True)
+    _lawful(filling.inpaint(counts, mask, network=network), counts, mask, uncertain=True)
 
 
 TYPES = {
@@ -168,7 +170,7 @@ TYPES = {
 def test_the_type_holds_thepeaked(given_type, type_out):
     counts = np.minimum(peaked((12, 12, 12)), 200).astype(given_type)
     mask = gaps.plane(counts.shape, 3)
-    filled = filling.fill(counts, mask, method="linear")
+    filled = filling.inpaint(counts, mask, method="linear")
     assert filled.data.dtype == type_out
     assert np.array_equal(filled.data[~mask], counts[~mask].astype(np.float64))
 
@@ -177,7 +179,7 @@ def test_counts_beyond_single_precision_are_kept_exactly():
     counts = peaked((12, 12, 12)).astype(np.int64)
     counts[0, 0, 0] = 2**24 + 1
     mask = gaps.plane(counts.shape, 3)
-    filled = filling.fill(counts, mask, method="linear")
+    filled = filling.inpaint(counts, mask, method="linear")
     assert filled.data.dtype == np.float64
     assert filled.data[0, 0, 0] == 2**24 + 1
 
@@ -187,7 +189,9 @@ def test_numbers_beyond_single_precisions_range_are_kept_and_the_filling_stays_f
     counts = peaked((12, 12, 12)).astype(np.float64)
     counts[0, 0, 0] = 1e300
     mask = gaps.plane(counts.shape, 3)
-    _lawful(filling.fill(counts, mask, method=method, network=network), counts, mask, uncertain=method == "braggfill")
+    _lawful(
+        filling.inpaint(counts, mask, method=method, network=network), counts, mask, uncertain=method == "braggfill"
+    )
 
 
 @st.composite
@@ -226,9 +230,9 @@ def test_whatever_the_shape_and_the_mask(case, method, network, published):
     network = published if method == "paper" else network
     if method == "paper" and _widest(mask) > 30:
         with pytest.raises(BraggfillError, match="wider than"):
-            filling.fill(counts, mask, method=method, network=network, most_missing=True)
+            filling.inpaint(counts, mask, method=method, network=network, most_missing=True)
         return
-    filled = filling.fill(counts, mask, method=method, network=network, step=32, skip=31, most_missing=True)
+    filled = filling.inpaint(counts, mask, method=method, network=network, step=32, skip=31, most_missing=True)
     _lawful(filled, counts, mask, uncertain=method == "braggfill")
 
 
@@ -306,7 +310,7 @@ def test_linear_interpolation_of_the_measured_scan_beats_the_nearest_voxel(measu
     mask = gaps.cross(counts.shape, 6, (74, 77))
     truth = np.log1p(counts[mask])
     found = {
-        method: np.corrcoef(truth, np.log1p(filling.fill(counts, mask, method=method).data[mask]))[0, 1]
+        method: np.corrcoef(truth, np.log1p(filling.inpaint(counts, mask, method=method).data[mask]))[0, 1]
         for method in ("linear", "nearest")
     }
     assert found["linear"] > found["nearest"] > 0.5

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import filling, inpaint, networks, storage
+from braggfill import filling, networks
 from braggfill.errors import BraggfillError
+from braggfill.runs import storage
 from braggfill.settings.inpaint import InpaintSettings
+from braggfill.stages import inpaint
 from peaks import peaked, untrained
 
 
@@ -59,7 +61,7 @@ def test_the_cases_hold_what_they_say(tmp_path, scan, network):
             for method in methods:
                 own = "braggfill" if method in ("network", "shipped") else method
                 model = None if method == "shipped" else network
-                expected = filling.fill(np.where(mask, 0, cube), mask, method=own, network=model)
+                expected = filling.inpaint(np.where(mask, 0, cube), mask, method=own, network=model)
                 assert np.allclose(case[f"filled/{method}"], expected.data[mask], rtol=1e-4, atol=1e-4)
             assert set(case["sigma"]) == {"network", "shipped"} & set(methods)
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
-from braggfill.interpolate import METHODS, interpolate
+from braggfill.patterns.interpolate import METHODS, interpolate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -191,7 +191,7 @@ def test_a_cross_in_a_large_pattern_is_quick():
     assert time.process_time() - start < 1.0
 
 
-def test_hundreds_of_portions_a_second():
+def test_hundreds_of_patches_a_second():
     counts = np.random.default_rng(0).poisson(3, (200, 32, 32, 32)).astype(np.int32)
     mask = plane(counts.shape[1:], 2, 13, 6)
     start = time.process_time()

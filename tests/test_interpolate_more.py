@@ -6,9 +6,9 @@ import builtins
 
 import numpy as np
 import pytest
-from braggfill import gaps
 from braggfill.errors import BraggfillError
-from braggfill.interpolate import BEYOND, distance, interpolate
+from braggfill.patterns import gaps
+from braggfill.patterns.interpolate import BEYOND, distance, interpolate
 
 
 def _by_hand(counts, mask, voxel, reach=8):

@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from braggfill import interrupts
+from braggfill.runs import interrupts
 
 
 @pytest.fixture(params=["SIGINT", "SIGTERM"])

@@ -6,7 +6,8 @@ import math
 
 import pytest
 import torch
-from braggfill import gaps, losses
+from braggfill.learning.gap import losses
+from braggfill.patterns import gaps
 
 TERMS = (losses.mse, losses.mae, losses.amplitude, losses.ssim, losses.gradient)
 

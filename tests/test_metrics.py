@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.ndimage
-from braggfill import metrics
+from braggfill.patterns import metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +86,7 @@ def test_bins_hold_everything_once(seed, bins):
     assert values.min() - 1e-12 <= found.average <= values.max() + 1e-12
 
 
-def test_the_mean_of_bins_is_not_the_mean_of_portions():
+def test_the_mean_of_bins_is_not_the_mean_of_patches():
     intensity = np.r_[np.full(90, 1.0), np.full(10, 1e4)]
     values = np.r_[np.full(90, 0.2), np.full(10, 0.8)]
     assert metrics.log_intensity_bins(intensity, values, 20).average == pytest.approx(0.5)

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from braggfill import gaps, networks
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.networks import trunks
-from braggfill.networks.bridge import averaged, bridge
-from braggfill.networks.orient import orders
-from braggfill.networks.unet import _fold, _unfold, joined
+from braggfill.networks.gap import blocks
+from braggfill.networks.gap.bridge import averaged, bridge
+from braggfill.networks.gap.orient import orders
+from braggfill.networks.gap.unet import _fold, _unfold, joined
+from braggfill.patterns import gaps
 from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 SMALL = {"channels": [4, 8]}
 
 
-def _portion(seed: int = 0, shape: tuple[int, ...] = (32, 32, 32), width: int = 6):
+def _patch(seed: int = 0, shape: tuple[int, ...] = (32, 32, 32), width: int = 6):
     """Smooth log counts and a gap, a batch of one."""
     rng = np.random.default_rng(seed)
     grids = np.meshgrid(*(np.arange(n) / 7 for n in shape), indexing="ij")
@@ -32,7 +33,7 @@ def _portion(seed: int = 0, shape: tuple[int, ...] = (32, 32, 32), width: int = 
 def _flops(name: str, **options: str) -> float:
     network = networks.build(name, **options)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.predict(*_portion())
+        network.predict(*_patch())
     return counter.get_total_flops() / 1e9
 
 
@@ -75,7 +76,7 @@ def test_its_output_is_the_steep_sigmoid():
 @pytest.mark.parametrize(("name", "options"), [("paper", {}), ("braggfill", SMALL)])
 def test_nothing_in_the_gap_is_looked_at(name, options):
     network = networks.build(name, **options).eval()
-    logs, mask = _portion()
+    logs, mask = _patch()
     with torch.no_grad():
         one, one_spread = network.predict(logs, mask)
         for value in (0.0, 30.0, float("nan")):
@@ -88,7 +89,7 @@ def test_nothing_in_the_gap_is_looked_at(name, options):
 
 def test_what_is_measured_is_looked_at():
     network = networks.build("braggfill", **SMALL).eval()
-    logs, mask = _portion()
+    logs, mask = _patch()
     changed = logs.clone()
     changed[0, 16, 16, 12] += 1
     with torch.no_grad():
@@ -98,7 +99,7 @@ def test_what_is_measured_is_looked_at():
 @pytest.mark.parametrize("shape", [(32, 32, 32), (5, 7, 9), (33, 20, 46), (2, 3, 40)])
 def test_the_default_network_takes_any_size(shape):
     network = networks.build("braggfill", **SMALL).eval()
-    logs, mask = _portion(shape=shape, width=2)
+    logs, mask = _patch(shape=shape, width=2)
     with torch.no_grad():
         mean, log_variance = network.predict(logs, mask)
     assert mean.shape == log_variance.shape == (1, *shape)
@@ -125,7 +126,7 @@ def test_moving_the_pattern_moves_the_prediction():
 @pytest.mark.parametrize(("name", "options"), [("paper", {}), ("braggfill", SMALL)])
 def test_gaps_across_every_axis_are_filled_alike(name, options):
     network = networks.build(name, **options).eval()
-    logs, mask = _portion()
+    logs, mask = _patch()
     logs = logs + torch.rand(logs.shape)
     mask = mask | torch.from_numpy(gaps.plane((32, 32, 32), 3, axis=1))
     with torch.no_grad():
@@ -156,7 +157,7 @@ def test_axes_are_ordered_by_their_missing_planes():
 def test_an_untrained_network_starts_near_what_is_measured_around():
     torch.manual_seed(0)
     network = networks.build("braggfill").eval()
-    logs, mask = _portion()
+    logs, mask = _patch()
     with torch.no_grad():
         linear = bridge(logs, mask)
         start = joined(linear, averaged(linear, mask), mask)
@@ -167,7 +168,7 @@ def test_half_precision_keeps_the_fringes():
     """Differences of a thousandth on a level of 14 are beyond bfloat16, and still reach the convolutions."""
     torch.manual_seed(0)
     network = networks.build("braggfill", **SMALL).eval()
-    logs, mask = _portion()
+    logs, mask = _patch()
     seen = []
     network.trunk.enter.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
     with torch.no_grad():
@@ -197,7 +198,7 @@ def test_a_saved_network_comes_back(tmp_path, name, options):
     assert again.card["network"] == name
     assert again.card["seed"] == 5
     assert networks.card(path) == again.card
-    logs, mask = _portion()
+    logs, mask = _patch()
     with torch.no_grad():
         assert torch.equal(network.predict(logs, mask)[0], again.predict(logs, mask)[0])
 
@@ -207,7 +208,7 @@ def test_half_precision_halves_the_file_and_hardly_changes_the_prediction(tmp_pa
     networks.save(tmp_path / "whole.safetensors", network)
     networks.save(tmp_path / "half.safetensors", network, half=True)
     assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "whole.safetensors").stat().st_size
-    logs, mask = _portion()
+    logs, mask = _patch()
     with torch.no_grad():
         half = networks.load(tmp_path / "half.safetensors").predict(logs, mask)[0]
         assert torch.allclose(network.predict(logs, mask)[0], half, atol=0.01)
@@ -291,7 +292,7 @@ def test_what_is_no_network_is_told(tmp_path):
         networks.build("braggfill", depth=3)
 
 
-@pytest.mark.parametrize("design", trunks.DESIGNS)
+@pytest.mark.parametrize("design", blocks.DESIGNS)
 @pytest.mark.parametrize("start", ["averaged", "interpolation", "nothing"])
 def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
     """Built, saved and loaded under its name; within the cost of the default; nothing in the gap is looked at."""
@@ -301,7 +302,7 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
     networks.save(path, network)
     again = networks.load(path)
     assert again.options == {"channels": [4, 8, 12], "design": design, "start": start}
-    logs, mask = _portion(shape=(12, 20, 17), width=3)
+    logs, mask = _patch(shape=(12, 20, 17), width=3)
     with torch.no_grad():
         one = network.predict(logs, mask)[0]
         assert torch.equal(one, again.predict(logs.masked_fill(mask, 7.0), mask)[0])
@@ -316,7 +317,7 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
 
 
 def test_the_designs_cost_about_the_same():
-    costs = {design: _flops("braggfill", design=design) for design in trunks.DESIGNS}
+    costs = {design: _flops("braggfill", design=design) for design in blocks.DESIGNS}
     assert max(costs.values()) <= 2.4
     assert max(costs.values()) <= 1.5 * min(costs.values())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import normalise
 from braggfill.errors import BraggfillError
+from braggfill.patterns import normalise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -87,7 +87,7 @@ def test_next_to_nothing_is_no_scale():
 
 
 @pytest.mark.parametrize("level", [0.0, 7.0])
-def test_an_even_portion_becomes_zero_and_comes_back(level):
+def test_an_even_patch_becomes_zero_and_comes_back(level):
     counts = np.full((4, 4, 4), level)
     mask = np.zeros(counts.shape, bool)
     mask[2] = True

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import fourier, gaps, oversampling
-from braggfill.seeds import generator
+from braggfill.patterns import gaps, oversampling
+from braggfill.physics import fourier
+from braggfill.runs.seeds import generator
 
 GRID = np.stack(np.meshgrid(*[np.arange(32) - 15.5] * 3, indexing="ij"))
 BALL = (GRID**2).sum(0) <= 16**2

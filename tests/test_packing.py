@@ -3,8 +3,8 @@
 import h5py
 import numpy as np
 import pytest
-from braggfill import packing, storage
-from braggfill.packing import round_digits, round_to_peak
+from braggfill.runs import packing, storage
+from braggfill.runs.packing import round_digits, round_to_peak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

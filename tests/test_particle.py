@@ -7,11 +7,11 @@ import json
 import h5py
 import numpy as np
 import pytest
-from braggfill import particle
-from braggfill.elements import METALS
 from braggfill.errors import BraggfillError
-from braggfill.particle import lattice, shapes
+from braggfill.physics.elements import METALS
 from braggfill.settings.particle import SHAPES, ParticleSettings
+from braggfill.stages import particle
+from braggfill.stages.particle import lattice, shapes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError

@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from braggfill import fourier, perturb, seeds, storage
 from braggfill.errors import BraggfillError
+from braggfill.physics import fourier
+from braggfill.runs import seeds, storage
 from braggfill.settings.perturb import PerturbSettings
+from braggfill.stages import perturb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patterns import ellipsoid as pattern

@@ -1,7 +1,8 @@
 """What perturb computes faster than the textbook does is what the textbook computes."""
 
 import numpy as np
-from braggfill import fourier, perturb
+from braggfill.physics import fourier
+from braggfill.stages import perturb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from patterns import ellipsoid as pattern

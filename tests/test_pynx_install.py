@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from braggfill import external
+from braggfill.runs import external
 
 SCRIPT = Path(__file__).parents[1] / "envs" / "pynx.sh"
 NEEDED = ("bash", "dirname", "id", "mktemp", "rm", "cat", "sed", "awk", "head", "tail", "grep", "sha256sum", "mkdir")

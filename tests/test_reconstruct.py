@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
-from braggfill import filling, fourier, reconstruct, storage, strain
+from braggfill import filling
 from braggfill.errors import BraggfillError
-from braggfill.reconstruct import cases, exact, objects
+from braggfill.physics import fourier, support
+from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.reconstruct import cases, exact, objects
 from reconstruct_helpers import NO_MODEL, SETTINGS, obj, particle, run_true_phase, scattered, with_retrieval
 
 __all__ = ["obj", "scattered"]  # fixtures
@@ -20,13 +23,13 @@ def test_prepared_objects_are_cut_resampled_and_padded():
     assert np.abs(zero).max() == pytest.approx(1)
     assert not zero.imag.any()
     assert (zero.real[zero != 0] > 0.3).all()
-    small, large = strain.extent(zero != 0), strain.extent(particle() != 0)
+    small, large = support.extent(zero != 0), support.extent(particle() != 0)
     np.testing.assert_allclose(small, np.array(large) / 2, atol=1)
-    middle = [(s.start + s.stop - 1) / 2 for s in strain.bounding_box(zero != 0)]
+    middle = [(s.start + s.stop - 1) / 2 for s in support.bounding_box(zero != 0)]
     np.testing.assert_allclose(middle, 24, atol=1)
     own = objects.prepare(particle(), zoom=1, box=80, threshold=0.3, keep_phase=True)
-    cut = particle()[strain.bounding_box(particle() != 0)]
-    np.testing.assert_allclose(own[strain.bounding_box(own != 0)], cut / np.abs(cut).max(), atol=1e-5)
+    cut = particle()[support.bounding_box(particle() != 0)]
+    np.testing.assert_allclose(own[support.bounding_box(own != 0)], cut / np.abs(cut).max(), atol=1e-5)
 
 
 def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, obj):
@@ -53,7 +56,7 @@ def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, 
     with storage.read(tmp_path / "true.h5") as file:
         assert file.attrs["code"] == "c0de"
         inside = file["truth/support"][...]
-        sampling = 48 / np.array(strain.extent(inside))
+        sampling = 48 / np.array(support.extent(inside))
         np.testing.assert_allclose(table[[f"oversampling_{axis}" for axis in range(3)]].iloc[0], sampling)
         np.testing.assert_allclose(file["truth"].attrs["oversampling"], sampling)
         assert file["truth"].attrs["voxel_angstrom"] == pytest.approx(np.full(3, SETTINGS.voxel_nm * 10 / 0.4))
@@ -75,7 +78,7 @@ def test_the_oversampling_is_the_one_asked_for(tmp_path, obj):
         inside = found != 0
         assert max(found.shape) <= largest
         assert zoom == pytest.approx(0.4) or max(found.shape) == largest
-        assert min(strain.oversampling(inside)) == pytest.approx(asked, rel=1.5 / max(strain.extent(inside)))
+        assert min(support.oversampling(inside)) == pytest.approx(asked, rel=1.5 / max(support.extent(inside)))
     both = SETTINGS.true_phase.model_copy(update={"oversamplings": (2.2, 4), "gap_widths_px": (2,)})
     table = run_true_phase(tmp_path, obj, SETTINGS.model_copy(update={"true_phase": both}))
     assert list(table.oversampling) == [2.2] * 3 + [4] * 3

@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
-from braggfill import calibration, external, reconstruct, retrieval, storage
-from braggfill.reconstruct import cases, mapping, objects, phasing, treatments
+from braggfill.patterns import calibration
+from braggfill.phasing import pynx
+from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.reconstruct import cases, mapping, objects, phasing, treatments
 from reconstruct_helpers import (
     NO_MODEL,
     SETTINGS,
@@ -105,9 +108,9 @@ def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeyp
     def retrieve(starts, recipe, **_):
         (start,) = starts
         nothing = np.zeros(start.intensity.shape)
-        return [retrieval.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
+        return [pynx.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
 
-    monkeypatch.setattr(retrieval, "retrieve", retrieve)
+    monkeypatch.setattr(pynx, "retrieve", retrieve)
     recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})
     assert phasing.arriving(case, recipe, 3, 8) == ([1, 3], 4)
     runs = iter([9.0] * 4)

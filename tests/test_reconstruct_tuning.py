@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pandas
 import pytest
-from braggfill import finetune, networks, reconstruct, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.figures import tuning as figure
-from braggfill.figures.realtables import every
-from braggfill.reconstruct import FINETUNE_COLUMNS
+from braggfill.filling import finetune
+from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.settings.reconstruct import FinetuneSettings
+from braggfill.stages import reconstruct
+from braggfill.stages.figures import tuning as figure
+from braggfill.stages.figures.realtables import every
+from braggfill.stages.reconstruct import FINETUNE_COLUMNS
 from peaks import peaked, untrained
 from reconstruct_helpers import SETTINGS, left_out, particle
 
-KEYS = {"oversampling": 3.0, "box_px": 96, "portions": 24, "epochs": 1, "photons_at_peak": 1e7}
+KEYS = {"oversampling": 3.0, "box_px": 96, "patches": 24, "epochs": 1, "photons_at_peak": 1e7}
 
 
 def _files(folder):
@@ -55,7 +58,7 @@ def test_the_gap_is_filled_before_and_after_and_never_learnt_from(tmp_path, monk
     assert table.pcc_held.notna().all()
     assert (table.amplitude_error > 0).all()
     after = table[table.method == "after"]
-    assert (after.portions == 24).all()
+    assert (after.patches == 24).all()
     assert (after.finetune_seconds > 0).all()
     assert after.kept.notna().all()
     known = table[table.case == "known"].iloc[0]

@@ -13,12 +13,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from braggfill import external, particle, relax, storage
-from braggfill.elements import METALS
 from braggfill.errors import BraggfillError
-from braggfill.particle import shapes
+from braggfill.physics.elements import METALS
+from braggfill.runs import external, storage
 from braggfill.settings.particle import ParticleSettings
 from braggfill.settings.relax import RelaxSettings
+from braggfill.stages import particle, relax
+from braggfill.stages.particle import shapes
 from pydantic import ValidationError
 
 QUICK = RelaxSettings()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill import detectors, scans
+from braggfill import scans
+from braggfill.scans import detectors
 from scan_files import COUNTS, FRAME, MASK, SHAPE, hdf5, told
 
 

@@ -9,9 +9,11 @@ import sys
 import h5py
 import numpy as np
 import pytest
-from braggfill import fourier, gaps, scans
+from braggfill import scans
 from braggfill.cli import main
-from braggfill.seeds import generator
+from braggfill.patterns import gaps
+from braggfill.physics import fourier
+from braggfill.runs.seeds import generator
 
 pytestmark = pytest.mark.pynx
 EDGE = 48

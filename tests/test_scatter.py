@@ -4,9 +4,11 @@ import csv
 
 import numpy as np
 import pytest
-from braggfill import external, fourier, scatter, seeds, storage
 from braggfill.errors import BraggfillError
+from braggfill.physics import fourier
+from braggfill.runs import external, seeds, storage
 from braggfill.settings.scatter import ScatterSettings
+from braggfill.stages import scatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError

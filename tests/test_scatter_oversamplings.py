@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from braggfill import scatter
-from braggfill.scatter.sampling import MARGIN, views
 from braggfill.settings.scatter import ScatterSettings
+from braggfill.stages import scatter
+from braggfill.stages.scatter.sampling import MARGIN, views
 
 
 def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_particle():

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from braggfill import seeds, storage
 from braggfill.errors import BraggfillError
+from braggfill.runs import seeds, storage
 
 
 def test_what_is_written_is_read_back_with_its_provenance(tmp_path):

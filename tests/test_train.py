@@ -1,4 +1,4 @@
-"""Training learns, can be killed at any moment, and depends on nothing but its settings, seed and portions."""
+"""Training learns, can be killed at any moment, and depends on nothing but its settings, seed and patches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from braggfill import gaps, networks, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.learning.gap.data import load
+from braggfill.learning.gap.options import options
+from braggfill.learning.gap.task import GapTask
+from braggfill.learning.schedule import cosine_rate, plateau_rate
+from braggfill.patterns import gaps
+from braggfill.runs import storage
 from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
-from braggfill.train import train
-from braggfill.train.data import load
-from braggfill.train.module import cosine_rate, plateau_rate
-from portion_files import fringes, write
+from braggfill.stages.train import train
+from patch_files import fringes, write
 from pydantic import ValidationError
 
 QUICK = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu"}
@@ -54,7 +58,7 @@ def test_it_learns_what_interpolation_cannot(tmp_path):
     mask = torch.from_numpy(gaps.plane((16, 16, 16), 4))[None].expand(16, -1, -1, -1)
     with torch.inference_mode():
         mean, log_variance = network.predict(logs, mask)
-    from braggfill.networks.bridge import bridge
+    from braggfill.networks.gap.bridge import bridge
 
     error, plain = (mean - logs)[mask], (bridge(logs, mask) - logs)[mask]
     assert error.square().mean() < 0.85 * plain.square().mean()
@@ -78,7 +82,7 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path, schedule):
 
 def _interrupted(wish: TrainSettings, files: list[Path], work: Path, after: int) -> None:
     """Stop in the middle of the epoch that follows ``after`` whole ones."""
-    from braggfill.train.progress import Progress
+    from braggfill.learning.progress import Progress
 
     original, steps = Progress.on_train_batch_end, []
 
@@ -102,7 +106,7 @@ def test_a_training_that_was_killed_goes_on(tmp_path):
     """With SIGKILL, in a process of its own, at a moment that nobody chose."""
     write(tmp_path / "a.h5", 20, 1)
     script = (
-        "import sys; from pathlib import Path; from braggfill.train import train;"
+        "import sys; from pathlib import Path; from braggfill.stages.train import train;"
         "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'k.safetensors', p / 'k.csv',"
         " p / 'work', code='c0de')"
@@ -130,9 +134,9 @@ def test_the_seed_and_nothing_else_decides(tmp_path):
     assert run(wish, files, tmp_path / "three", seed=2)[1] != one
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"portions": 13}])
+@pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"patches": 13}])
 def test_the_checkpoint_of_another_training_is_not_taken_up(tmp_path, change):
-    number = change.pop("portions", 12)
+    number = change.pop("patches", 12)
     seed = change.pop("seed", 1)
     work = tmp_path / "work"
     run(TrainSettings(**QUICK, epochs=1), [write(tmp_path / "a.h5", 12, 1)], tmp_path / "one", work=work)
@@ -179,18 +183,19 @@ def test_the_published_network_trains_with_the_published_loss(tmp_path):
 
 
 def test_the_presets():
-    paper, own = TrainSettings(network="paper"), TrainSettings()
-    weights = paper.weights()
+    paper, own = (options(name, TrainSettings(network=name).model_dump()) for name in ("paper", "braggfill"))
+    weights = paper.loss
     assert (weights.mae, weights.ssim, weights.gradient) == (1, 1, 1)
     assert (weights.mse, weights.amplitude, weights.nll) == (0, 0, 0)
-    assert paper.gaps().style == "paper"
-    assert paper.gaps().cross_fraction == own.gaps().cross_fraction == 0.2
-    assert paper.gaps().width_px[0] == paper.gaps().width_px[1]
-    assert own.gaps().width_px == (1, 16)
-    assert (paper.schedule_name(), own.schedule_name()) == ("plateau", "cosine")
+    assert paper.gap.style == "paper"
+    assert paper.gap.cross_fraction == own.gap.cross_fraction == 0.2
+    assert paper.gap.width_px[0] == paper.gap.width_px[1]
+    assert own.gap.width_px == (1, 16)
+    assert (paper.schedule, own.schedule) == ("plateau", "cosine")
     chosen = TrainSettings(network="paper", gap=GapSettings(style="paper", width_px=(9, 9)), loss=LossSettings())
-    assert chosen.gaps().width_px == (9, 9)
-    assert chosen.weights().mse == 1
+    chosen = options("paper", chosen.model_dump())
+    assert chosen.gap.width_px == (9, 9)
+    assert chosen.loss.mse == 1
 
 
 @pytest.mark.parametrize(
@@ -218,8 +223,8 @@ def test_the_metadata_say_what_made_the_model(tmp_path):
     card = networks.card(tmp_path / "out" / "model.safetensors")
     assert TrainSettings(**card["settings"]) == wish
     assert (card["seed"], card["code"]) == (7, "c0de")
-    assert card["portions"] == {"train": 12, "validation": 4}
-    assert card["portions_seen"] == 12 * card["metrics"]["epoch"]
+    assert card["patches"] == {"train": 12, "validation": 4}
+    assert card["patches_seen"] == 12 * card["metrics"]["epoch"]
     assert card["versions"]["torch"] == torch.__version__
     assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_pcc", "linear_pcc", "learning_rate", "seconds"]
     assert json.dumps(found)
@@ -237,7 +242,7 @@ def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
     first, weights, _ = run(TrainSettings(**QUICK, epochs=1), files, tmp_path / "one")
     (tmp_path / "weights/braggfill.safetensors").write_bytes(weights)
     found, _, _ = run(further, files, tmp_path / "two")
-    assert found["portions_seen"] == first["portions_seen"] + 12
+    assert found["patches_seen"] == first["patches_seen"] + 12
     one, two = (networks.load(tmp_path / name / "model.safetensors").state_dict() for name in ("one", "two"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-6, rtol=0)
@@ -248,12 +253,13 @@ def test_a_shipped_network_can_be_trained_further(tmp_path, monkeypatch):
 def test_a_further_training_draws_no_epoch_again(tmp_path):
     from types import SimpleNamespace
 
-    from braggfill.train.progress import Loaders
+    from braggfill.learning.progress import Loaders
 
-    learning, checking = load([write(tmp_path / "a.h5", 16, 1)], TrainSettings(**QUICK))
+    chosen = options("braggfill", TrainSettings(**QUICK).model_dump())
+    task = GapTask("braggfill", chosen, 1, *load([write(tmp_path / "a.h5", 16, 1)], chosen))
     orders = []
     for earlier in (0, 2):
-        loaders = Loaders(TrainSettings(**QUICK), 1, learning, checking, earlier)
+        loaders = Loaders(task, earlier)
         loaders.trainer = SimpleNamespace(current_epoch=2 - earlier, global_rank=0, world_size=1)
         orders.append(loaders.train_dataloader().dataset)
     assert np.array_equal(orders[0].order, orders[1].order)
@@ -262,7 +268,7 @@ def test_a_further_training_draws_no_epoch_again(tmp_path):
     assert loaders.train_dataloader().dataset.noise != orders[0].noise
 
 
-def test_with_no_validation_portion_the_last_epoch_is_kept(tmp_path):
+def test_with_no_validation_patch_the_last_epoch_is_kept(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1, split=0)]
     found, _, rows = run(TrainSettings(**QUICK, epochs=2), files, tmp_path / "out")
     assert found["metrics"]["epoch"] == 2

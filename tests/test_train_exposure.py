@@ -1,15 +1,16 @@
-"""Portions are seen in other exposures, with counts drawn afresh, and always the same ones for the same seed."""
+"""Patches are seen in other exposures, with counts drawn afresh, and always the same ones for the same seed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from braggfill import storage
+from braggfill.learning.gap.data import Batches, load
+from braggfill.learning.gap.task import expose
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import train
-from braggfill.train.data import Batches, load
-from braggfill.train.module import relight
+from braggfill.stages.train import train
+from patch_files import chosen
 from pydantic import ValidationError
 
 RATE = 7.0
@@ -22,7 +23,7 @@ def flat(number: int, value: float) -> torch.Tensor:
 
 @pytest.fixture
 def files(tmp_path):
-    """Simulated portions, whose expectation is known, and measured ones, whose isn't."""
+    """Simulated patches, whose expectation is known, and measured ones, whose isn't."""
     rng = np.random.default_rng(3)
     found = []
     for name, known in (("simulated", True), ("measured", False)):
@@ -37,7 +38,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("factor", [0.1, 1.0, 30.0])
 def test_the_counts_are_poisson_around_the_brighter_expectation(factor):
-    counted, truth = relight(flat(2, 0), flat(2, RATE), torch.full((2,), float(np.log(factor))), 5)
+    counted, truth = expose(flat(2, 0), flat(2, RATE), torch.full((2,), float(np.log(factor))), 5)
     drawn = torch.expm1(counted).double()
     assert torch.allclose(torch.expm1(truth), torch.tensor(RATE * factor), rtol=1e-5)
     number = drawn.numel()
@@ -46,16 +47,16 @@ def test_the_counts_are_poisson_around_the_brighter_expectation(factor):
     assert torch.allclose(drawn, drawn.round(), atol=1e-3)
 
 
-def test_portions_of_unknown_expectation_stay_as_they_are():
+def test_patches_of_unknown_expectation_stay_as_they_are():
     brightness = torch.tensor([float("nan"), 1.0])
-    counted, truth = relight(flat(2, 4), flat(2, RATE), brightness, 5)
+    counted, truth = expose(flat(2, 4), flat(2, RATE), brightness, 5)
     assert torch.equal(counted[0], flat(1, 4)[0])
     assert torch.equal(truth[0], flat(1, RATE)[0])
     assert not torch.equal(truth[1], flat(1, RATE)[0])
 
 
-def test_only_portions_of_known_expectation_are_relit(files):
-    settings = TrainSettings(**WISH)
+def test_only_patches_of_known_expectation_are_relit(files):
+    settings = chosen(**WISH)
     learning, checking = load(files, settings)
     assert learning.known.sum() == 9
     batches = Batches(learning, settings, 1, 0)
@@ -68,7 +69,7 @@ def test_only_portions_of_known_expectation_are_relit(files):
 
 
 def test_each_epoch_and_batch_draws_its_own_counts_and_again_the_same(files):
-    settings = TrainSettings(**WISH)
+    settings = chosen(**WISH)
     learning, _ = load(files, settings)
     noise = [item["noise"] for epoch in (0, 1) for item in Batches(learning, settings, 1, epoch)]
     assert len(set(noise)) == len(noise)
@@ -76,7 +77,7 @@ def test_each_epoch_and_batch_draws_its_own_counts_and_again_the_same(files):
 
 
 def test_counts_as_they_are_when_the_target_is_the_counts(files):
-    learning, _ = load(files, TrainSettings(**WISH, target="counts"))
+    learning, _ = load(files, chosen(**WISH, target="counts"))
     assert not learning.known.any()
 
 

@@ -13,11 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from braggfill import networks, storage
+from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.learning import ranks
+from braggfill.learning.gap.data import Batches, load
+from braggfill.learning.task import Plan
+from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.train import ranks, train
-from braggfill.train.data import Batches, load
+from braggfill.stages.train import train
+from patch_files import chosen
 
 WISH = {"channels": (4, 8), "batch_size": 6, "epochs": 2, "threads": 1, "device": "cpu", "clip_norm": 0.1}
 
@@ -31,20 +35,24 @@ def write(path: Path, number: int) -> Path:
     return path
 
 
-def run(folder: Path, portions: Path, **change):
+def plan(**known) -> Plan:
+    return Plan(**{"epochs": 1, "learning_rate": 1e-3, **known})
+
+
+def run(folder: Path, patches: Path, **change):
     folder.mkdir(exist_ok=True)
     names = folder / "model.safetensors", folder / "history.csv"
-    card = train(TrainSettings(**{**WISH, **change}), 1, [portions], *names, folder / "work", code="c0de")
+    card = train(TrainSettings(**{**WISH, **change}), 1, [patches], *names, folder / "work", code="c0de")
     with open(names[1], newline="") as file:
         return card, networks.load(names[0]).state_dict(), list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("several", [2, 3, 8])
 def test_processes_divide_every_batch_among_them(tmp_path, several):
-    portions, checking = load([write(tmp_path / "a.h5", 24)], TrainSettings(**WISH))
-    for part, epoch in ((portions, 0), (checking, None)):
-        whole = Batches(part, TrainSettings(**WISH), 1, epoch)
-        own = [Batches(part, TrainSettings(**WISH), 1, epoch, rank, several) for rank in range(several)]
+    patches, checking = load([write(tmp_path / "a.h5", 24)], chosen(**WISH))
+    for part, epoch in ((patches, 0), (checking, None)):
+        whole = Batches(part, chosen(**WISH), 1, epoch)
+        own = [Batches(part, chosen(**WISH), 1, epoch, rank, several) for rank in range(several)]
         for item, batch in enumerate(whole):
             shares = [one[item] for one in own]
             assert sum(s["share"] for s in shares) == pytest.approx(several)
@@ -59,8 +67,8 @@ def test_processes_divide_every_batch_among_them(tmp_path, several):
 
 def test_two_processes_train_as_one_does(tmp_path):
     """Two epochs, the last batch uneven; gradients, clipping, losses, PCC and the best epoch agree up to rounding."""
-    portions = write(tmp_path / "a.h5", 23)  # 19 to train on, in batches of 6, 6, 6 and 1
-    one, two = run(tmp_path / "one", portions), run(tmp_path / "two", portions, devices=2)
+    patches = write(tmp_path / "a.h5", 23)  # 19 to train on, in batches of 6, 6, 6 and 1
+    one, two = run(tmp_path / "one", patches), run(tmp_path / "two", patches, devices=2)
     for name, value in one[1].items():
         torch.testing.assert_close(two[1][name], value, rtol=1e-3, atol=1e-5)
     for mine, other in zip(one[2], two[2], strict=True):
@@ -72,23 +80,23 @@ def test_two_processes_train_as_one_does(tmp_path):
     (checkpoint,) = (tmp_path / "two/work").iterdir()
     state = torch.load(checkpoint, weights_only=True)["callbacks"]["Progress"]
     assert [row["epoch"] for row in state["rows"]] == [1, 2]
-    again = run(tmp_path / "two", portions)
+    again = run(tmp_path / "two", patches)
     assert again[2] == two[2]
 
 
 def test_a_process_that_fails_ends_the_others_and_is_told(tmp_path, monkeypatch):
-    portions = write(tmp_path / "a.h5", 12)
+    patches = write(tmp_path / "a.h5", 12)
     original = ranks._start
 
     def broken(folder, rank, several, port):
-        if rank == 1:  # its portions are gone: nothing that it could train on
+        if rank == 1:  # its patches are gone: nothing that it could train on
             return subprocess.Popen([sys.executable, "-c", "raise SystemExit('no memory')"], stderr=subprocess.DEVNULL)
         return original(folder, rank, several, port)
 
     monkeypatch.setattr(ranks, "_start", broken)
     monkeypatch.setattr(ranks, "PATIENCE_S", 0.5)
     with pytest.raises(BraggfillError, match="process 2 of 2 failed"):
-        run(tmp_path / "out", portions, devices=2)
+        run(tmp_path / "out", patches, devices=2)
     assert not list((tmp_path / "out").glob("*.safetensors"))
     assert not list((tmp_path / "out/work").glob("*.ranks"))
 
@@ -96,7 +104,7 @@ def test_a_process_that_fails_ends_the_others_and_is_told(tmp_path, monkeypatch)
 def test_processes_die_with_the_one_that_started_them(tmp_path):
     write(tmp_path / "a.h5", 12)
     script = (
-        "import sys; from pathlib import Path; from braggfill.train import train;"
+        "import sys; from pathlib import Path; from braggfill.stages.train import train;"
         "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'm', p / 'h', p / 'work')"
     )
@@ -136,23 +144,23 @@ def _alive(pid: int) -> bool:
 
 def test_how_many_train(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert ranks.number(TrainSettings()) == 1
-    assert ranks.number(TrainSettings(device="cpu", devices=3)) == 3
-    assert ranks.number(TrainSettings(device="cpu", devices=3, batch_size=2)) == 2
+    assert ranks.number(plan()) == 1
+    assert ranks.number(plan(device="cpu", devices=3)) == 3
+    assert ranks.number(plan(device="cpu", devices=3, batch_size=2)) == 2
     with pytest.raises(BraggfillError, match="no GPU"):
-        ranks.number(TrainSettings(device="gpu"))
+        ranks.number(plan(device="gpu"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert ranks.number(TrainSettings(batch_size=256)) == 4
-    assert ranks.number(TrainSettings(batch_size=16)) == 2
-    assert ranks.number(TrainSettings(device="gpu", devices=1)) == 1
-    assert ranks.number(TrainSettings(device="cpu")) == 1
+    assert ranks.number(plan(batch_size=256)) == 4
+    assert ranks.number(plan(batch_size=16)) == 2
+    assert ranks.number(plan(device="gpu", devices=1)) == 1
+    assert ranks.number(plan(device="cpu")) == 1
     with pytest.raises(BraggfillError, match="8 GPUs are asked for, 4 are there"):
-        ranks.number(TrainSettings(device="gpu", devices=8))
+        ranks.number(plan(device="gpu", devices=8))
 
 
 def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, monkeypatch):
-    portions = write(tmp_path / "a.h5", 12)
-    _, _, rows = run(tmp_path / "out", portions, tensorboard=True)
+    patches = write(tmp_path / "a.h5", 12)
+    _, _, rows = run(tmp_path / "out", patches, tensorboard=True)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (events,) = (tmp_path / "out" / "work" / "tensorboard").rglob("events.out.tfevents.*")
@@ -165,12 +173,12 @@ def test_tensorboard_gets_the_learning_curve_and_its_absence_is_told(tmp_path, m
     monkeypatch.setattr(module, "_TENSORBOARD_AVAILABLE", False)
     monkeypatch.setattr(module, "_TENSORBOARDX_AVAILABLE", False)
     with pytest.raises(BraggfillError, match="TensorBoard is not installed"):
-        run(tmp_path / "none", portions, tensorboard=True)
+        run(tmp_path / "none", patches, tensorboard=True)
 
 
 def test_half_precision_is_left_to_gpus_unless_asked_for(tmp_path):
-    portions = write(tmp_path / "a.h5", 12)
-    plain, own, half = (run(tmp_path / name, portions, precision=name)[1] for name in ("32", "auto", "bf16"))
+    patches = write(tmp_path / "a.h5", 12)
+    plain, own, half = (run(tmp_path / name, patches, precision=name)[1] for name in ("32", "auto", "bf16"))
     assert all(torch.equal(own[name], value) for name, value in plain.items())
     assert all(torch.isfinite(value).all() for value in half.values())
     assert any(not torch.equal(half[name], value) for name, value in plain.items())

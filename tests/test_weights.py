@@ -1,4 +1,4 @@
-"""The weights that ship keep their promises; only better ones replace them."""
+"""The weights that ship reach what their card states; only better ones replace them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from braggfill import networks, promise, shipping
+from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
 from braggfill.settings.root import load
+from braggfill.stages.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
+from braggfill.weights import check, shipping
 from safetensors import safe_open
 
 TOLERANCE = 0.005
@@ -24,8 +25,8 @@ CARD = {
     "seed": 7,
     "code": "c0de" * 16,
     "versions": {"torch": "1"},
-    "portions": {"train": 20, "validation": 5},
-    "portions_seen": 60,
+    "patches": {"train": 20, "validation": 5},
+    "patches_seen": 60,
 }
 
 
@@ -37,17 +38,17 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def kept(shipped):
-    return promise.figures(shipped)
+    return check.figures(shipped)
 
 
-@pytest.mark.parametrize("width", [str(width) for width in promise.WIDTHS])
+@pytest.mark.parametrize("width", [str(width) for width in check.WIDTHS])
 def test_the_figures_of_the_card_are_met(shipped, kept, width):
-    stated = shipped.card["promise"][width]
+    stated = shipped.card["check"][width]
     for method in ("network", "linear"):
         assert kept[width][method] == pytest.approx(stated[method], abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("width", [str(width) for width in promise.WIDTHS])
+@pytest.mark.parametrize("width", [str(width) for width in check.WIDTHS])
 def test_the_network_is_ahead_of_linear_interpolation(kept, width):
     assert kept[width]["network"] > kept[width]["linear"]
 
@@ -62,15 +63,15 @@ def test_every_shipped_file_is_small_half_precision_and_has_its_card():
         card = networks.card(file)
         assert card["network"] in networks.NAMES
         assert len(card["code"]) >= 16
-        assert {"settings", "seed", "versions", "portions_seen", "promise"} <= set(card)
+        assert {"settings", "seed", "versions", "patches_seen", "check"} <= set(card)
         text = file.with_suffix(".md").read_text()
-        assert f"{card['portions_seen']:,}" in text
+        assert f"{card['patches_seen']:,}" in text
         assert len(pd.read_csv(file.with_suffix(".csv"))) > 0
 
 
 def test_it_fills_with_no_network_connection(tmp_path):
     rng = np.random.default_rng(1)
-    np.savez(tmp_path / "scan.npz", data=rng.poisson(promise.pattern(0)[24:72, 24:72, 24:72]).astype(np.int32))
+    np.savez(tmp_path / "scan.npz", data=rng.poisson(check.pattern(0)[24:72, 24:72, 24:72]).astype(np.int32))
     mask = np.zeros((48, 48, 48), bool)
     mask[:, :, 20:24] = True
     np.save(tmp_path / "mask.npy", mask)
@@ -98,7 +99,7 @@ def made_run(folder: Path, *, score: float, old: float | None = None, channels=(
     networks.save(folder / "train/model.safetensors", networks.build("braggfill", channels=channels), CARD)
     (folder / "train/history.csv").write_text("epoch,val_loss\n1,0.5\n")
     methods = {"network": score, "linear": 0.4} | ({} if old is None else {"shipped": old})
-    named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "portions": 9}
+    named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "patches": 9}
     (folder / "evaluate").mkdir()
     pd.concat([rows(GAP_COLUMNS, **named, method=m, pcc_mean=s, ceiling=0.9) for m, s in methods.items()]).to_csv(
         folder / "evaluate/measured.csv", index=False
@@ -116,14 +117,14 @@ def test_what_is_shipped_is_the_run_s_network_in_half_precision(tmp_path):
     before, after = networks.load(run / "train/model.safetensors"), networks.load(target)
     for name, value in before.state_dict().items():
         assert torch.equal(value.half().float(), after.state_dict()[name])
-    assert after.card["promise"] == promise.figures(after)
+    assert after.card["check"] == check.figures(after)
     text = target.with_suffix(".md").read_text()
     assert "| 6 px | 0.600 [" in text
     assert "60 seen" in text
 
 
 def test_the_card_shows_how_it_learned_and_whether_its_uncertainty_is_right(tmp_path, monkeypatch):
-    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(check, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.6)
     history = pd.DataFrame({"epoch": range(1, 41), "train_loss": 0.5, "val_loss": [1 / e for e in range(1, 41)]})
     history.to_csv(run / "train/history.csv", index=False)
@@ -143,15 +144,15 @@ def test_the_card_shows_how_it_learned_and_whether_its_uncertainty_is_right(tmp_
 
 
 def test_the_card_tells_what_the_first_weights_had_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(check, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.6)
     networks.save(
         run / "train/model.safetensors",
         networks.build("braggfill", channels=(4, 8)),
-        CARD | {"portions": {"train": 20, "validation": 4}, "portions_seen": 100, "metrics": {"epoch": 2}},
+        CARD | {"patches": {"train": 20, "validation": 4}, "patches_seen": 100, "metrics": {"epoch": 2}},
     )
     text = shipping.ship(run, folder=tmp_path / "weights").with_suffix(".md").read_text()
-    assert "trained on 20 portions, 100 seen, 60 of them by the weights that it began with;" in text
+    assert "trained on 20 patches, 100 seen, 60 of them by the weights that it began with;" in text
 
 
 def test_make_trains_the_network_further_that_is_shipped():
@@ -167,7 +168,7 @@ def test_make_trains_the_network_further_that_is_shipped():
 
 
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(check, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.6, old=0.61)
     with pytest.raises(BraggfillError, match="behind the weights that are shipped now"):
         shipping.ship(run, folder=tmp_path / "weights")
@@ -178,7 +179,7 @@ def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("table", ["true_phase.csv", "particles.csv"])
 def test_weights_that_cost_strain_do_not_replace_better_ones(tmp_path, monkeypatch, table):
-    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(check, "figures", lambda network: {})
     run = made_run(tmp_path / "run", score=0.62, old=0.61)
     cases = [(k, width) for k in (1, 2) for width in (6, 12)]
     for more, allowed in ((1.01, True), (1.08, False)):
@@ -205,7 +206,7 @@ def test_a_run_that_did_not_end_is_told(tmp_path, capsys):
 
 
 def test_weights_that_are_too_large_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(promise, "figures", lambda network: {})
+    monkeypatch.setattr(check, "figures", lambda network: {})
     monkeypatch.setattr(shipping, "LARGEST_BYTES", 1000)
     with pytest.raises(BraggfillError, match="fewer channels"):
         shipping.ship(made_run(tmp_path / "run", score=0.6), folder=tmp_path / "weights")

@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import hdf5plugin  # noqa: F401  registers the compression filters
 import numpy as np
-from braggfill import storage
+from braggfill.runs import storage
 
 IGNORED = shutil.ignore_patterns(
     ".git", ".venv", "results", ".snakemake", "*.egg-info", "__pycache__", ".*_cache", "data"

@@ -1,21 +1,32 @@
 """braggfill: fills the gaps that detectors leave in 3D Bragg coherent diffraction patterns.
 
-``braggfill.inpaint(intensity, mask)`` is all that most need.  Importing the package imports nothing heavy.
+``braggfill.inpaint(intensity, mask)`` is all that most need.  Importing the package imports nothing heavy: what is
+named here is loaded when it is first used.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from braggfill.errors import BraggfillError
+    from braggfill.filling import inpaint
 
 __version__ = "0.1.0"
 __all__ = ["BraggfillError", "__version__", "inpaint"]
+
+_HOMES = {"BraggfillError": "braggfill.errors", "inpaint": "braggfill.filling"}
 
 
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "inpaint":
-        return importlib.import_module("braggfill.inpaint")
-    if name == "BraggfillError":
-        return importlib.import_module("braggfill.errors").BraggfillError
-    raise AttributeError(f"module 'braggfill' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'braggfill' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -4,7 +4,7 @@ if workflow.workflow_settings.cache is not None:
     import hashlib
     import json
 
-    from braggfill.storage import versions as _versions
+    from braggfill.runs.storage import versions as _versions
 
     if not os.environ.get("SNAKEMAKE_OUTPUT_CACHE"):
         raise WorkflowError("--cache: name the shared folder in the environment variable SNAKEMAKE_OUTPUT_CACHE")

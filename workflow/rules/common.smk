@@ -10,14 +10,14 @@ PACKAGES = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGES)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")])))
 
-from braggfill import fetch as _fetch
+from braggfill.stages import fetch as _fetch
 from braggfill.errors import BraggfillError
-from braggfill.external import pynx_version
-from braggfill.fingerprint import code as _code
+from braggfill.runs.external import pynx_version
+from braggfill.runs.fingerprint import code as _code
 from braggfill.networks import shipped_digest
 from braggfill.settings import root as _root
-from braggfill.splits import RESERVED as _RESERVED
-from braggfill.splits import TEST, VALIDATION, split_of
+from braggfill.runs.splits import RESERVED as _RESERVED
+from braggfill.runs.splits import TEST, VALIDATION, split_of
 
 try:
     settings = _root.parse(config, where="configuration")
@@ -30,16 +30,16 @@ CHUNKS = [f"{i:04d}" for i in range(settings.size.chunks)]
 OWN = [f"test{i:04d}" for i in range(-(-settings.evaluate.particles // settings.evaluate.particles_per_shard))]
 PUBLISHED_KIND = list(settings.evaluate.paper_networks.values())  # trained networks of the published kind
 FILLED_SCAN = settings.inpaint.scan  # the measured scan whose gaps are filled
-JUDGED_SCAN = settings.evaluate.scan  # the one that portions are judged on
-PORTIONS_PER_SCAN = settings.extract.portions_per_scan(
-    settings.size.particles * settings.scatter.views * settings.extract.portions
+JUDGED_SCAN = settings.evaluate.scan  # the one that patches are judged on
+PATCHES_PER_SCAN = settings.extract.patches_per_scan(
+    settings.size.particles * settings.scatter.views * settings.extract.patches
 )
-SCANS = list(settings.extract.scans) if PORTIONS_PER_SCAN else []
+SCANS = list(settings.extract.scans) if PATCHES_PER_SCAN else []
 fingerprint = cache(_code)
 PYNX = pynx_version() or "none"
 SHIPPED = shipped_digest()  # the network that comes with the package is compared with
 PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
-PORTIONS = settings.size.particles * settings.scatter.views * settings.extract.portions
+PATCHES = settings.size.particles * settings.scatter.views * settings.extract.patches
 
 
 def block(stage, *without):
@@ -75,7 +75,7 @@ def scan_settings(wildcards):
 
 
 def kept(path):
-    """Whole patterns are kept, or removed once their portions are cut (`size.keep_patterns`)."""
+    """Whole patterns are kept, or removed once their patches are cut (`size.keep_patterns`)."""
     return path if settings.size.keep_patterns else temp(path)
 
 

@@ -19,7 +19,7 @@ rule evaluate_measured:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -29,7 +29,7 @@ rule evaluate_measured:
 
 rule evaluate_simulated:
     input:
-        portions=chunks("extract") + own("extract", "simulated"),
+        patches=chunks("extract") + own("extract", "simulated"),
         model=f"{RUN}/train/model.safetensors",
         paper=PUBLISHED_KIND,
     output:
@@ -46,7 +46,7 @@ rule evaluate_simulated:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -73,7 +73,7 @@ rule evaluate_oversampling:
         runtime=minutes(240),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -98,7 +98,7 @@ rule evaluate_position:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -125,7 +125,7 @@ rule evaluate_skip:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -151,14 +151,14 @@ rule evaluate_gaps:
         runtime=minutes(120),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
         "../../scripts/evaluate.py"
 
 
-rule evaluate_portions:
+rule evaluate_patches:
     input:
         measured=parts("measured"),
         simulated=parts("simulated"),
@@ -168,9 +168,9 @@ rule evaluate_portions:
         simulated=f"{RUN}/evaluate/simulated.csv",
         intensity=f"{RUN}/evaluate/intensity.csv",
     log:
-        f"{RUN}/logs/evaluate/portions.log",
+        f"{RUN}/logs/evaluate/patches.log",
     benchmark:
-        f"{RUN}/benchmarks/evaluate_portions.tsv"
+        f"{RUN}/benchmarks/evaluate_patches.tsv"
     conda:
         "../../envs/fill.yaml"
     resources:
@@ -178,7 +178,7 @@ rule evaluate_portions:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -206,7 +206,7 @@ rule evaluate_whole:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -234,7 +234,7 @@ rule evaluate_claims:
         runtime=minutes(15),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -242,7 +242,7 @@ rule evaluate_claims:
 
 rule evaluate_calibration:
     input:
-        portions=chunks("extract"),
+        patches=chunks("extract"),
         scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
         model=f"{RUN}/train/model.safetensors",
     output:
@@ -259,7 +259,7 @@ rule evaluate_calibration:
         runtime=minutes(60),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -283,7 +283,7 @@ rule evaluate_cases:
         runtime=minutes(30),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -308,7 +308,7 @@ rule evaluate_realism:
         runtime=minutes(30),
     params:
         settings=block("evaluate"),
-        code=code("evaluate"),
+        code=code("stages.evaluate"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"

@@ -1,4 +1,4 @@
-# Patterns, simulated and measured, to 32³ portions.
+# Patterns, simulated and measured, to 32³ patches.
 rule extract:
     input:
         f"{RUN}/perturb/chunk-{{chunk}}.h5",
@@ -17,7 +17,7 @@ rule extract:
         runtime=minutes(10, pattern=0.05),
     params:
         settings=block("extract", "scans", "measured_share"),
-        code=code("extract"),
+        code=code("stages.extract"),
         seed=SEED,
     script:
         "../../scripts/extract.py"
@@ -39,8 +39,8 @@ rule extract_scan:
         runtime=minutes(30),
     params:
         settings=scan_settings,
-        code=code("extract"),
+        code=code("stages.extract"),
         seed=SEED,
-        portions=PORTIONS_PER_SCAN,
+        patches=PATCHES_PER_SCAN,
     script:
         "../../scripts/extract.py"

@@ -16,7 +16,7 @@ rule fetch:
         runtime=minutes(20),
     params:
         settings=block("fetch"),
-        code=code("fetch"),
+        code=code("stages.fetch"),
         found=lambda wildcards: _fetch.locate(wildcards.name, settings.fetch, Path(f"{RUN}/fetch/{wildcards.name}.h5")),
     script:
         "../../scripts/fetch.py"

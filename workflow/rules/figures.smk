@@ -36,7 +36,7 @@ rule figures:
     params:
         settings=block("figures"),
         run=settings.model_dump(mode="json"),
-        code=code("figures"),
+        code=code("stages.figures"),
         seed=SEED,
     script:
         "../../scripts/figures.py"
@@ -69,7 +69,7 @@ rule report:
     params:
         settings=block("figures"),
         run=settings.model_dump(mode="json"),
-        code=code("figures"),
+        code=code("stages.figures"),
         seed=SEED,
     script:
         "../../scripts/figures.py"

@@ -18,7 +18,7 @@ rule inpaint:
         runtime=minutes(60),
     params:
         settings=block("inpaint"),
-        code=code("inpaint"),
+        code=code("stages.inpaint"),
         seed=SEED,
         shipped=SHIPPED,
     script:

@@ -15,7 +15,7 @@ rule particle:
         runtime=minutes(10, particle=0.5),
     params:
         settings=block("particle"),
-        code=code("particle"),
+        code=code("stages.particle"),
         seed=SEED,
         indices=indices,
     script:

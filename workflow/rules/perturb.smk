@@ -17,7 +17,7 @@ rule perturb:
         runtime=minutes(15, pattern=0.25 * PATTERN),
     params:
         settings=block("perturb"),
-        code=code("perturb"),
+        code=code("stages.perturb"),
         seed=SEED,
     script:
         "../../scripts/perturb.py"
@@ -39,7 +39,7 @@ rule perturb_steps:
         runtime=minutes(30),
     params:
         settings=block("perturb"),
-        code=code("perturb"),
+        code=code("stages.perturb"),
         seed=SEED,
     script:
         "../../scripts/perturb.py"
@@ -63,7 +63,7 @@ rule perturb_oversampling:
         runtime=minutes(30),
     params:
         settings=unchanging(),
-        code=code("perturb"),
+        code=code("stages.perturb"),
         seed=SEED,
     script:
         "../../scripts/perturb.py"

@@ -32,7 +32,7 @@ rule reconstruct_true_phase:
         runtime=minutes(120),
     params:
         settings=block("reconstruct", "retrieval", "map", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -58,7 +58,7 @@ rule reconstruct_particles:
         runtime=minutes(180),
     params:
         settings=block("reconstruct", "retrieval", "map", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
         chosen=PARTICLES,
@@ -87,7 +87,7 @@ rule reconstruct_prepare:
         runtime=minutes(60),
     params:
         settings=block("reconstruct", "map", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -112,7 +112,7 @@ rule reconstruct_phase:
         runtime=minutes(240),
     params:
         settings=block("reconstruct", "map", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -138,7 +138,7 @@ rule reconstruct_retrieval:
         runtime=minutes(60),
     params:
         settings=block("reconstruct", "map", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -162,7 +162,7 @@ rule reconstruct_map_cell:
         runtime=minutes(60),
     params:
         settings=block("reconstruct", "retrieval", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -187,7 +187,7 @@ rule reconstruct_map:
         runtime=minutes(10),
     params:
         settings=block("reconstruct", "retrieval", "finetune"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
     script:
         "../../scripts/reconstruct.py"
@@ -214,7 +214,7 @@ rule reconstruct_finetune:
         runtime=minutes(120),
     params:
         settings=block("reconstruct", "retrieval", "map"),
-        code=code("reconstruct"),
+        code=code("stages.reconstruct"),
         seed=SEED,
         shipped=SHIPPED,
     script:

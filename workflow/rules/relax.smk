@@ -17,7 +17,7 @@ rule relax:
         runtime=minutes(15, particle=3),
     params:
         settings=block("relax"),
-        code=code("relax"),
+        code=code("stages.relax"),
         seed=SEED,
     script:
         "../../scripts/relax.py"

@@ -18,7 +18,7 @@ rule scatter:
         gpu=int(settings.scatter.device == "gpu"),
     params:
         settings=block("scatter"),
-        code=code("scatter"),
+        code=code("stages.scatter"),
         seed=SEED,
     script:
         "../../scripts/scatter.py"
@@ -41,7 +41,7 @@ rule scatter_check:
         gpu=int(settings.scatter.device == "gpu"),
     params:
         settings=block("scatter"),
-        code=code("scatter"),
+        code=code("stages.scatter"),
         seed=SEED,
         pynx=PYNX,
     script:
@@ -71,7 +71,7 @@ rule scatter_oversampling:
             oversampling=list(settings.evaluate.oversampling),
             fringes=settings.evaluate.oversampling_fringes,
         ),
-        code=code("scatter"),
+        code=code("stages.scatter"),
         seed=SEED,
     script:
         "../../scripts/scatter.py"

@@ -1,4 +1,4 @@
-# Portions to a network. The checkpoints in train/work outlive a killed job: it goes on from the last one.
+# Patches to a network. The checkpoints in train/work outlive a killed job: it goes on from the last one.
 rule train:
     input:
         simulated=chunks("extract"),
@@ -14,13 +14,13 @@ rule train:
         "../../envs/train.yaml"
     threads: settings.train.threads
     resources:
-        # The portions, 16 bits a voxel, twice; while they are read, all of them twice over.
-        mem_mb=memory(4000 + PORTIONS * 32**3 * 8 / 1e6),
+        # The patches, 16 bits a voxel, twice; while they are read, all of them twice over.
+        mem_mb=memory(4000 + PATCHES * 32**3 * 8 / 1e6),
         runtime=minutes(720),
         gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),
     params:
         settings=block("train"),
-        code=code("train"),
+        code=code("stages.train"),
         seed=SEED,
     script:
         "../../scripts/train.py"

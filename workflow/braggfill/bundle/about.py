@@ -15,11 +15,11 @@ from typing_extensions import TypedDict
 
 import braggfill
 from braggfill.bundle.files import CODE, TEXTS, Entry, of_run
-from braggfill.bundle.records import STAGES
 from braggfill.errors import BraggfillError
-from braggfill.external import pynx_version
-from braggfill.fingerprint import code, module_files
+from braggfill.runs.external import pynx_version
+from braggfill.runs.fingerprint import code, module_files
 from braggfill.settings.root import explain
+from braggfill.stages import ORDER
 
 PACKAGE = Path(braggfill.__file__).parent
 RUN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -121,7 +121,9 @@ def environment() -> dict[str, Any]:
 def fingerprints(top: Path) -> dict[str, str]:
     """The code fingerprint of every stage, of the project at ``top``."""
     package = top / "workflow" / "braggfill"
-    return {stage: code(stage, package) for stage in STAGES if module_files(f"braggfill.{stage}", package)}
+    return {
+        stage: code(f"stages.{stage}", package) for stage in ORDER if module_files(f"braggfill.stages.{stage}", package)
+    }
 
 
 def installed() -> Path | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from braggfill import storage
 from braggfill.bundle import crate, records
 from braggfill.bundle.about import RUN, checked, code_of, environment, fingerprints, regular, revision
 from braggfill.bundle.files import CHECKSUMS, Entry, belongs, of_run, write
 from braggfill.errors import BraggfillError
+from braggfill.runs import storage
 from braggfill.settings import root as settings_root
 
 DATA = ".h5"  # what is large: arrays

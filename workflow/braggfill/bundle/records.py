@@ -22,21 +22,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from braggfill.errors import BraggfillError
 from braggfill.settings.fetch import FetchSettings
 from braggfill.settings.root import explain, merge
+from braggfill.stages import ORDER
 
 FOLDER = PurePosixPath(".snakemake/metadata")
-STAGES = (
-    "fetch",
-    "particle",
-    "relax",
-    "scatter",
-    "perturb",
-    "extract",
-    "train",
-    "inpaint",
-    "evaluate",
-    "reconstruct",
-    "figures",
-)
 _LONGEST = 254  # Snakemake cuts longer names into folders that begin with @.
 _CODE = re.compile(r"'([0-9a-f]{16})'")
 _LONGEST_PARAMETER = 200_000  # characters; those of the paper's run have a few thousand
@@ -185,7 +173,7 @@ def jobs(records: Mapping[str, Record]) -> list[Job]:
 def stage_of(output: str) -> str:
     """The stage that makes an output: its folder below the run's; the report and what lies beside it are figures."""
     parts = PurePosixPath(output).parts
-    return parts[2] if len(parts) > 3 and parts[2] in STAGES else "figures"
+    return parts[2] if len(parts) > 3 and parts[2] in ORDER else "figures"
 
 
 def settings_that_ran(jobs: Iterable[Job], otherwise: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +229,7 @@ def adapted(
     but for those outputs in ``told``, which say it themselves or were left out.  A job of a script in ``differ`` is one
     of other code.  ``settings`` are the run's.
     """
-    from braggfill import fetch
+    from braggfill.stages import fetch
 
     try:
         looks = FetchSettings.model_validate(settings.get("fetch", {}))

@@ -19,6 +19,7 @@ from braggfill.bundle import dryrun, files, records
 from braggfill.bundle.about import About, checked, code_of, environment
 from braggfill.errors import BraggfillError
 from braggfill.settings import root as settings_root
+from braggfill.stages import ORDER
 
 LONGEST_PLAN_S = 900
 _UPSTREAM = re.compile(r"'[0-9a-f]{32}'")
@@ -169,7 +170,7 @@ def _reasons(jobs: Iterable[Mapping[str, Any]], about: About) -> dict[str, list[
 
 
 def _in_order(stages: Iterable[str]) -> list[str]:
-    return sorted(stages, key=records.STAGES.index)
+    return sorted(stages, key=ORDER.index)
 
 
 def _changed(stage: str, before: Iterable[str], now: Iterable[str]) -> list[str]:
@@ -197,7 +198,7 @@ def _kind(text: str) -> int:
 
 def _versions(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """Packages of other versions here, those that can change a number."""
-    from braggfill.storage import VERSIONED
+    from braggfill.runs.storage import VERSIONED
 
     pairs = [(name, there.get(name), here.get(name)) for name in VERSIONED]
     differ = [f"{name} {old or 'none'} there, {new or 'none'} here" for name, old, new in pairs if old != new]

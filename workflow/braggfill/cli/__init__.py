@@ -14,8 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from braggfill import sharing
-from braggfill.cli import filling, judging, talk
+from braggfill.cli import filling, judging, sharing, talk
 from braggfill.cli.texts import TOP
 from braggfill.errors import BraggfillError
 

@@ -43,9 +43,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         help=f"a network (braggfill, the default, or paper) or an interpolation ({', '.join(METHODS[2:])})",
     )
     add("--network", metavar="FILE", help="the trained network, a .safetensors file, see below")
-    add(
-        "--skip", type=int, default=4, metavar="N", help="voxels that --method paper jumps between portions (default 4)"
-    )
+    add("--skip", type=int, default=4, metavar="N", help="voxels that --method paper jumps between patches (default 4)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
     add(
@@ -77,7 +75,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         metavar="EPOCHS",
         help="train the network on the scan for EPOCHS (default 3) before filling; kept only if it helps",
     )
-    learn.add_argument("--portions", type=int, metavar="N", help="portions of the scan to train on (default 6400)")
+    learn.add_argument("--patches", type=int, metavar="N", help="patches of the scan to train on (default 6400)")
     learn.add_argument(
         "--save-network", metavar="FILE", help="keep the fine-tuned network for the particle's other scans"
     )
@@ -125,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
         network, report = _finetune(options, file, scan.array, mask, say)
         told["finetuned"] = report
     start = time.perf_counter()
-    filled = filling.fill(
+    filled = filling.inpaint(
         scan.array,
         mask,
         method=options.method,
@@ -181,7 +179,7 @@ def run(options: argparse.Namespace) -> int:
     )
     options.written = True
     if options.preview:
-        from braggfill import preview
+        from braggfill.cli import preview
 
         preview.save(options.preview, scan.array, data if options.noise else filled.data, filled.mask, filled.sigma)
         detail(f"preview {options.preview}")
@@ -196,7 +194,7 @@ def _check(options: argparse.Namespace) -> None:
     inputs = tuple(filter(None, (options.scan, options.mask, options.network)))
     scans.check_output(options.out, force=options.force, inputs=inputs)
     if options.preview:
-        from braggfill import preview
+        from braggfill.cli import preview
 
         preview.check(options.preview, force=options.force)
     if options.skip < 0:
@@ -206,7 +204,7 @@ def _check(options: argparse.Namespace) -> None:
     if options.seed < 0:
         raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
     if options.finetune is None:
-        for name in ("portions", "save_network"):
+        for name in ("patches", "save_network"):
             if getattr(options, name) is not None:
                 option = name.replace("_", "-")
                 raise BraggfillError(f"--{option}: goes with --finetune only; add it, or leave this out")
@@ -225,21 +223,22 @@ def _finetune(
     options: argparse.Namespace, file: Path, intensity: np.ndarray, mask: np.ndarray, say: Any
 ) -> tuple[Module, dict[str, Any]]:
     """The network, fine-tuned if that helps, and what was found."""
-    from braggfill import finetune, networks
+    from braggfill import networks
+    from braggfill.filling import finetune
 
     network, report = finetune.finetune(
         finetune.load(file, options.device),
         intensity,
         mask,
         epochs=options.finetune,
-        portions=options.portions or finetune.PORTIONS,
+        patches=options.patches or finetune.PATCHES,
         seed=options.seed,
         progress=talk.shows_progress(options),
     )
-    fewer = "" if report.portions == report.wanted else f" (the scan has no more; {report.wanted} were asked for)"
-    say(f"fine-tuned on {report.portions} portions{fewer}, {report.epochs} epochs, in {report.seconds:.0f} s")
+    fewer = "" if report.patches == report.wanted else f" (the scan has no more; {report.wanted} were asked for)"
+    say(f"fine-tuned on {report.patches} patches{fewer}, {report.epochs} epochs, in {report.seconds:.0f} s")
     say(
-        f"PCC over artificial gaps in {report.held} portions set apart: linear {report.linear:.4f}, network "
+        f"PCC over artificial gaps in {report.held} patches set apart: linear {report.linear:.4f}, network "
         f"{report.before:.4f}, fine-tuned {report.after:.4f} (gain {report.after - report.before:+.4f}, 95 % interval "
         f"{report.gain_low:+.4f} to {report.gain_high:+.4f}): "
         f"{'kept' if report.kept else 'no sure help, the network stays as it was'}"
@@ -255,7 +254,7 @@ def _finetune(
 
 def _free(wanted: str, filled: Filled, say: Any) -> np.ndarray | None:
     """What phase retrieval shall find itself; None for nothing."""
-    from braggfill import advice
+    from braggfill.filling import advice
 
     if wanted == "unsure":
         say(advice.summary(filled.data, filled.sigma, filled.mask))
@@ -288,7 +287,7 @@ def _noisy(data: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
     """Filled voxels as Poisson counts of the expectation that was predicted."""
     import numpy as np
 
-    from braggfill import seeds
+    from braggfill.runs import seeds
 
     noisy = data.copy()
     noisy[mask] = seeds.generator(seed, "inpaint/noise").poisson(np.minimum(data[mask], 1e15))

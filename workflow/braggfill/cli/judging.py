@@ -28,7 +28,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--force", action="store_true", help="overwrite CSV and PNG if they exist")
     add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
     add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
-    add("--portions", type=int, default=100, metavar="N", help="portions to look at (default 100)")
+    add("--patches", type=int, default=100, metavar="N", help="patches to look at (default 100)")
     add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
     add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
@@ -38,7 +38,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
-    from braggfill.describe import describe, effort
+    from braggfill.filling.describe import describe, effort
 
     scan = scans.load(options.scan)
     missing = talk.missing(options, scan)
@@ -77,7 +77,7 @@ def _compare(options: argparse.Namespace) -> int:
     if mask.any():
         scans.check(scan.array, mask, scan.where, missing.where)
     methods = _methods(options, say)
-    from braggfill import compare
+    from braggfill.filling import compare
 
     rows = compare.compare(
         scan.array,
@@ -85,15 +85,13 @@ def _compare(options: argparse.Namespace) -> int:
         methods,
         widths=options.width or compare.WIDTHS,
         axis=options.axis,
-        portions=options.portions,
+        patches=options.patches,
         seed=options.seed,
         progress=talk.shows_progress(options),
     )
-    found = max(row.portions for row in rows)
-    if found < options.portions:
-        say(
-            f"only {found} portions near the peak are wholly measured and hold light; {options.portions} were asked for"
-        )
+    found = max(row.patches for row in rows)
+    if found < options.patches:
+        say(f"only {found} patches near the peak are wholly measured and hold light; {options.patches} were asked for")
     print(compare.table(rows))
     if options.out:
         compare.write(options.out, rows)
@@ -109,10 +107,11 @@ def _compare(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from braggfill import preview, scans
+    from braggfill import scans
+    from braggfill.cli import preview
 
-    if options.portions < 1 or options.seed < 0:
-        raise BraggfillError("--portions, --seed: give at least one portion, and a seed that is not negative")
+    if options.patches < 1 or options.seed < 0:
+        raise BraggfillError("--patches, --seed: give at least one patch, and a seed that is not negative")
     if options.out:
         if Path(options.out).suffix.lower() != ".csv":
             raise BraggfillError(f"{options.out}: the table is a .csv file; give it that suffix")
@@ -123,7 +122,8 @@ def _check(options: argparse.Namespace) -> None:
 
 def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
     """A function for each method that is asked for; by default all that there are networks for."""
-    from braggfill import filling, finetune
+    from braggfill import filling
+    from braggfill.filling import finetune
 
     fills: dict[str, Any] = {}
     for method in options.method or [name for name in METHODS if name in filling.METHODS]:
@@ -139,7 +139,7 @@ def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
                 continue
 
         def fill(intensity: Any, mask: Any, method: str = method, network: Any = network) -> Any:
-            return filling.fill(intensity, mask, method=method, network=network, most_missing=True).data
+            return filling.inpaint(intensity, mask, method=method, network=network, most_missing=True).data
 
         fills[method] = fill
     return fills

@@ -90,7 +90,7 @@ COMPARE = f"""\
 Gaps of each width are laid across the neighbourhood of the peak (128 voxels along
 each axis), never over what is missing, and filled by each method as a real gap is.
 The table has the mean correlation (PCC) with what was measured there, over
-portions of 32 voxels along each axis, its 95 % interval, and the noise ceiling:
+patches of 32 voxels along each axis, its 95 % interval, and the noise ceiling:
 what a perfect prediction could reach against counts with their noise.
 
 {FILES}

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import interrupts
 from braggfill.errors import BraggfillError
 from braggfill.filling.checking import check, exact_type
+from braggfill.runs import interrupts
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from braggfill.filling.finite import Finite
 
-__all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "fill"]
+__all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "inpaint"]
 
 NETWORKS = ("braggfill", "paper")
 INTERPOLATIONS = ("linear", "cubic", "nearest", "idw", "biharmonic")
@@ -43,14 +43,14 @@ class Filled:
     def for_phasing(self) -> np.ndarray:
         r"""The pattern as phase retrieval should be given it, same shape and type as ``data``: filled voxels hold
         :math:`\langle\sqrt n\rangle^2`, what the mean amplitude of counts would be the root of
-        (:func:`braggfill.calibration.amplitude_of_filled`).
+        (:func:`braggfill.patterns.calibration.amplitude_of_filled`).
 
         Phase retrieval compares with :math:`\sqrt n` where a detector has counted.  Where few photons are expected the
         mean of that is far less than their root, and a gap filled with the expectation would stand out as too bright.
         Where the method stated no uncertainty filled voxels are as in ``data``; of a filling held to a finite crystal,
         whose ``sigma`` is that from before, counting noise alone is reckoned with.
         """
-        from braggfill import calibration
+        from braggfill.patterns import calibration
 
         found = self.data.copy()
         corrected = self.finite is not None and np.isfinite(self.finite.support)
@@ -60,7 +60,7 @@ class Filled:
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability
-        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.calibration`).
+        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.patterns.calibration`).
 
         Counts are whole: where few are expected the interval holds more than ``level``. About 0.1 ms a voxel.
 
@@ -68,7 +68,7 @@ class Filled:
         ------
         BraggfillError : the method stated no uncertainty, or ``level`` is no share between 0 and 1.
         """
-        from braggfill import calibration
+        from braggfill.patterns import calibration
 
         chosen = self.mask & np.isfinite(self.sigma)
         if self.mask.any() and not chosen.any():
@@ -79,7 +79,7 @@ class Filled:
         return found[0], found[1]
 
 
-def fill(
+def inpaint(
     intensity: np.ndarray,
     mask: np.ndarray,
     *,
@@ -95,12 +95,12 @@ def fill(
 ) -> Filled:
     """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
 
-    ``braggfill``, the default, predicts portions of 32 x 32 x 32 voxels that overlap over everything that is missing
-    and averages them in the logarithm, a portion's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
+    ``braggfill``, the default, predicts patches of 32 x 32 x 32 voxels that overlap over everything that is missing
+    and averages them in the logarithm, a patch's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
     whose middle lies more than 9 voxels from anything measured are also filled coarse to fine, over copies of the
     pattern binned by 2, 4 …, and both are averaged (:mod:`braggfill.filling.wide`).  ``paper`` slides the published
     network along planes and crosses (:mod:`braggfill.filling.published`).  The others interpolate
-    (:func:`braggfill.interpolate.interpolate`) and state no uncertainty.
+    (:func:`braggfill.patterns.interpolate.interpolate`) and state no uncertainty.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ def fill(
         that name that comes with the package. Method ``braggfill`` takes a published network as well, slides it over
         everything that is missing, whatever it was trained for, and states no uncertainty.
     device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
-    step : voxels between neighbouring portions of ``braggfill``; less is slower and averages more, odd numbers are
+    step : voxels between neighbouring patches of ``braggfill``; less is slower and averages more, odd numbers are
         better than even ones.
-    skip : voxels skipped between neighbouring portions of ``paper``; 0 is the best that there is, and the slowest.
-    batch : portions a call; speed and memory only.
+    skip : voxels skipped between neighbouring patches of ``paper``; 0 is the best that there is, and the slowest.
+    batch : patches a call; speed and memory only.
     progress : show a progress bar.
     most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
         is usually inverted.
@@ -142,7 +142,7 @@ def fill(
     >>> counts = np.random.default_rng(0).poisson(20.0, (40, 64, 64))
     >>> gap = np.zeros((64, 64), bool)
     >>> gap[:, 30:36] = True
-    >>> filled = fill(counts, gap, method="linear")
+    >>> filled = inpaint(counts, gap, method="linear")
     >>> bool((filled.data[:, ~gap] == counts[:, ~gap]).all())
     True
     """
@@ -162,7 +162,7 @@ def fill(
         np.minimum(seen, np.finfo(np.float32).max, out=seen)
         deviation = None
         if model is None:
-            from braggfill.interpolate import interpolate
+            from braggfill.patterns.interpolate import interpolate
 
             values = interpolate(seen, mask, method)[mask]
         else:

@@ -1,4 +1,4 @@
-"""The published way: one portion's gap in its middle, slid along the gap (paper, section 2.4; supplement, S5)."""
+"""The published way: one patch's gap in its middle, slid along the gap (paper, section 2.4; supplement, S5)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import patches
 from braggfill.errors import BraggfillError
 from braggfill.filling.sliding import bar, bridged, places
+from braggfill.patterns import patching
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -25,14 +25,14 @@ def fill_published(
 ) -> np.ndarray:
     """log(1 + photons) of the missing voxels, in their order.
 
-    A portion of 32 x 32 x 32 voxels, a plane of the gap in its middle, is shifted along the gap by ``skip`` + 1
-    voxels at a time, each arm of a cross in turn, and all that the portions predict of a voxel is averaged with equal
-    weights.  (The paper predicts one portion a call; here they go in batches, which changes nothing but the time.)
+    A patch of 32 x 32 x 32 voxels, a plane of the gap in its middle, is shifted along the gap by ``skip`` + 1
+    voxels at a time, each arm of a cross in turn, and all that the patches predict of a voxel is averaged with equal
+    weights.  (The paper predicts one patch a call; here they go in batches, which changes nothing but the time.)
 
     Where the published code stops, this goes on:
 
-    - a gap less than 16 voxels from the border, and a pattern smaller than a portion, are continued beyond the border
-      by their mirror image, so that the gap is in the portion's middle;
+    - a gap less than 16 voxels from the border, and a pattern smaller than a patch, are continued beyond the border
+      by their mirror image, so that the gap is in the patch's middle;
     - the network knows gaps of one width. A narrower arm is widened to it, for the network only: measured voxels
       beside it are hidden and stay as they are. A wider one is an error;
     - what is no plane (dead pixels, a beamstop) is interpolated linearly.
@@ -40,7 +40,7 @@ def fill_published(
     Parameters
     ----------
     logs : log(1 + photons), float32; anything in the gap.
-    skip : voxels between one portion and the next that are skipped, 0 and up.
+    skip : voxels between one patch and the next that are skipped, 0 and up.
     batch, progress, limit : see :func:`braggfill.filling.sliding.slide`.
 
     Raises
@@ -56,7 +56,7 @@ def fill_published(
     arms = [_arms(mask, axis, width, size) for axis in range(3)]
     if not any(arms):
         return found
-    # Mirrored by so much that every gap has its place in the middle of a portion, and every axis room for one.
+    # Mirrored by so much that every gap has its place in the middle of a patch, and every axis room for one.
     pads = [(size // 2 + width_ // 2 + 1,) * 2 if a else _room(n, size) for a, n, width_ in _lengths(arms, mask.shape)]
     grown = np.pad(start, pads, mode="symmetric")
     hidden = np.zeros(grown.shape, dtype=bool)
@@ -72,11 +72,11 @@ def fill_published(
     device = next(model.parameters()).device
     for part in bar(len(origins), batch, progress):
         chosen = origins[part : part + batch]
-        gaps = patches.cut(hidden, chosen, size)
-        x, m = torch.from_numpy(patches.cut(grown, chosen, size)).to(device), torch.from_numpy(gaps).to(device)
+        gaps = patching.cut(hidden, chosen, size)
+        x, m = torch.from_numpy(patching.cut(grown, chosen, size)).to(device), torch.from_numpy(gaps).to(device)
         with torch.inference_mode():
             mean = model.predict(x, m)[0].float().clamp(0, limit).cpu().numpy()
-        asked = patches.cut(wanted, chosen, size) & gaps
+        asked = patching.cut(wanted, chosen, size) & gaps
         for k, origin in enumerate(chosen):
             inside, index = places(asked[k], origin - front, mask.shape, missing)
             total[index] += mean[k][inside]
@@ -106,7 +106,7 @@ def _arms(mask: np.ndarray, axis: int, width: int | None, size: int) -> list[tup
         first, count = int(run[0]), len(run)
         most = size - 2 if width is None else width
         if count > most:
-            known = f"the {most} that this network was trained for" if width else "a portion of the paper's can bridge"
+            known = f"the {most} that this network was trained for" if width else "a patch of the paper's can bridge"
             raise BraggfillError(
                 f"mask: a gap of {count} voxels (axis {axis}, from {first}) is wider than {known}; "
                 "use method braggfill, or a network for that width"
@@ -140,7 +140,7 @@ def _origins(
         lines = []
         for n, pad in zip(shape, pads, strict=True):
             inside = n >= size
-            line = patches.line_origins(n if inside else n + sum(pad), size, min(step, size))
+            line = patching.line_origins(n if inside else n + sum(pad), size, min(step, size))
             lines.append(line + pad[0] if inside else line)
         for first, count in runs:
             lines[axis] = np.array([first + front[axis] + count // 2 - size // 2])

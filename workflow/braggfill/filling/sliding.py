@@ -1,4 +1,4 @@
-"""Overlapping portions of a pattern, predicted in batches and averaged."""
+"""Overlapping patches of a pattern, predicted in batches and averaged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill import patches
+from braggfill.patterns import patching
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
     from.  Linear in ``logs``, which may be of any sign."""
     import torch
 
-    from braggfill.networks.bridge import bridge
+    from braggfill.networks.gap.bridge import bridge
 
     return bridge(torch.from_numpy(logs)[None], torch.from_numpy(mask)[None])[0].numpy()
 
@@ -35,13 +35,14 @@ def slide(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
-    Portions lie over everything that is missing, gaps in their middle where they can be, ``step`` voxels apart
-    (:func:`braggfill.patches.covering_origins`).  With :math:`\mu_k, \sigma_k` what portion k predicts of a voxel and
-    :math:`w_k` its weight there (:func:`braggfill.patches.taper`),
+    Patches lie over everything that is missing, gaps in their middle where they can be, ``step`` voxels apart
+    (:func:`braggfill.patterns.patching.covering_origins`).  With :math:`\mu_k, \sigma_k` what patch k predicts of a
+    voxel and
+    :math:`w_k` its weight there (:func:`braggfill.patterns.patching.taper`),
 
     .. math:: y = \frac{\sum_k w_k \mu_k}{\sum_k w_k}, \qquad \sigma^2 = \frac{\sum_k w_k \sigma_k^2}{\sum_k w_k}.
 
-    Along an axis shorter than a portion the pattern and its mask are mirrored.  Each portion is shown to the network
+    Along an axis shorter than a patch the pattern and its mask are mirrored.  Each patch is shown to the network
     mirrored along some of its axes, drawn at random (always the same draw), and its answer mirrored back.  That, and
     an odd ``step``, lets neighbours differ in how their voxels fall into the network's 2 x 2 x 2 cells and in what the
     network errs by.  Measured on 128 x 128 x 128 voxels of the APS scan with a 6 voxel cross, PCC over the gap without
@@ -51,9 +52,9 @@ def slide(
     ----------
     start : the pattern with its gaps bridged, log(1 + photons), float32.
     model : a network; of one that states no uncertainty the standard deviation is None, and what lies in a gap as wide
-        as a portion stays bridged.
-    step, batch, progress : see :func:`braggfill.filling.fill`.
-    limit : greatest value that a portion may predict.
+        as a patch stays bridged.
+    step, batch, progress : see :func:`braggfill.filling.inpaint`.
+    limit : greatest value that a patch may predict.
     """
     import torch
 
@@ -61,20 +62,20 @@ def slide(
     missing = np.flatnonzero(mask)
     total, variance, norm = (np.zeros(len(missing), np.float32) for _ in range(3))
     grown, hidden, margins = _mirror(start, mask, size)
-    origins = patches.covering_origins(hidden, size, min(step, size))
-    weights = patches.taper((size,) * 3)
+    origins = patching.covering_origins(hidden, size, min(step, size))
+    weights = patching.taper((size,) * 3)
     device = next(model.parameters()).device
     mirrors = torch.from_numpy(np.random.default_rng(0).integers(0, 8, len(origins))).to(device)
     for part in bar(len(origins), batch, progress):
         chosen = origins[part : part + batch]
-        gaps = patches.cut(hidden, chosen, size)
+        gaps = patching.cut(hidden, chosen, size)
         codes = mirrors[part : part + batch]
-        # A network that is given no interpolation needs something measured in each portion.
+        # A network that is given no interpolation needs something measured in each patch.
         if not model.uncertain and (good := ~gaps.all(axis=(1, 2, 3))).any():
             chosen, gaps, codes = chosen[good], gaps[good], codes[torch.from_numpy(good).to(device)]
         elif not model.uncertain:
             continue
-        x, m = torch.from_numpy(patches.cut(grown, chosen, size)).to(device), torch.from_numpy(gaps).to(device)
+        x, m = torch.from_numpy(patching.cut(grown, chosen, size)).to(device), torch.from_numpy(gaps).to(device)
         with torch.inference_mode():
             ask = model if model.uncertain else model.predict
             mean, log_variance = ask(_mirrored(x, codes), _mirrored(m, codes))
@@ -92,25 +93,25 @@ def slide(
     return total / norm, np.sqrt(variance / norm)
 
 
-def _mirrored(portions: Tensor, codes: Tensor) -> Tensor:
-    """Each portion mirrored along those axes whose bit its code, 0 to 7, has; the same again undoes it."""
+def _mirrored(patches: Tensor, codes: Tensor) -> Tensor:
+    """Each patch mirrored along those axes whose bit its code, 0 to 7, has; the same again undoes it."""
     import torch
 
     for axis in (1, 2, 3):
         chosen = (codes >> (axis - 1)) % 2 == 1
-        portions = torch.where(chosen[:, None, None, None], portions.flip(axis), portions)
-    return portions
+        patches = torch.where(chosen[:, None, None, None], patches.flip(axis), patches)
+    return patches
 
 
 def places(
     gap: np.ndarray, origin: np.ndarray, shape: tuple[int, ...], missing: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """A portion's missing voxels that lie in the array: their indices within the portion, and their ranks among all.
+    """A patch's missing voxels that lie in the array: their indices within the patch, and their ranks among all.
 
     Parameters
     ----------
-    gap : boolean, True on the portion's voxels that are asked for.
-    origin : the portion's first voxel in the array; may lie outside.
+    gap : boolean, True on the patch's voxels that are asked for.
+    origin : the patch's first voxel in the array; may lie outside.
     missing : sorted flat indices of all the missing voxels of the array.
     """
     inside = np.nonzero(gap)
@@ -121,10 +122,10 @@ def places(
 
 
 def bar(total: int, batch: int, progress: bool) -> Iterator[int]:
-    """The first portion of each batch, with a progress bar if asked."""
+    """The first patch of each batch, with a progress bar if asked."""
     from tqdm import tqdm
 
-    with tqdm(total=total, desc="fill", unit="portion", disable=not progress, leave=False) as shown:
+    with tqdm(total=total, desc="fill", unit="patch", disable=not progress, leave=False) as shown:
         for part in range(0, total, batch):
             yield part
             shown.update(min(batch, total - part))

@@ -1,4 +1,4 @@
-"""Gaps too wide for one portion: coarse to fine, over binned copies of the pattern."""
+"""Gaps too wide for one patch: coarse to fine, over binned copies of the pattern."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fill_wide(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     r"""log(1 + photons) of the missing voxels and its standard deviation, in their order.
 
-    :math:`y_1, \sigma_1` is what overlapping portions predict, from linear interpolation across the gap
+    :math:`y_1, \sigma_1` is what overlapping patches predict, from linear interpolation across the gap
     (:func:`braggfill.filling.sliding.slide`).  If some voxel lies more than 9 from anything measured, the pattern is
     also binned by 2 along each axis (:func:`binned`), filled in the same way, and brought back
     (:func:`finer`) as a second thing to start from, which sees farther; that gives :math:`y_2, \sigma_2`, and

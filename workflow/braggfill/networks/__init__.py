@@ -29,7 +29,7 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     Parameters
     ----------
     name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
-        ``design``, ``start``: :class:`braggfill.networks.unet.Braggfill`) or ``"paper"`` (no options).
+        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`) or ``"paper"`` (no options).
 
     Raises
     ------
@@ -37,11 +37,11 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     """
     try:
         if name == "braggfill":
-            from braggfill.networks.unet import Braggfill
+            from braggfill.networks.gap.unet import Braggfill
 
             return Braggfill(**options)
         if name == "paper":
-            from braggfill.networks.paper import Paper
+            from braggfill.networks.gap.paper import Paper
 
             return Paper(**options)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -60,7 +60,7 @@ def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = No
     import torch
     from safetensors.torch import save as pack
 
-    from braggfill.storage import replacing
+    from braggfill.runs.storage import replacing
 
     weights = {
         name: value.detach().cpu().contiguous().to(torch.float16 if half else torch.float32)

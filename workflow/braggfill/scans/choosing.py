@@ -67,8 +67,8 @@ def missing(
 
     A ``mask`` that is named (and the ``detector``'s gaps, if that is named, too) is all that counts.  Without one, and
     to ``join`` it with the rest,
-    everything that is known is joined: the ``detector``'s gaps at ``roi`` (:func:`braggfill.detectors.placed`), the
-    mask that the scan's own file holds, and the voxels that cannot be counts (:func:`marked`).
+    everything that is known is joined: the ``detector``'s gaps at ``roi`` (:func:`braggfill.scans.detectors.placed`),
+    the mask that the scan's own file holds, and the voxels that cannot be counts (:func:`marked`).
 
     Parameters
     ----------
@@ -78,10 +78,11 @@ def missing(
 
     Raises
     ------
-    BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.detectors.placed`; a region without
+    BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.scans.detectors.placed`; a region
+    without
         a detector and without a mask.
     """
-    from braggfill import detectors
+    from braggfill.scans import detectors
 
     if roi and not (detector or mask):
         raise BraggfillError(

@@ -14,8 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill import storage
 from braggfill.errors import BraggfillError
+from braggfill.runs import storage
 
 HDF5 = (".cxi", ".h5", ".hdf5", ".nxs")
 FORMATS = (".npz", ".npy", *HDF5)

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from braggfill.errors import BraggfillError
+from braggfill.runs.storage import write_text
 from braggfill.settings.root import Settings, model_of
-from braggfill.storage import write_text
 
 BEGIN = "<!-- settings: written by `make schema`, not by hand -->"
 END = "<!-- end of settings -->"

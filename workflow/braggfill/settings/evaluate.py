@@ -17,18 +17,18 @@ class EvaluateSettings(StageSettings):
     """How the predictions are compared with what was measured."""
 
     sweeps: tuple[Sweep, ...] = ("measured", "simulated", "oversampling", "position", "skip", "gaps")
-    """Which sweeps run, each to a table and a figure of its own: portions of the `measured` scan and of `simulated`
+    """Which sweeps run, each to a table and a figure of its own: patches of the `measured` scan and of `simulated`
     patterns against the width of the gap and the intensity; whole patterns against their `oversampling` and the
     `position` of the gap; `skip`, time and error against the step of the sliding; `gaps`, unequal crosses and the wide
     gaps of Eiger detectors. The table of one that does not run has its head only."""
 
     shards: int = Field(2, ge=1, le=64)
-    """Jobs that each sweep over portions is dealt out to, one core each; at most one a width is of use. Changes no
+    """Jobs that each sweep over patches is dealt out to, one core each; at most one a width is of use. Changes no
     number."""
 
     particles: int = Field(10, ge=0, le=10_000)
     """Test particles that the evaluation has for itself, made like those of the run but never trained on, whatever the
-    run's split. The sweeps over `simulated` portions, `oversampling` and `position` use them; 0 leaves the last two
+    run's split. The sweeps over `simulated` patches, `oversampling` and `position` use them; 0 leaves the last two
     empty."""
 
     particles_per_shard: int = Field(5, ge=1, le=1000)
@@ -39,50 +39,50 @@ class EvaluateSettings(StageSettings):
     out at widths for which there is none."""
 
     scan: str = Field("aps_staff20_s0054", min_length=1)
-    """Measured scan without gaps, one of those that `fetch` knows; its portions were never trained on."""
+    """Measured scan without gaps, one of those that `fetch` knows; its patches were never trained on."""
 
-    portions: int = Field(1000, ge=20, le=100_000)
-    """Random portions of 32³ voxels cut from the measured scan, the published 1000 by default; fewer are faster and
+    patches: int = Field(1000, ge=20, le=100_000)
+    """Random patches of 32³ voxels cut from the measured scan, the published 1000 by default; fewer are faster and
     widen the bootstrap intervals as one over the square root."""
 
-    simulated_portions: int = Field(1000, ge=1, le=100_000)
-    """The most test portions of simulated patterns to evaluate; where there are more, the same ones are drawn every
+    simulated_patches: int = Field(1000, ge=1, le=100_000)
+    """The most test patches of simulated patterns to evaluate; where there are more, the same ones are drawn every
     time."""
 
     crop_px: int = Field(128, ge=32, le=512)
-    """Edge of the cube around the peak of the measured scan from which portions are cut; the paper's 128 by default,
+    """Edge of the cube around the peak of the measured scan from which patches are cut; the paper's 128 by default,
     cut down where the scan is smaller."""
 
     gap_widths_px: tuple[GapWidth, ...] = Field(tuple(range(1, 17)), min_length=1)
-    """Widths of the gap in the middle of each portion; the paper's are 3, 6, 9 and 12."""
+    """Widths of the gap in the middle of each patch; the paper's are 3, 6, 9 and 12."""
 
     gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
-    """Axes that the gap interrupts in measured portions, one sweep each: 2 is the vertical gap of the paper and the
+    """Axes that the gap interrupts in measured patches, one sweep each: 2 is the vertical gap of the paper and the
     thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
     easier there. Axes after the first take of the widths those that were published, if there are any; simulated
-    portions take the first axis alone."""
+    patches take the first axis alone."""
 
     methods: tuple[Method, ...] = Field(
         ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"), min_length=1
     )
-    """What fills the gap of a portion; `network` is the one that the run trained, `shipped` the one that comes with the
+    """What fills the gap of a patch; `network` is the one that the run trained, `shipped` the one that comes with the
     package, `paper` those of `paper_networks`, the others interpolate."""
 
     bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
-    """Portions with at least this mean count a voxel are reported apart, a selection for each number, because in darker
+    """Patches with at least this mean count a voxel are reported apart, a selection for each number, because in darker
     ones the truth is noise."""
 
     bins: int = Field(20, ge=2, le=200)
-    """Equal bins of the logarithm of a portion's mean count, over which the published figures were averaged."""
+    """Equal bins of the logarithm of a patch's mean count, over which the published figures were averaged."""
 
     bootstrap_draws: int = Field(1000, ge=100, le=100_000)
-    """Resamplings of the portions behind each 95 % interval."""
+    """Resamplings of the patches behind each 95 % interval."""
 
     ceiling_draws: int = Field(2, ge=1, le=100)
-    """Binomial thinnings of each portion behind the noise ceiling; more only steady it."""
+    """Binomial thinnings of each patch behind the noise ceiling; more only steady it."""
 
-    batch_portions: int = Field(64, ge=1, le=4096)
-    """Portions filled at once: a matter of memory and speed, never of the result's meaning."""
+    batch_patches: int = Field(64, ge=1, le=4096)
+    """Patches filled at once: a matter of memory and speed, never of the result's meaning."""
 
     whole_methods: tuple[Method, ...] = Field(
         ("network", "shipped", "paper", "linear", "cubic", "nearest"), min_length=1
@@ -90,7 +90,7 @@ class EvaluateSettings(StageSettings):
     """What fills whole patterns in the sweeps over `oversampling` and `position`."""
 
     whole_step_px: int = Field(24, ge=1, le=32)
-    """Voxels between neighbouring portions of a network there. The paper's is 1; at 24 they overlap by a quarter, and
+    """Voxels between neighbouring patches of a network there. The paper's is 1; at 24 they overlap by a quarter, and
     a pattern takes a sixth of the time that it takes at 9."""
 
     oversampling: tuple[Oversampling, ...] = Field((2.0, 2.5, 3.0, 4.0, 5.0, 7.0), min_length=1)
@@ -116,7 +116,7 @@ class EvaluateSettings(StageSettings):
     """Patterns of each test particle in that sweep, at most as many as `scatter.views`."""
 
     skip_steps_px: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field((1, 2, 3, 5, 9, 16, 21, 31), min_length=1)
-    """Voxels between neighbouring portions in the sweep over the skipped pixels: those skipped, and one."""
+    """Voxels between neighbouring patches in the sweep over the skipped pixels: those skipped, and one."""
 
     skip_crop_px: int = Field(96, ge=32, le=512)
     """Edge of the cube around the peak of the measured scan there; the published times are for 128."""
@@ -133,14 +133,14 @@ class EvaluateSettings(StageSettings):
     it leaves the peak itself measured."""
 
     gaps_step_px: int = Field(9, ge=1, le=32)
-    """Voxels between neighbouring portions of a network there."""
-    calibration_portions: int = Field(400, ge=1, le=100_000)
-    """Portions, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
+    """Voxels between neighbouring patches of a network there."""
+    calibration_patches: int = Field(400, ge=1, le=100_000)
+    """Patches, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
     accuracy's."""
 
     calibration_voxels: int = Field(256, ge=1, le=100_000)
     """Voxels of each gap, drawn at random, whose counts are compared with the stated interval; neighbours tell the
-    same, so that more portions tell more than more voxels."""
+    same, so that more patches tell more than more voxels."""
 
     calibration_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99), min_length=1

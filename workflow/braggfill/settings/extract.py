@@ -1,4 +1,4 @@
-"""Settings of the stage ``extract``: which portions are cut out, and which of them are never trained on."""
+"""Settings of the stage ``extract``: which patches are cut out, and which of them are never trained on."""
 
 from __future__ import annotations
 
@@ -27,47 +27,47 @@ class ScanSource(StageSettings):
     """Path or name of the mask inside that file."""
 
     source: str = ""
-    """Where the scan comes from: beamline, sample, reference, licence. Kept with its portions."""
+    """Where the scan comes from: beamline, sample, reference, licence. Kept with its patches."""
 
     split: Literal["train", "validation", "test"] = "train"
-    """Where all portions of this scan go."""
+    """Where all patches of this scan go."""
 
     peak: tuple[int, int, int] | None = None
     """Voxel of the Bragg peak; by default the brightest voxel that is not masked."""
 
 
 class ExtractSettings(StageSettings):
-    """Portions of 32 x 32 x 32 voxels at pseudo-random places (paper section 2.1, thesis 3.4.1)."""
+    """Patches of 32 x 32 x 32 voxels at pseudo-random places (paper section 2.1, thesis 3.4.1)."""
 
     shape: tuple[Side, Side, Side] = (32, 32, 32)
-    """Voxels of a portion along the three axes."""
+    """Voxels of a patch along the three axes."""
 
-    portions: int = Field(10, ge=1, le=10_000)
-    """Portions of each simulated pattern."""
+    patches: int = Field(10, ge=1, le=10_000)
+    """Patches of each simulated pattern."""
 
     periphery: float = Field(1.0, ge=-5.0, le=5.0)
-    """Preference for the outer regions: the probability of a place grows as the distance of the portion's centre from
+    """Preference for the outer regions: the probability of a place grows as the distance of the patch's centre from
     the peak to this power. 0 makes every place equally likely, negative values prefer the peak."""
 
     near_peak_share: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of the portions that are drawn, without that preference, with their centre near the peak. 0 is the paper's;
+    """Share of the patches that are drawn, without that preference, with their centre near the peak. 0 is the paper's;
     more of them teach a network the bright fringes that decide the strain."""
 
     near_peak_radius_voxels: float = Field(25.0, ge=1.0)
     """What counts as near the peak for `near_peak_share`."""
 
     min_photons: int = Field(100, ge=0)
-    """Fewest photons in a portion; emptier ones are drawn again. A pattern with too few such places gives fewer."""
+    """Fewest photons in a patch; emptier ones are drawn again. A pattern with too few such places gives fewer."""
 
     split_train: float = Field(0.935, ge=0.5, le=1.0)
-    """Share of the particles whose portions are trained on, at least half."""
+    """Share of the particles whose patches are trained on, at least half."""
 
     split_validation: float = Field(0.04, ge=0.0, le=0.5)
     """Share of the particles that decide when to stop. The rest is for the final test. Whole particles are dealt out in
     rounds of 1 / (smallest share): a run of fewer particles than that needs larger shares here."""
 
     measured_share: float = Field(0.5, ge=0.0, lt=1.0)
-    """Share of measured portions in the whole set, where `scans` lists measured scans (the paper's is half)."""
+    """Share of measured patches in the whole set, where `scans` lists measured scans (the paper's is half)."""
 
     scans: dict[str, ScanSource] = Field(default_factory=dict)
     """Measured scans by name, each with `path`, `dataset`, `mask`, `mask_dataset`, `source`, `split` and `peak`."""
@@ -85,8 +85,8 @@ class ExtractSettings(StageSettings):
         """Shares of training, validation and test; they add up to 1."""
         return self.split_train, self.split_validation, max(0.0, 1 - self.split_train - self.split_validation)
 
-    def portions_per_scan(self, simulated: int) -> int:
-        """Portions to take from each measured scan so that `measured_share` holds beside `simulated` simulated ones."""
+    def patches_per_scan(self, simulated: int) -> int:
+        """Patches to take from each measured scan so that `measured_share` holds beside `simulated` simulated ones."""
         if not self.scans or not self.measured_share:
             return 0
         wanted = simulated * self.measured_share / (1 - self.measured_share)

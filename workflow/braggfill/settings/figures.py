@@ -28,8 +28,8 @@ class FiguresSettings(StageSettings):
     perturb_patterns: int = Field(1, ge=1, le=8)
     """Patterns whose perturbation is shown step by step."""
 
-    portion_examples: int = Field(6, ge=1, le=12)
-    """Example portions, masked, true and predicted."""
+    patch_examples: int = Field(6, ge=1, le=12)
+    """Example patches, masked, true and predicted."""
 
     slice_gap_widths_px: tuple[Annotated[int, Field(ge=1, le=64)], ...] = Field((6, 12), min_length=1)
     """Gap widths whose in-gap slices are drawn, of those that `inpaint` filled."""

@@ -41,12 +41,12 @@ class InpaintSettings(StageSettings):
     """Where the detector's central cross lies, in pixels from the peak along axes 1 and 2."""
 
     step_px: int = Field(default=9, ge=1, le=32)
-    """Voxels between neighbouring portions when a network is slid along a gap; overlapping predictions are averaged.
+    """Voxels between neighbouring patches when a network is slid along a gap; overlapping predictions are averaged.
     The paper's own is 1 (12 minutes for 128 x 128 x 128 there), and on the APS scan 9 reaches
     the same correlation; odd numbers are better than even."""
 
     batch_size: int = Field(default=32, ge=1, le=1024)
-    """Portions a call of the network; changes speed and memory only."""
+    """Patches a call of the network; changes speed and memory only."""
 
     threads: int = Field(default=2, ge=1, le=256)
     """Processor threads of the network."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from braggfill.elements import METALS
+from braggfill.physics.elements import METALS
 from braggfill.settings.base import Field, StageSettings
 
 SHAPES = ("wulff", "winterbottom", "cube", "octahedron", "random")

@@ -164,7 +164,7 @@ class RetrievalSettings(RecipeSettings):
     cases: Annotated[tuple[Case, ...], Field(min_length=1)] = ("simulated", "known", "strained", "measured", "far")
     """`simulated`: particles of this run. `known`: the object reconstructed from a measurement, with its own phase.
     `strained`: another one, strongly strained. `far`: the first one in a large array, its gap weak and far from the
-    peak. These have counting noise and a known truth. `measured`: the scan that portions are judged on, under an
+    peak. These have counting noise and a known truth. `measured`: the scan that patches are judged on, under an
     artificial gap; its whole pattern's object stands in for the truth."""
 
     simulated_particles: int = Field(default=3, ge=1, le=100)
@@ -240,7 +240,7 @@ class FinetuneSettings(StageSettings):
 
     cases: tuple[Literal["strained", "known", "measured"], ...] = ("strained", "measured")
     """`strained`, `known`: patterns of the objects reconstructed from a measurement, with their own phase and counting
-    noise. `measured`: the scan that portions are judged on. None, []: this is left out."""
+    noise. `measured`: the scan that patches are judged on. None, []: this is left out."""
 
     oversampling: Oversampling = 2.2
     """Of those objects, along the axis where it is least. Strongly strained and poorly sampled, a pattern is unlike
@@ -261,8 +261,8 @@ class FinetuneSettings(StageSettings):
     distance_px: int = Field(default=12, ge=-256, le=256)
     """How far its middle lies from the peak, across axis 2."""
 
-    portions: int = Field(default=6400, ge=1, le=1_000_000)
-    """Portions of the scan to learn from, none of which holds a voxel of the gap (the paper: 6400); fewer where there
+    patches: int = Field(default=6400, ge=1, le=1_000_000)
+    """Patches of the scan to learn from, none of which holds a voxel of the gap (the paper: 6400); fewer where there
     are fewer."""
 
     epochs: int = Field(default=2, ge=1, le=100)

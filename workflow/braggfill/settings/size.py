@@ -12,8 +12,8 @@ class SizeSettings(StageSettings):
     """How much is simulated, and in how many files. Chunks change no number: each particle has seeds of its own."""
 
     particles: int = Field(150, ge=1, le=1_000_000)
-    """Particles in the run. Each is seen in several views (`scatter.views`) and each view gives several portions
-    (`extract`); 150 particles in 10 views of 10 portions are the paper's 15,000 simulated portions. More particles
+    """Particles in the run. Each is seen in several views (`scatter.views`) and each view gives several patches
+    (`extract`); 150 particles in 10 views of 10 patches are the paper's 15,000 simulated patches. More particles
     give more diverse shapes."""
 
     particles_per_chunk: int | None = Field(None, ge=1, le=100_000)
@@ -22,7 +22,7 @@ class SizeSettings(StageSettings):
     particles, then 20, 40, 80 and so on, so that there are never more than 500 chunks and planning stays quick."""
 
     keep_patterns: bool = False
-    """Whether the whole simulated patterns, about 20 MB a view, are kept once their portions are cut."""
+    """Whether the whole simulated patterns, about 20 MB a view, are kept once their patches are cut."""
 
     @property
     def chunk(self) -> int:

@@ -1,4 +1,4 @@
-"""Settings of the train stage: portions to a network."""
+"""Settings of the train stage: patches to a network."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ Channels = Annotated[int, Field(ge=4, le=512)]
 
 
 class GapSettings(StageSettings):
-    """The gaps that are put into training portions, drawn afresh each time a portion is seen."""
+    """The gaps that are put into training patches, drawn afresh each time a patch is seen."""
 
     style: Literal["any", "paper"] = "any"
     """`any`: planes anywhere, touching the border too, across any axis. `paper`: a vertical gap in the middle of the
-    portion, and sometimes a horizontal one of the same width at a random height."""
+    patch, and sometimes a horizontal one of the same width at a random height."""
 
     width_px: tuple[Width, Width] = (1, 16)
     """Narrowest and widest gap in voxels, drawn uniformly. The published networks have one width each: give it twice,
     e.g. [6, 6]."""
 
     cross_fraction: float = Field(default=0.2, ge=0, le=1)
-    """Share of portions with a second gap across the first; the paper has 1 in 5. With style `any` its width is drawn
+    """Share of patches with a second gap across the first; the paper has 1 in 5. With style `any` its width is drawn
     on its own."""
 
     dead_fraction: float = Field(default=0.1, ge=0, le=1)
-    """Share of portions that also have a few dead pixels (style `any` only)."""
+    """Share of patches that also have a few dead pixels (style `any` only)."""
 
     @model_validator(mode="after")
     def _ordered(self) -> GapSettings:
@@ -56,11 +56,11 @@ class LossSettings(StageSettings):
     not reported."""
 
     ssim: float = Field(default=0.0, ge=0)
-    """1 - SSIM of the filled portion, summed over its slices (the paper's second term, weight 1 there). On noisy
+    """1 - SSIM of the filled patch, summed over its slices (the paper's second term, weight 1 there). On noisy
     targets it asks for the noise."""
 
     gradient: float = Field(default=0.0, ge=0)
-    """Absolute error of the finite differences of the filled portion (the paper's third term, weight 1 there)."""
+    """Absolute error of the finite differences of the filled patch (the paper's third term, weight 1 there)."""
 
     @model_validator(mode="after")
     def _something(self) -> LossSettings:
@@ -101,14 +101,14 @@ class TrainSettings(StageSettings):
     `paper`: the published sum of absolute error, SSIM and gradients)."""
 
     target: Literal["expectation", "counts"] = "expectation"
-    """What the network is to predict: the noise-free expectation where a portion has one (simulation), else its
+    """What the network is to predict: the noise-free expectation where a patch has one (simulation), else its
     counts; or always the counts, as the paper does."""
 
     epochs: int = Field(default=100, ge=1, le=10_000)
-    """How many times every portion is seen."""
+    """How many times every patch is seen."""
 
     batch_size: int = Field(default=32, ge=1, le=4096)
-    """Portions a step, on all devices together."""
+    """Patches a step, on all devices together."""
 
     learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
     """Adam's largest step size. 3e-3 has been seen to diverge."""
@@ -122,25 +122,25 @@ class TrainSettings(StageSettings):
     """Largest norm of the gradient of a step; 0: no limit."""
 
     symmetries: bool = True
-    """Turn and mirror each portion by one of the 48 symmetries of the cube, drawn afresh each time."""
+    """Turn and mirror each patch by one of the 48 symmetries of the cube, drawn afresh each time."""
 
     noise_free_fraction: float = Field(default=0.0, ge=0, le=1)
-    """Share of training portions that are shown without their Poisson noise, where the expectation is known: teaches
+    """Share of training patches that are shown without their Poisson noise, where the expectation is known: teaches
     fringes that the noise would hide."""
 
     brightness_exponent: tuple[Exponent, Exponent] | None = None
-    """Each time a simulated portion is seen its expectation is multiplied by ten to a power drawn between these two,
+    """Each time a simulated patch is seen its expectation is multiplied by ten to a power drawn between these two,
     and its counts are drawn afresh, e.g. [-0.5, 2]: one pattern then teaches every exposure, and the same noise is
     never seen twice. None: the counts that the pattern came with."""
 
-    portions_max: int | None = Field(default=None, ge=1)
-    """Use at most this many training portions, as many of each file. None: all."""
+    patches_max: int | None = Field(default=None, ge=1)
+    """Use at most this many training patches, as many of each file. None: all."""
 
     validation_max: int = Field(default=1200, ge=1)
-    """Use at most this many validation portions after each epoch, spread evenly (the paper: 4 % of 30,000)."""
+    """Use at most this many validation patches after each epoch, spread evenly (the paper: 4 % of 30,000)."""
 
     photons_min: float = Field(default=0.0, ge=0)
-    """Leave out training portions with fewer photons a voxel on average: there is nothing to learn in an empty one."""
+    """Leave out training patches with fewer photons a voxel on average: there is nothing to learn in an empty one."""
 
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Arithmetic. `auto`: bfloat16 mixed with single precision on a GPU that has it, single precision elsewhere."""
@@ -150,7 +150,7 @@ class TrainSettings(StageSettings):
 
     devices: int | None = Field(default=None, ge=1, le=64)
     """How many GPUs of one machine train together; None: all that there are, or that a job was given, as long
-    as each has 8 portions of a batch, which is divided among them: with several, make `batch_size` larger. On the
+    as each has 8 patches of a batch, which is divided among them: with several, make `batch_size` larger. On the
     processor: processes, one by default."""
 
     threads: int = Field(default=2, ge=1, le=256)
@@ -170,23 +170,3 @@ class TrainSettings(StageSettings):
         if self.network == "paper":
             return {}
         return {"channels": list(self.channels), "design": self.design, "start": self.start}
-
-    def gaps(self) -> GapSettings:
-        """The gap settings in force."""
-        if self.gap is not None:
-            return self.gap
-        if self.network == "paper":
-            return GapSettings(style="paper", width_px=(6, 6), dead_fraction=0.0)
-        return GapSettings()
-
-    def weights(self) -> LossSettings:
-        """The loss weights in force."""
-        if self.loss is not None:
-            return self.loss
-        if self.network == "paper":
-            return LossSettings(mse=0, mae=1, amplitude=0, nll=0, ssim=1, gradient=1)
-        return LossSettings()
-
-    def schedule_name(self) -> str:
-        """The schedule in force."""
-        return self.schedule or ("plateau" if self.network == "paper" else "cosine")

@@ -1,0 +1,1 @@
+"""Training of the networks that fill gaps: patches, exposures, losses, scores."""

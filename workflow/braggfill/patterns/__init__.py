@@ -1,0 +1,1 @@
+"""Diffraction patterns: gaps, patches, noise, interpolation, scores."""

@@ -1,0 +1,58 @@
+"""The engines, by name: each takes a pattern and yields the runs that it has so far, the best first."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from braggfill.errors import BraggfillError
+from braggfill.phasing.context import Context
+from braggfill.phasing.pattern import Pattern
+from braggfill.phasing.recipe import Recipe
+from braggfill.phasing.result import Run
+from braggfill.phasing.strategy import Search
+
+Engine = Callable[[Pattern, Recipe, Context], Iterator[list[Run]]]
+"""A pattern with its peak at ``n // 2``, a recipe, and where it runs; after each round, all runs so far, sorted by free
+log-likelihood.  The caller stops asking when it has enough."""
+
+
+def _module(name: str) -> Callable[[], Any]:
+    return lambda: importlib.import_module(f"braggfill.phasing.{name}")
+
+
+def projections(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
+    """HIO, RAAR and ER from several starts, low to high resolution; see :mod:`braggfill.phasing.strategy`."""
+    return Search(pattern, recipe, context).rounds()
+
+
+def convex(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
+    """A convex support and a smooth phase by automatic differentiation."""
+    return _module("convex")().rounds(pattern, recipe, context)
+
+
+def pynx(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
+    """PyNX's HIO, RAAR and ER."""
+    return _module("pynx")().rounds(pattern, recipe, context)
+
+
+ENGINES: dict[str, Engine] = {"projections": projections, "convex": convex, "pynx": pynx}
+AUTO = "projections"
+"""What ``auto`` stands for."""
+
+
+def engine(name: str) -> Engine:
+    """The engine of a name; ``auto`` is :data:`AUTO`.
+
+    Raises
+    ------
+    BraggfillError : there is no such engine, or its software is not installed.
+    """
+    name = AUTO if name == "auto" else name
+    if name not in ENGINES:
+        raise BraggfillError(f"engine: {name!r} is none of auto, {', '.join(ENGINES)}; choose one of them")
+    if name == "pynx" and importlib.util.find_spec("pynx") is None:
+        raise BraggfillError("engine: PyNX is not installed; install it, or choose projections")
+    return ENGINES[name]

@@ -1,0 +1,68 @@
+"""How phase retrieval is run, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Cycles of one start, and how its support follows it."""
+
+    stages: tuple[tuple[str, int], ...]
+    """Algorithms and their cycles, in turn; the support follows in all of them."""
+    er_cycles: int = 60
+    """Cycles of error reduction afterwards, the support kept."""
+    smoothing: tuple[float, float] = (3.0, 0.8)
+    """Standard deviation in voxels of the smoothing before the first and the last support update."""
+    threshold: float | None = None
+    """Support threshold in the end, relative to the rms: a start's own is led to it, linearly, over the first four
+    fifths of the updates; None keeps the start's own."""
+    border: int | None = None
+    """Only voxels within so many of the support's surface may change; None for all."""
+
+    @property
+    def cycles(self) -> int:
+        return sum(cycles for _, cycles in self.stages) + self.er_cycles
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the engine ``projections`` does.
+
+    A round either makes ``coarse_starts`` random starts on the pattern's centre and takes the best ``kept`` of them to
+    the whole array, or makes ``long_starts`` random starts on the whole array; rounds follow each other until the
+    result has converged or there were ``rounds``.
+    """
+
+    beta: float = 0.9
+    support_thresholds: tuple[float, ...] = (0.2, 0.3, 0.25, 0.25)
+    """Thresholds relative to the rms that starts begin with, one start after the other."""
+    relaxations: tuple[float, ...] = (0.0, 0.0, 0.5)
+    """Half widths of the intervals about 1 that over-relaxations are drawn from, one start after the other; 0 for
+    none."""
+    support_period: int = 20
+    """Cycles between support updates."""
+    autocorrelation_threshold: float = 0.1
+    coarse_voxels: int = 40**3
+    """Arrays of more voxels than this are phased on a coarser array first."""
+    coarse_window: float = 0.3
+    """Standard deviation, in shares of an axis, of the Gaussian that the amplitudes of a coarse array are under."""
+    coarse_starts: int = 12
+    kept: int = 3
+    long_starts: int = 2
+    long_voxels: int = 300_000
+    """The long schedule is run on the finest array that has at most so many voxels."""
+    rounds: int = 8
+    coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
+    finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2)
+    long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
+    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1)
+    """Every run on the whole array at its end: the faint rim of the object comes into the support."""
+
+    def with_threshold(self, threshold: float) -> Recipe:
+        """The same with one support threshold throughout."""
+        named = {
+            name: replace(getattr(self, name), threshold=threshold) for name in ("coarse", "finer", "long", "settle")
+        }
+        return replace(self, support_thresholds=(threshold,), **named)

@@ -1,0 +1,214 @@
+"""The engine ``projections``: several starts side by side, low to high resolution, until they agree.
+
+A round of random starts on the pattern's centre costs a tenth of one on the whole array and finds shape and phase; the
+best of them, by the voxels kept out, are taken to the whole array.  Rounds of long runs on the whole array, and
+children of the best runs, follow where that does not settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from braggfill.phasing import coherence as _coherence
+from braggfill.phasing import cycling, free, starts, support
+from braggfill.phasing import pattern as _pattern
+from braggfill.phasing.context import Context
+from braggfill.phasing.pattern import Pattern
+from braggfill.phasing.projections import Measured
+from braggfill.phasing.recipe import Recipe, Schedule
+from braggfill.phasing.result import Run
+from braggfill.phasing.starts import Start
+from braggfill.runs import seeds
+
+CHILD = 1_000_000
+"""Added to the number of a start that was bred from others."""
+
+
+def levels(shape: Sequence[int], most: int) -> list[tuple[int, ...]]:
+    """Shapes from coarse to fine: each axis halved, to even lengths of at least 24, until ``most`` voxels suffice."""
+    found = [tuple(shape)]
+    while prod(found[0]) > most:
+        half = tuple(n if n <= 24 else max(24, (n + 3) // 4 * 2) for n in found[0])
+        if half == found[0]:
+            break
+        found.insert(0, half)
+    return found
+
+
+class Level:
+    """A pattern at one resolution."""
+
+    def __init__(self, pattern: Pattern, shape: tuple[int, ...], recipe: Recipe, context: Context) -> None:
+        full = shape == pattern.shape
+        self.shape = shape
+        self.window = _pattern.window(shape, 0 if full else recipe.coarse_window)
+        self.intensity, weight, self.free = (
+            _pattern.crop(a, shape) for a in (pattern.intensity, pattern.fitted, pattern.free)
+        )
+        self.used = _pattern.crop(pattern.known, shape) & ~self.free
+        self.weight = weight
+        self.device = context.device
+        self.blurred: tuple[float, ...] | None = None
+        self.measured = Measured(self.intensity * self.window**2, weight, device=context.device)
+
+    def misfit(self, model: np.ndarray) -> float:
+        r""":math:`\sum (\sqrt{m} - \sqrt{I})^2 / \sum I` over the voxels kept out, under the window."""
+        where = self.free if (self.intensity[self.free] > 0).any() else self.used
+        seen = self.window[where] * np.sqrt(self.intensity[where])
+        return float(((np.sqrt(np.maximum(model[where], 0)) - seen) ** 2).sum() / max(float((seen**2).sum()), 1e-30))
+
+    def blur_by(self, widths: tuple[float, ...] | None) -> None:
+        self.blurred = widths
+        self.measured.blur_by(widths)
+
+    def run(self, done: cycling.Cycled, start: Start) -> Run:
+        """A run on the whole array, with its figures."""
+        finite = bool(np.isfinite(done.obj).all() and done.obj.any())
+        judged = self.free if self.free.any() else self.used
+        figures = [float("inf")] * 3
+        if finite:
+            seen = np.sqrt(self.intensity[self.used])
+            gap = np.linalg.norm(np.sqrt(done.model[self.used].clip(0)) - seen)
+            figures = [
+                free.likelihood(self.intensity[judged].astype(float), done.model[judged].astype(float)),
+                free.likelihood(self.intensity[self.used].astype(float), done.model[self.used].astype(float)),
+                float(gap / max(float(np.linalg.norm(seen)), 1e-30)),
+            ]
+        problem = "" if finite else "values that are not finite, or none"
+        return Run(
+            done.obj, done.support, *figures, start.origin, start.number, start.threshold, done.cycles, done.seconds,
+            self.blurred, problem,
+        )  # fmt: skip
+
+
+class Search:
+    """Rounds of starts on one pattern, whose peak is at ``n // 2``."""
+
+    def __init__(self, pattern: Pattern, recipe: Recipe, context: Context) -> None:
+        self.pattern, self.recipe, self.context = pattern, recipe, context
+        self.levels = [Level(pattern, shape, recipe, context) for shape in levels(pattern.shape, recipe.coarse_voxels)]
+        self.made = 0
+
+    def rounds(self) -> Iterator[list[Run]]:
+        """The runs so far after each round; the caller stops when they do."""
+        runs: list[Run] = []
+        recipe, context = self.recipe, self.context
+        for number in range(recipe.rounds):
+            kind = self._kind(number)
+            context.tell(kind, number, recipe.rounds, runs)
+            new = self._bred(runs) if kind == "bred" else self._coarse() if kind == "coarse" else self._long()
+            if number == 0 and new:
+                new = self._look_for_blur(new)
+            runs = sorted([*runs, *new], key=lambda run: run.llk_free)
+            yield runs
+            if context.over():
+                return
+        context.tell("done", recipe.rounds, recipe.rounds, runs)
+
+    def _kind(self, number: int) -> str:
+        if len(self.levels) == 1:
+            return "bred" if number % 3 == 2 else "long"
+        return ("coarse", "long", "coarse", "bred")[number % 4]
+
+    def starts(self, level: Level, number: int) -> list[Start]:
+        """So many random starts, the thresholds in turn."""
+        inside = support.autocorrelation(level.intensity * level.window**2, self.recipe.autocorrelation_threshold)
+        found = []
+        for _ in range(number):
+            rng = seeds.generator(self.context.seed, "phase/start", self.made)
+            threshold = self.recipe.support_thresholds[self.made % len(self.recipe.support_thresholds)]
+            relaxation = self.recipe.relaxations[self.made % len(self.recipe.relaxations)]
+            obj = starts.random(inside, rng)
+            found.append(Start(obj, inside, threshold, rng, self.made, "random", relaxation))
+            self.made += 1
+        return found
+
+    def _cycle(self, level: Level, begun: Sequence[Start], schedule: Schedule) -> list[cycling.Cycled]:
+        context = self.context
+        done = cycling.cycle(
+            level.measured, begun, schedule, self.recipe, threads=context.threads, should_stop=context.over
+        )
+        context.cycles += sum(one.cycles for one in done)
+        return done
+
+    def _coarse(self) -> list[Run]:
+        """Many starts on the coarsest array, the best few of them on the finer ones."""
+        level = self.levels[0]
+        begun = self.starts(level, self.recipe.coarse_starts)
+        return self._refined(level, begun, self._cycle(level, begun, self.recipe.coarse), self.recipe.kept)
+
+    def _refined(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled], kept: int) -> list[Run]:
+        """The best of what was done on one level, taken to the whole array."""
+        for finer in self.levels[self.levels.index(level) + 1 :]:
+            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:kept]
+            begun = [self._finer(done[i], begun[i], level, finer) for i in order]
+            done = self._cycle(finer, begun, self.recipe.finer)
+            level = finer
+        return self._settled(begun, done)
+
+    def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
+        """Runs on the whole array, after their last schedule."""
+        level = self.levels[-1]
+        begun = [replace(start, obj=one.obj, support=one.support) for start, one in zip(begun, done, strict=True)]
+        settled = self._cycle(level, begun, self.recipe.settle)
+        return [level.run(one, start) for one, start in zip(settled, begun, strict=True)]
+
+    def _finer(self, done: cycling.Cycled, start: Start, level: Level, finer: Level) -> Start:
+        obj, inside = starts.on_finer(done.obj, done.support, finer.shape, level.window)
+        return replace(
+            start,
+            obj=obj,
+            support=inside,
+            threshold=self.recipe.coarse.threshold or start.threshold,
+            origin="coarse",
+            relaxation=0,
+        )
+
+    def _long(self) -> list[Run]:
+        """Random starts on the finest array that is not too large, with the long schedule."""
+        small = [level for level in self.levels if prod(level.shape) <= self.recipe.long_voxels]
+        level = small[-1] if small else self.levels[0]
+        begun = self.starts(level, self.recipe.long_starts)
+        done = self._cycle(level, begun, self.recipe.long)
+        return self._refined(level, begun, done, self.recipe.long_starts)
+
+    def _bred(self, runs: Sequence[Run]) -> list[Run]:
+        """Children of the best run and of those that differ from it (a guided generation)."""
+        usable = [run for run in runs if not run.problem]
+        if len(usable) < 2:
+            return self._long()
+        best, level = usable[0], self.levels[-1]
+        begun = []
+        for other in usable[1 : 1 + self.recipe.long_starts]:
+            rng = seeds.generator(self.context.seed, "phase/start", CHILD + self.made)
+            obj = starts.child(best.obj, other.obj, best.support)
+            begun.append(Start(obj, best.support, best.threshold, rng, CHILD + self.made, "bred"))
+            self.made += 1
+        return self._settled(begun, self._cycle(level, begun, self.recipe.finer))
+
+    def _look_for_blur(self, runs: list[Run]) -> list[Run]:
+        """The same runs, continued with the pattern's blur where it has one that voxels kept out confirm."""
+        level = self.levels[-1]
+        usable = sorted((run for run in runs if not run.problem), key=lambda run: run.llk_free)
+        if not usable:
+            return runs
+        for _ in range(_coherence.TURNS):
+            widths = _coherence.estimate(usable[0].obj, level.intensity, level.used)
+            if widths is None or self.context.over():
+                break
+            before = level.blurred
+            level.blur_by(widths)
+            begun = [
+                Start(r.obj, r.support, r.threshold, seeds.generator(0, "phase/none"), r.start, r.origin)
+                for r in usable
+            ]
+            better = self._settled(begun, self._cycle(level, begun, self.recipe.finer))
+            if min(run.llk_free for run in better) > _coherence.GAIN * usable[0].llk_free:
+                level.blur_by(before)
+                break
+            usable = sorted(better, key=lambda run: run.llk_free)
+        return usable

@@ -1,0 +1,119 @@
+r"""Where the object is: a first support from the autocorrelation, and supports that follow the object (shrink-wrap).
+
+An update smooths the modulus by a Gaussian of standard deviation :math:`s` and keeps what is above :math:`\tau` times
+the root mean square of the smoothed modulus inside the old support.  Smoothing and threshold are annealed: :math:`s`
+falls exponentially from the first to the last update, and a support that would leave its bounds takes the largest or
+smallest share of voxels that it may.
+
+Source: Marchesini et al., Phys. Rev. B 68, 140101 (2003); the threshold is relative to the rms as in PyNX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from braggfill.phasing import projections
+from braggfill.physics import fourier
+
+BOUNDS = (2e-4, 0.3)
+"""Smallest and largest share of the array that a support may take up."""
+
+
+def autocorrelation(intensity: np.ndarray, threshold: float = 0.1, missing: np.ndarray | None = None) -> np.ndarray:
+    """Voxels where the autocorrelation of the object is above ``threshold`` of its maximum, held within bounds.
+
+    The autocorrelation is the inverse transform of the intensity and reaches twice as far as the object.
+
+    Parameters
+    ----------
+    intensity : photons, three axes, origin at ``n // 2``.
+    missing : True where the intensity is not known and taken to be zero.
+
+    Returns
+    -------
+    Boolean array of the same shape.
+    """
+    known = intensity if missing is None else np.where(missing, 0, intensity)
+    values = np.abs(fourier.inverse(np.asarray(known, np.float32)))
+    level = _bounded(values, threshold * float(values.max()), BOUNDS)
+    return values > level
+
+
+def smoothing(done: float, first: float, last: float) -> float:
+    """Standard deviation after a share ``done`` (0 to 1) of the updates: exponential between the two."""
+    first, last = max(first, 1e-3), max(last, 1e-3)
+    return first * (last / first) ** min(max(done, 0.0), 1.0)
+
+
+def annealed(done: float, first: Sequence[float], last: float | None) -> list[float]:
+    """Thresholds after a share ``done`` of the updates: from each first one to ``last``, linearly, reached at 0.8."""
+    part = 0.0 if last is None else min(done / 0.8, 1.0)
+    return [one + part * ((last or 0.0) - one) for one in first]
+
+
+def update(
+    obj: torch.Tensor,
+    support: torch.Tensor,
+    *,
+    threshold: float | Sequence[float],
+    width: float | Sequence[float],
+    border: int | None = None,
+    bounds: tuple[float, float] = BOUNDS,
+) -> torch.Tensor:
+    """New supports from objects.
+
+    Parameters
+    ----------
+    obj : complex (starts, three axes), layout of the Fourier transform.
+    support : boolean, the old supports.
+    threshold : relative to the rms of the smoothed modulus inside the old support; one, or one a start.
+    width : standard deviation of the smoothing in voxels; one, or one an axis.
+    border : only voxels within so many of the old support's surface may change; None for all.
+    bounds : smallest and largest share of the array.
+
+    Returns
+    -------
+    Boolean tensor of the same shape.
+    """
+    modulus = obj.abs()
+    if np.any(np.asarray(width) > 0.05):
+        kernel = projections.gaussian(obj.shape[1:], width, obj.device)
+        modulus = projections.blur(modulus, kernel)
+    number = support.sum(dim=projections.AXES).clamp(min=1)
+    rms = ((modulus * support) ** 2).sum(dim=projections.AXES, dtype=torch.float64).div(number).sqrt()
+    levels = rms.float() * torch.as_tensor(threshold, dtype=torch.float32, device=obj.device)
+    new = torch.empty_like(support)
+    for start, level in enumerate(levels.tolist()):
+        values = modulus[start]
+        new[start] = values > level
+        share = float(new[start].float().mean())
+        if not bounds[0] <= share <= bounds[1]:
+            wanted = bounds[0] if share < bounds[0] else bounds[1]
+            rank = max(1, round((1 - wanted) * values.numel()))
+            new[start] = values > values.reshape(-1).kthvalue(rank).values
+    if border is not None:
+        new = torch.where(_near_surface(support, border), new, support)
+    return new
+
+
+def _near_surface(support: torch.Tensor, border: int) -> torch.Tensor:
+    """Voxels within ``border`` of a support's surface, inside or outside, periodically."""
+    grown, shrunk = support.clone(), support.clone()
+    for _ in range(border):
+        for values, joined in ((grown, torch.logical_or), (shrunk, torch.logical_and)):
+            before = values.clone()
+            for axis in projections.AXES:
+                for step in (-1, 1):
+                    joined(values, before.roll(step, axis), out=values)
+    return grown & ~shrunk
+
+
+def _bounded(values: np.ndarray, level: float, bounds: tuple[float, float]) -> float:
+    share = float((values > level).mean())
+    if bounds[0] <= share <= bounds[1]:
+        return level
+    wanted = bounds[0] if share < bounds[0] else bounds[1]
+    return float(np.quantile(values, 1 - wanted))

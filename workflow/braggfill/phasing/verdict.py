@@ -1,0 +1,84 @@
+"""Converged, uncertain or failed: what several runs and the voxels kept out say about a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
+from braggfill.physics import strain
+
+AGREE = 0.95
+"""Runs whose correlation is at least this are the same object."""
+COMPARABLE = 2.0
+"""A run of up to so many times the best free log-likelihood counts beside it."""
+RIVAL = 1.3
+"""One of up to so many times the best, and another object, is a rival."""
+NOISE = 1.5
+"""Up to so many times what counting noise gives, a free log-likelihood leaves nothing to explain."""
+HOPELESS = 0.5
+"""Where the best two runs correlate by less, they found nothing."""
+MOST = 12
+"""So many of the best runs are compared."""
+
+
+class Agreement:
+    """Correlations between runs, each calculated once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], float] = {}
+
+    def __call__(self, run: Run, best: Run) -> float:
+        key = (id(run), id(best))
+        if run is best:
+            return 1.0
+        if key not in self._known:
+            self._known[key] = strain.align(run.obj, best.obj, best.support, ramp=False).correlation
+        return self._known[key]
+
+
+def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
+    """Which runs (sorted, the best first) are the same object as the best one and fit comparably well."""
+    best = runs[0]
+    return [
+        i
+        for i, run in enumerate(runs[:MOST])
+        if run.llk_free <= COMPARABLE * best.llk_free and agreement(run, best) >= AGREE
+    ]
+
+
+def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict:
+    """What runs, the best free log-likelihood first, say together.
+
+    Parameters
+    ----------
+    expected : free log-likelihood that counting noise alone would give.
+    """
+    usable = [run for run in runs if not run.problem]
+    if not usable:
+        return Verdict(FAILED, "no start ended with an object", "check the pattern and its mask")
+    best = usable[0]
+    same = group(usable, agreement)
+    independent = [i for i in same if usable[i].origin != "bred"]
+    others = [run for i, run in enumerate(usable[:MOST]) if i not in same]
+    rivals = [run for run in others if run.llk_free < RIVAL * best.llk_free]
+    figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
+    if len(independent) >= 2 and not rivals:
+        return Verdict(CONVERGED, f"{len(independent)} independent starts gave the same object; {figure}")
+    if best.llk_free <= NOISE * expected + 0.1 and not rivals:
+        return Verdict(CONVERGED, f"one start explains all but counting noise; {figure}")
+    close = max((agreement(run, best) for run in usable[1:MOST]), default=float("nan"))
+    if len(usable) > 2 and close < HOPELESS:
+        return Verdict(
+            FAILED,
+            f"{len(usable)} starts gave as many objects (correlation up to {close:.2f}); {figure}",
+            "check centring and mask, crop to the peak, or give more time",
+        )
+    if rivals:
+        why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
+    elif np.isnan(close):
+        why = f"only one start was made; {figure}"
+    else:
+        why = f"no other start gave the same object (correlation up to {close:.2f}); {figure}"
+    return Verdict(UNCERTAIN, why, "give more starts or time")

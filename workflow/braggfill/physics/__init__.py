@@ -1,0 +1,1 @@
+"""Crystals, their objects and Fourier transforms."""

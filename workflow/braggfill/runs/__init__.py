@@ -1,0 +1,1 @@
+"""What a run of the workflow needs: jobs, files, seeds, splits, fingerprints."""

@@ -1,0 +1,151 @@
+"""The sweeps' tables made ready for reading, and what is claimed in the texts beside what the run says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braggfill.stages.figures.style import NAMES
+from braggfill.stages.figures.table import Table, figures, number, percent, read
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
+
+
+def claims(folder: Path) -> Table | None:
+    """Claim by claim: published, this run's, and whether it holds."""
+    table = read(folder / "evaluate/claims.csv")
+    if table is None:
+        return None
+    rows, marks = [], []
+    for row in table.itertuples():
+        if rows and rows[-1][0].split()[0] != row.claim.split()[0]:
+            marks.append(len(rows))
+        rows.append(
+            [row.claim, row.source, str(row.published), str(row.ours), row.holds, NAMES.get(row.method, row.method)]
+        )
+    note = (
+        "Published values belong to data of ID01 that are not public, and to patches that were normalised by their "
+        "whole range, gap included; noise bounds every PCC against counts (the ceiling). Each number is computed from "
+        "the tables of this run; where the texts have a figure only, the trend is compared."
+    )
+    head = ["claim", "where", "published", "this run", "holds", "method"]
+    return Table("Claims of the texts, one by one", head, rows, note, "evaluate/claims.csv", 6, marks)
+
+
+def oversampling(folder: Path) -> Table | None:
+    """Mean over the particles of the PCC over whole predicted patterns."""
+    table = read(folder / "evaluate/oversampling.csv")
+    if table is None:
+        return None
+    table = table.assign(oversampling=table.oversampling.round(2))
+    methods = _there(table)
+    rows, marks, last = [], [], None
+    for (against, width, sampling), part in table.groupby(["against", "gap_px", "oversampling"]):
+        if last is not None and (against, width) != last:
+            marks.append(len(rows))
+        last = (against, width)
+        row = [str(against), f"{width} px", f"{sampling:g}", f"{part.particle.nunique()}"]
+        row += [_mean(part[part.method == name].pcc) for name in methods]
+        own = part[part.method == next((m for m in ("shipped", "network") if m in methods), methods[0])]
+        rows.append([*row, number(part.ceiling.mean()), percent(float(own.share_of_ceiling.mean())), "a figure"])
+    head = ["against", "gap", "oversampling", "particles", *(NAMES[name] for name in methods), "ceiling", "share"]
+    note = (
+        "PCC over the whole pattern, every voxel of which was predicted in a gap: mean over the test particles ± its "
+        "95 % interval. Share: of the way from linear interpolation to the ceiling. Published: paper, Fig. 6c, curves "
+        "without numbers."
+    )
+    source = "evaluate/oversampling.csv"
+    return Table("Whole patterns against the oversampling", [*head, "published"], rows, note, source, 2, marks)
+
+
+def position(folder: Path) -> Table | None:
+    """Mean PCC by distance of the gap from the peak."""
+    table = read(folder / "evaluate/position.csv")
+    if table is None:
+        return None
+    table = table.assign(far=(table.distance_px.abs() / 16).round().astype(int) * 16)
+    methods = _there(table)
+    rows, marks, last = [], [], None
+    for (width, far), part in table.groupby(["gap_px", "far"]):
+        if last is not None and width != last:
+            marks.append(len(rows))
+        last = width
+        row = [f"{width} px", f"{far} px", f"{len(part) // len(methods)}", figures(part.photons_per_voxel.mean(), 2)]
+        row += [_mean(part[part.method == name].pcc) for name in methods]
+        rows.append([*row, number(part.ceiling.mean()), "a figure"])
+    head = ["gap", "from the peak, about", "gaps", "photons a voxel", *(NAMES[name] for name in methods), "ceiling"]
+    note = (
+        "PCC over a gap across a whole simulated pattern, against counts: mean over the gaps ± its 95 % interval. "
+        "Published: thesis, Fig. 3.6, a curve without numbers, in two dimensions."
+    )
+    return Table(
+        "Gaps near the peak and far from it", [*head, "published"], rows, note, "evaluate/position.csv", 1, marks
+    )
+
+
+def skip(folder: Path) -> Table | None:
+    """Time and error against the pixels skipped."""
+    table = read(folder / "evaluate/skip.csv")
+    if table is None:
+        return None
+    rows = [
+        [
+            NAMES.get(row.method, row.method),
+            f"{row.skip_px}",
+            number(row.seconds, 2),
+            number(row.published_seconds, 0),
+            number(row.pcc, 4),
+            number(row.log_rmse, 4),
+            figures(row.log_absolute_error_sum, 4),
+        ]
+        for row in table.itertuples()
+    ]
+    first = table.iloc[0]
+    head = ["network", "pixels skipped", "seconds", "published (s)", "PCC", "RMSE of log", "sum of |error| of log"]
+    note = (
+        f"Cross of {first.gap_px} px in {first.edge_px}³ voxels of the measured scan, on this machine; ceiling of the "
+        f"PCC {first.ceiling:.3f}. Published times: supplement, S5, 128³ voxels on a GPU."
+    )
+    return Table("Time and error against the pixels skipped", head, rows, note, "evaluate/skip.csv", 1)
+
+
+def gaps(folder: Path) -> Table | None:
+    """Unequal crosses and wide gaps, and each method's time."""
+    table = read(folder / "evaluate/gaps.csv")
+    if table is None:
+        return None
+    rows, marks = [], []
+    for gap, part in table.groupby("gap", sort=False):
+        if rows:
+            marks.append(len(rows))
+        for row in part.itertuples():
+            cells = [str(gap), NAMES.get(row.method, row.method), f"{row.voxels:,}".replace(",", " ")]
+            cells += [number(row.pcc), number(row.ceiling), percent(row.share_of_ceiling), number(row.log_rmse)]
+            rows.append(
+                [*cells, number(row.photons_ratio, 2), number(row.seconds, 2), number(row.microseconds_per_voxel, 1)]
+            )
+    head = ["gap", "filled by", "voxels", "PCC", "ceiling", "share", "RMSE of log", "photons, filled / true"]
+    note = (
+        f"Gaps in {int(table.edge_px.iloc[0])}³ voxels of the measured scan, PCC over the whole gap. Share: of the way "
+        "from linear interpolation to the ceiling. Times are those of this machine, without loading."
+    )
+    head += ["seconds", "µs a voxel"]
+    return Table("Unequal and wide gaps, and every method's time", head, rows, note, "evaluate/gaps.csv", 2, marks)
+
+
+def _there(table: pd.DataFrame) -> list[str]:
+    return [name for name in METHODS if name in set(table.method)]
+
+
+def _mean(values: pd.Series) -> str:
+    """The mean and how far its 95 % interval reaches."""
+    values = values.dropna()
+    if not len(values):
+        return "–"
+    spread = 1.96 * values.std() / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return number(values.mean()) + (f" ± {spread:.3f}" if np.isfinite(spread) else "")

@@ -1,0 +1,62 @@
+"""A table of the report, and how numbers are written in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a head, a sentence about them, and the file that they come from."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    note: str
+    source: str
+    left: int = 1
+    """How many of the first columns are text, set to the left."""
+    marks: list[int] = field(default_factory=list)
+    """Rows before which a thin line is drawn."""
+
+
+def read(path: Path) -> pd.DataFrame | None:
+    """A CSV table; None where it is not there or has no rows."""
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    table = pd.read_csv(path)
+    return table if len(table) else None
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number in ``digits`` decimals; a dash for none."""
+    if value is None or (isinstance(value, float) and not np.isfinite(value)):
+        return "–"
+    return f"{value:.{digits}f}"
+
+
+def figures(value: Any, count: int = 3) -> str:
+    """A number to ``count`` significant figures, with a power of ten where it is small or large."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if abs(value) < 1e-12:  # rounding noise
+        return "0"
+    power = int(np.floor(np.log10(abs(value))))
+    if -3 <= power < 5:
+        return f"{value:,.{max(0, count - 1 - power)}f}".replace(",", " ")
+    signs = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+    return f"{value / 10.0**power:.{count - 1}f}·10{str(power).translate(signs)}"
+
+
+def percent(value: float) -> str:
+    """A share in whole per cent; a dash for none."""
+    return f"{100 * value:.0f} %".replace("-", "−") if np.isfinite(value) else "–"
