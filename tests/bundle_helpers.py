@@ -31,19 +31,19 @@ rule all:
     localrule: True
 rule perturb:
     output: f"{RUN}/perturb/plain.csv"
-    params: settings=block("perturb"), code=code("perturb"), seed=SEED
+    params: settings=block("perturb"), code=code("stages.perturb"), seed=SEED
     script: "scripts/told.py"
 rule perturb_steady:
     input: f"{RUN}/perturb/plain.csv"
     output: f"{RUN}/perturb/steady.csv"
-    params: settings=unchanging(), code=code("perturb"), seed=SEED
+    params: settings=unchanging(), code=code("stages.perturb"), seed=SEED
     script: "scripts/told.py"
 rule figures:
     input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax"), steady=f"{RUN}/perturb/steady.csv"
     output: report=f"{RUN}/report.html", table=f"{RUN}/figures/sizes.csv"
     log: f"{RUN}/logs/figures.log"
     benchmark: f"{RUN}/benchmarks/figures.tsv"
-    params: settings=block("figures"), run=settings.model_dump(mode="json"), code=code("figures"), seed=SEED
+    params: settings=block("figures"), run=settings.model_dump(mode="json"), code=code("stages.figures"), seed=SEED
     script: "scripts/figures.py"
 include: "workflow/rules/upstream.smk"
 """
@@ -96,7 +96,7 @@ def planned(project: Project) -> set[str]:
 
 
 def change_code(project: Project, stage: str, line: str) -> None:
-    module = project.folder / "workflow" / "braggfill" / stage
+    module = project.folder / "workflow" / "braggfill" / "stages" / stage
     module = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"
     module.write_text(module.read_text() + line)
 

@@ -54,7 +54,7 @@ def test_changed_code(run, tmp_path, stage):
     there = elsewhere(project, tmp_path / "there")
     change_code(there, stage, "\n_changed = True\n")
     verdict = bundle.verify(packed, there.folder)
-    module = f"workflow/braggfill/{stage}"
+    module = f"workflow/braggfill/stages/{stage}"
     assert [line for line in verdict.code if line.startswith(module) and "differs" in line]
     bundle.unpack(packed, there.folder)
     assert set(verdict.reruns) == rules_and_stages(name, there) >= {stage, "figures"}
