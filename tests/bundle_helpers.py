@@ -95,6 +95,15 @@ def planned(project: Project) -> set[str]:
     return set(planned_jobs(done.stdout))
 
 
+def planned_stages(name: str, project: Project) -> set[str]:
+    """The stages that Snakemake would run on the unpacked run's own settings."""
+    options = ["--cores", "1", "-n", "--quiet", "host", "--configfile", f"results/{name}/settings.yaml"]
+    done = braggfill(project, "-m", "snakemake", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    outputs = [line.split(": ", 1)[1] for line in (done.stdout + done.stderr).splitlines() if " output: " in line]
+    return {records.stage_of(output.split(", ")[0]) for output in outputs}
+
+
 def change_code(project: Project, stage: str, line: str) -> None:
     module = project.folder / "workflow" / "braggfill" / "stages" / stage
     module = module.with_suffix(".py") if module.with_suffix(".py").exists() else module / "__init__.py"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from braggfill import bundle
 from braggfill.bundle import records
-from bundle_helpers import braggfill, change_code, touched_run
+from bundle_helpers import change_code, planned_stages, touched_run
 from workflow_helpers import Project
 
 pytestmark = pytest.mark.dag
@@ -20,15 +20,6 @@ def run(request, top, measured, tmp_path_factory) -> tuple[str, Project, Path]:
     name = request.param
     project = touched_run(top, measured, tmp_path_factory.mktemp(name) / "project", f"config/{name}.yaml")
     return name, project, bundle.pack(project.folder, name)
-
-
-def rules_and_stages(name: str, project: Project) -> set[str]:
-    """The stages that Snakemake would run on the unpacked run's own settings."""
-    options = ["--cores", "1", "-n", "--quiet", "host", "--configfile", f"results/{name}/settings.yaml"]
-    done = braggfill(project, "-m", "snakemake", *options)
-    assert done.returncode == 0, done.stdout + done.stderr
-    outputs = [line.split(": ", 1)[1] for line in (done.stdout + done.stderr).splitlines() if " output: " in line]
-    return {records.stage_of(output.split(", ")[0]) for output in outputs}
 
 
 def elsewhere(project: Project, folder: Path) -> Project:
@@ -43,9 +34,9 @@ def test_fresh_nothing_would_run(run, tmp_path):
     assert (verdict.reruns, verdict.unknown, verdict.code) == ({}, None, [])
     there = elsewhere(project, tmp_path / "there")
     bundle.unpack(packed, there.folder)
-    assert rules_and_stages(name, there) == set()
+    assert planned_stages(name, there) == set()
     bundle.unpack(packed, tmp_path / "new")
-    assert rules_and_stages(name, Project(tmp_path / "new", project.environment)) == set()
+    assert planned_stages(name, Project(tmp_path / "new", project.environment)) == set()
 
 
 @pytest.mark.parametrize("stage", ["relax", "evaluate"])
@@ -57,7 +48,7 @@ def test_changed_code(run, tmp_path, stage):
     module = f"workflow/braggfill/stages/{stage}"
     assert [line for line in verdict.code if line.startswith(module) and "differs" in line]
     bundle.unpack(packed, there.folder)
-    assert set(verdict.reruns) == rules_and_stages(name, there) >= {stage, "figures"}
+    assert set(verdict.reruns) == planned_stages(name, there) >= {stage, "figures"}
     assert "its code differs here" in verdict.reruns[stage]
 
 
@@ -73,7 +64,7 @@ def test_changed_settings(run, tmp_path, old, new, stage):
     assert f"\n{old}" in settings.read_text()
     settings.write_text(settings.read_text().replace(f"\n{old}", f"\n{new}", 1))
     verdict = bundle.verify(packed, there.folder, configfiles=[settings])
-    assert set(verdict.reruns) == rules_and_stages(name, there) >= {stage, "figures"}
+    assert set(verdict.reruns) == planned_stages(name, there) >= {stage, "figures"}
     assert any("differ" in told for told in verdict.reruns[stage])
 
 
@@ -87,7 +78,7 @@ def test_missing_files_and_an_unfinished_run(run, tmp_path):
     verdict = bundle.verify(unfinished, project.folder)
     assert any("unfinished" in told for told in verdict.reruns["figures"])
     bundle.unpack(unfinished, tmp_path / "new")
-    assert set(verdict.reruns) == rules_and_stages(name, Project(tmp_path / "new", project.environment))
+    assert set(verdict.reruns) == planned_stages(name, Project(tmp_path / "new", project.environment))
 
 
 def test_the_settings_of_a_run_are_not_those_that_a_rule_changes(run, tmp_path):
