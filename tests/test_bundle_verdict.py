@@ -22,6 +22,12 @@ def run(request, top, measured, tmp_path_factory) -> tuple[str, Project, Path]:
     return name, project, bundle.pack(project.folder, name)
 
 
+@pytest.fixture(autouse=True)
+def _the_same_data(measured, monkeypatch):
+    """This process looks for measured data where the project's own do."""
+    monkeypatch.setenv("BRAGGFILL_DATA", str(measured))
+
+
 def elsewhere(project: Project, folder: Path) -> Project:
     """The project's code in another folder."""
     shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns("results", ".snakemake"))

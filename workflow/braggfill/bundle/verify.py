@@ -185,7 +185,7 @@ def _changed(stage: str, before: Iterable[str], now: Iterable[str]) -> list[str]
             differ = records.differences(*blocks, "" if "run" in blocks[1] else stage)
             found.append(f"its settings differ ({', '.join(differ[:3])}{', …' if len(differ) > 3 else ''})")
         else:
-            found.append(f"it was told {old[:60]} there, {new[:60]} here")
+            found.append(f"a parameter differs ({old[:60]} there, {new[:60]} here)")
     return found or (["what it follows from differs here"] if before or now else [])
 
 
