@@ -19,6 +19,8 @@ NOISE = 1.5
 """Up to so many times what counting noise gives, a free log-likelihood leaves nothing to explain."""
 HOPELESS = 0.5
 """Where the best two runs correlate by less, they found nothing."""
+BOUNDS = (2e-4, 0.3)
+"""Smallest and largest share of the array that a support may take up."""
 MOST = 12
 """So many of the best runs are compared."""
 
@@ -59,6 +61,14 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     if not usable:
         return Verdict(FAILED, "no start ended with an object", "check the pattern and its mask")
     best = usable[0]
+    share = float(best.support.mean())
+    if not 1.5 * BOUNDS[0] < share < 0.95 * BOUNDS[1]:
+        what = "shrank to a few voxels" if share < BOUNDS[1] / 2 else "grew without end"
+        return Verdict(
+            FAILED,
+            f"the support {what}, as where no isolated crystal scattered",
+            "check centring and mask, and crop to the peak",
+        )
     same = group(usable, agreement)
     independent = [i for i in same if usable[i].origin != "bred"]
     others = [run for i, run in enumerate(usable[:MOST]) if i not in same]
