@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from braggfill.physics import strain
+from braggfill.physics import align
 
 RIGHT = 0.95
 """From here on an object is right."""
@@ -25,7 +25,7 @@ def accuracy(obj: np.ndarray, truth: np.ndarray) -> float:
     """The score of an object, 1 for the truth itself, 0 for an object that is zero."""
     if not np.any(obj):
         return 0.0
-    aligned = strain.align(obj, truth).obj
+    aligned = align.align(obj, truth).obj
     modulus, expected = np.abs(aligned), np.abs(truth)
     pcc = float(np.corrcoef(modulus.ravel(), expected.ravel())[0, 1])
     weight = np.where(modulus > FAINT * modulus.max(), modulus, 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
-from braggfill.physics import strain
+from braggfill.physics import align
 
 AGREE = 0.95
 """Runs whose correlation is at least this are the same object."""
@@ -41,7 +41,7 @@ class Agreement:
             return 1.0
         key = (id(run), id(best))
         if key not in self._known:  # The runs are kept, so that no other one can get their id.
-            found = strain.align(run.obj, best.obj, best.support, ramp=False).correlation
+            found = align.align(run.obj, best.obj, best.support, ramp=False).correlation
             self._known[key] = (found, run, best)
         return self._known[key][0]
 
