@@ -13,7 +13,7 @@ from braggfill.phasing import engines, modes, phase, verdict
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.phasing.result import Run
-from braggfill.physics import fourier, strain
+from braggfill.physics import align, fourier
 from phasing_objects import counted, crystal
 
 QUICK = Recipe(
@@ -27,7 +27,7 @@ QUICK = Recipe(
 
 
 def correlation(obj: np.ndarray, truth: np.ndarray) -> float:
-    return strain.align(obj, truth, np.abs(truth) > 0).correlation
+    return align.align(obj, truth, np.abs(truth) > 0).correlation
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_what_is_canonical_stays_and_what_intensities_leave_open_goes(shape):
     np.testing.assert_allclose(again, made, atol=1e-5)
     np.testing.assert_allclose(np.abs(fourier.forward(obj)).sum(), np.abs(fourier.forward(made)).sum(), rtol=1e-2)
     ramp = np.exp(1j * sum(s * g for s, g in zip((0.2, -0.1, 0.3), fourier.grid(shape), strict=True)))
-    for other in (np.roll(obj, (3, -2, 5), (0, 1, 2)), obj * np.exp(1j), obj * ramp, strain.twin(obj)):
+    for other in (np.roll(obj, (3, -2, 5), (0, 1, 2)), obj * np.exp(1j), obj * ramp, align.twin(obj)):
         found, where = modes.canonical(other, np.abs(other) > 0.5)
         np.testing.assert_array_equal(where, inside)
         np.testing.assert_allclose(found, made, atol=1e-4)
@@ -147,7 +147,7 @@ def test_the_verdict_in_words(truth):
     def told(*runs):
         return verdict.judge(runs, verdict.Agreement(), 1.0).word
 
-    assert told(run(truth, 3.0), run(strain.twin(truth), 3.3), run(other(), 9.0)) == "converged"
+    assert told(run(truth, 3.0), run(align.twin(truth), 3.3), run(other(), 9.0)) == "converged"
     assert told(run(truth, 3.0), run(truth, 3.3, "bred")) == "uncertain"
     assert told(run(truth, 1.2)) == "converged"
     assert told(run(truth, 3.0)) == "uncertain"
@@ -312,4 +312,23 @@ def test_pynx_is_an_engine_like_the_others(truth, counts, monkeypatch):
 
 def test_engines_are_named_in_one_place():
     assert set(engines.ENGINES) >= {"projections", "convex", "pynx"}
-    assert engines.engine("auto") is engines.ENGINES[engines.AUTO]
+    for name, engine in engines.ENGINES.items():
+        if name != "pynx":
+            assert engines.engine(name) is engine
+
+
+def test_auto_takes_the_runs_of_both_families(monkeypatch):
+    def told(figures):
+        def rounds(*_):
+            for i in range(len(figures)):
+                yield [run(crystal(), figure) for figure in sorted(figures[: i + 1])]
+
+        return rounds
+
+    class Always:
+        over = staticmethod(lambda: False)
+
+    monkeypatch.setattr(engines, "projections", told([9.0, 8.0, 7.0, 6.0, 5.0]))
+    monkeypatch.setattr(engines, "convex", told([1.0]))
+    best = [runs[0].llk_free for runs in engines.auto(None, None, Always())]
+    assert best == [9.0, 8.0, 7.0, 1.0, 1.0]

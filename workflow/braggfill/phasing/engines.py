@@ -38,21 +38,30 @@ def pynx(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Ru
     return _module("pynx")().rounds(pattern, recipe, context)
 
 
-ENGINES: dict[str, Engine] = {"projections": projections, "convex": convex, "pynx": pynx}
-AUTO = "projections"
-"""What ``auto`` stands for."""
+def auto(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
+    """``projections``, and a round of ``convex`` where :data:`PATIENCE` rounds of it have not settled the matter: the
+    two fail on different objects."""
+    others: list[Run] = []
+    for number, runs in enumerate(projections(pattern, recipe, context), 1):
+        if number == PATIENCE and not context.over():
+            others = next(convex(pattern, recipe, context), [])
+        yield sorted([*runs, *others], key=lambda run: run.llk_free)
+
+
+PATIENCE = 4
+"""Rounds of ``projections`` before ``auto`` tries ``convex``."""
+ENGINES: dict[str, Engine] = {"auto": auto, "projections": projections, "convex": convex, "pynx": pynx}
 
 
 def engine(name: str) -> Engine:
-    """The engine of a name; ``auto`` is :data:`AUTO`.
+    """The engine of a name.
 
     Raises
     ------
     BraggfillError : there is no such engine, or its software is not installed.
     """
-    name = AUTO if name == "auto" else name
     if name not in ENGINES:
-        raise BraggfillError(f"engine: {name!r} is none of auto, {', '.join(ENGINES)}; choose one of them")
+        raise BraggfillError(f"engine: {name!r} is none of {', '.join(ENGINES)}; choose one of them")
     if name == "pynx" and importlib.util.find_spec("pynx") is None:
         raise BraggfillError("engine: PyNX is not installed; install it, or choose projections")
     return ENGINES[name]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from braggfill.physics import fourier, strain
+from braggfill.physics import align, fourier
 
 ASYMMETRY = 1e-3
 """Below this normalised third moment an axis does not tell an object from its twin."""
@@ -44,8 +44,8 @@ def canonical(obj: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndar
     obj = obj * np.exp(-1j * sum(s * g for s, g in zip(steps, grid, strict=True)))
     obj = obj * np.exp(-1j * np.angle(obj[support].sum()))
     if _skewness(np.where(support, obj, 0)) < 0:
-        obj = strain.twin(obj)
-        support = strain.twin(support.astype(float)).real > 0.5
+        obj = align.twin(obj)
+        support = align.twin(support.astype(float)).real > 0.5
         # Even axes: the centre of mass may have moved by the voxel that the flip moves.
         shift = _to_centre(np.where(support, np.abs(obj) ** 2, 0))
         obj, support = np.roll(obj, shift, axis=axes), np.roll(support, shift, axis=axes)
@@ -87,7 +87,7 @@ def _cut(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
 
 def align_all(objs: Sequence[np.ndarray], reference: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Objects laid over a reference: an array (objects, three axes), and the correlation of each, 0 to 1."""
-    done = [strain.align(obj, reference, support) for obj in objs]
+    done = [align.align(obj, reference, support) for obj in objs]
     return np.stack([a.obj for a in done]), np.array([a.correlation for a in done])
 
 

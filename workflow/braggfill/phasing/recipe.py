@@ -30,9 +30,10 @@ class Schedule:
 class Recipe:
     """What the engine ``projections`` does.
 
-    A round either makes ``coarse_starts`` random starts on the pattern's centre and takes the best ``kept`` of them to
-    the whole array, or makes ``long_starts`` random starts on the whole array; rounds follow each other until the
-    result has converged or there were ``rounds``.
+    A round makes ``coarse_starts`` random starts on the pattern's centre and takes the best ``kept`` of them to the
+    whole array; or gives the best runs so far more cycles; or makes ``long_starts`` random starts on the whole array,
+    or as many children of the best runs.  Rounds follow each other until the result has converged or there were
+    ``rounds``.
     """
 
     beta: float = 0.9
@@ -53,7 +54,7 @@ class Recipe:
     long_starts: int = 2
     long_voxels: int = 300_000
     """The long schedule is run on the finest array that has at most so many voxels."""
-    rounds: int = 8
+    rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)

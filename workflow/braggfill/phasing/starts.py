@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from braggfill.phasing import pattern as _pattern
-from braggfill.physics import fourier, strain
+from braggfill.physics import align, fourier
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,6 @@ def child(best: np.ndarray, other: np.ndarray, inside: np.ndarray) -> np.ndarray
 
     Source: Chen et al., Phys. Rev. B 76, 064113 (2007).
     """
-    laid = strain.align(other, best, inside).obj
+    laid = align.align(other, best, inside).obj
     product = np.sqrt(np.abs(laid) * np.abs(best))
     return (product * np.exp(1j * np.angle(laid + best))).astype(np.complex64)

@@ -24,6 +24,8 @@ from braggfill.phasing.result import Run
 from braggfill.phasing.starts import Start
 from braggfill.runs import seeds
 
+HOPEFUL = 6.0
+"""A run of up to so many times the best free log-likelihood is worth more cycles."""
 CHILD = 1_000_000
 """Added to the number of a start that was bred from others."""
 
@@ -100,10 +102,13 @@ class Search:
         for number in range(recipe.rounds):
             kind = self._kind(number)
             context.tell(kind, number, recipe.rounds, runs)
-            new = self._bred(runs) if kind == "bred" else self._coarse() if kind == "coarse" else self._long()
+            if kind in ("further", "bred"):
+                new = self._further(runs) if kind == "further" else self._bred(runs)
+            else:
+                new = self._coarse() if kind == "coarse" else self._long()
             if number == 0 and new:
                 new = self._look_for_blur(new)
-            runs = sorted([*runs, *new], key=lambda run: run.llk_free)
+            runs = _merged(runs, new)
             yield runs
             if context.over():
                 return
@@ -111,8 +116,8 @@ class Search:
 
     def _kind(self, number: int) -> str:
         if len(self.levels) == 1:
-            return "bred" if number % 3 == 2 else "long"
-        return ("coarse", "long", "coarse", "bred")[number % 4]
+            return ("long", "further", "long", "bred")[number % 4]
+        return ("coarse", "further", "coarse", "further", "long", "bred")[number % 6]
 
     def starts(self, level: Level, number: int) -> list[Start]:
         """So many random starts, the thresholds in turn."""
@@ -176,6 +181,18 @@ class Search:
         done = self._cycle(level, begun, self.recipe.long)
         return self._refined(level, begun, done, self.recipe.long_starts)
 
+    def _further(self, runs: Sequence[Run]) -> list[Run]:
+        """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not."""
+        usable = [run for run in runs if not run.problem and run.origin != "bred"]
+        chosen = [run for run in usable if run.llk_free <= HOPEFUL * usable[0].llk_free][: self.recipe.kept]
+        begun = []
+        for run in chosen:
+            rng = seeds.generator(self.context.seed, "phase/further", run.start, run.cycles)
+            threshold = self.recipe.finer.threshold or run.threshold
+            begun.append(Start(run.obj, run.support, threshold, rng, run.start, run.origin))
+        done = self._settled(begun, self._cycle(self.levels[-1], begun, self.recipe.finer)) if begun else []
+        return [replace(new, cycles=old.cycles + new.cycles) for old, new in zip(chosen, done, strict=True)]
+
     def _bred(self, runs: Sequence[Run]) -> list[Run]:
         """Children of the best run and of those that differ from it (a guided generation)."""
         usable = [run for run in runs if not run.problem]
@@ -212,3 +229,12 @@ class Search:
                 break
             usable = sorted(better, key=lambda run: run.llk_free)
         return usable
+
+
+def _merged(runs: Sequence[Run], new: Sequence[Run]) -> list[Run]:
+    """All runs, the best first; of a start that went further, the better end."""
+    best: dict[int, Run] = {}
+    for run in [*runs, *new]:
+        if run.start not in best or run.llk_free < best[run.start].llk_free:
+            best[run.start] = run
+    return sorted(best.values(), key=lambda run: run.llk_free)

@@ -16,10 +16,8 @@ import numpy as np
 import torch
 
 from braggfill.phasing import projections
+from braggfill.phasing.verdict import BOUNDS
 from braggfill.physics import fourier
-
-BOUNDS = (2e-4, 0.3)
-"""Smallest and largest share of the array that a support may take up."""
 
 
 def autocorrelation(intensity: np.ndarray, threshold: float = 0.1, missing: np.ndarray | None = None) -> np.ndarray:

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 
 from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
-from braggfill.physics import strain
+from braggfill.physics import align
 
 AGREE = 0.95
 """Runs whose correlation is at least this are the same object."""
 COMPARABLE = 2.0
-"""A run of up to so many times the best free log-likelihood counts beside it."""
+"""A run of up to so many times the best free log-likelihood is taken into the result."""
+SUPPORTING = 6.0
+"""A run of up to so many times the best free log-likelihood supports it."""
+FITS = 4.0
+"""Up to so many times what counting noise gives, agreement of :data:`AGREE` is enough; else it is :data:`SURE`."""
+SURE = 0.97
 RIVAL = 1.3
 """One of up to so many times the best, and another object, is a rival."""
 NOISE = 1.5
 """Up to so many times what counting noise gives, a free log-likelihood leaves nothing to explain."""
 HOPELESS = 0.5
 """Where the best two runs correlate by less, they found nothing."""
+BOUNDS = (2e-4, 0.3)
+"""Smallest and largest share of the array that a support may take up."""
 MOST = 12
 """So many of the best runs are compared."""
 
@@ -27,15 +34,16 @@ class Agreement:
     """Correlations between runs, each calculated once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], float] = {}
+        self._known: dict[tuple[int, int], tuple[float, Run, Run]] = {}
 
     def __call__(self, run: Run, best: Run) -> float:
-        key = (id(run), id(best))
         if run is best:
             return 1.0
-        if key not in self._known:
-            self._known[key] = strain.align(run.obj, best.obj, best.support, ramp=False).correlation
-        return self._known[key]
+        key = (id(run), id(best))
+        if key not in self._known:  # The runs are kept, so that no other one can get their id.
+            found = align.align(run.obj, best.obj, best.support, ramp=False).correlation
+            self._known[key] = (found, run, best)
+        return self._known[key][0]
 
 
 def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
@@ -59,12 +67,22 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     if not usable:
         return Verdict(FAILED, "no start ended with an object", "check the pattern and its mask")
     best = usable[0]
-    same = group(usable, agreement)
-    independent = [i for i in same if usable[i].origin != "bred"]
-    others = [run for i, run in enumerate(usable[:MOST]) if i not in same]
-    rivals = [run for run in others if run.llk_free < RIVAL * best.llk_free]
+    share = float(best.support.mean())
+    if not 1.5 * BOUNDS[0] < share < 0.95 * BOUNDS[1]:
+        what = "shrank to a few voxels" if share < BOUNDS[1] / 2 else "grew without end"
+        return Verdict(
+            FAILED,
+            f"the support {what}, as where no isolated crystal scattered",
+            "check centring and mask, and crop to the peak",
+        )
+    tried = usable[:MOST]
+    same = [run for run in tried if run.llk_free <= SUPPORTING * best.llk_free and agreement(run, best) >= AGREE]
+    independent = [run for run in same if run.origin != "bred"]
+    rivals = [run for run in tried if run.llk_free < RIVAL * best.llk_free and agreement(run, best) < AGREE]
     figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
-    if len(independent) >= 2 and not rivals:
+    closest = sorted((agreement(run, best) for run in independent), reverse=True)[1:2]
+    fits = best.llk_free <= FITS * expected + 0.1
+    if len(independent) >= 2 and not rivals and (fits or closest[0] >= SURE):
         return Verdict(CONVERGED, f"{len(independent)} independent starts gave the same object; {figure}")
     if best.llk_free <= NOISE * expected + 0.1 and not rivals:
         return Verdict(CONVERGED, f"one start explains all but counting noise; {figure}")
@@ -75,7 +93,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             f"{len(usable)} starts gave as many objects (correlation up to {close:.2f}); {figure}",
             "check centring and mask, crop to the peak, or give more time",
         )
-    if rivals:
+    if len(independent) >= 2 and not rivals:
+        why = f"{len(independent)} starts are close (correlation {closest[0]:.2f}) but do not fit the counts; {figure}"
+    elif rivals:
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
     elif np.isnan(close):
         why = f"only one start was made; {figure}"
