@@ -55,7 +55,7 @@ def reduce_error(truth: np.ndarray, intensity: np.ndarray, missing: np.ndarray, 
 def cell(path: Path, box: int, oversampling: float, photons: float, width: int, distance: int) -> list[dict]:
     """Rows of one object, oversampling, number of photons and gap."""
     settings = ReconstructSettings(threads=1)
-    recipe = MapSettings(treatments=("shipped", "sure"))
+    recipe = MapSettings(treatments=("braggfill", "sure"))
     threshold = settings.true_phase.support_threshold
     truth, zoom = objects.sampled(
         objects.load(path), oversampling=oversampling, zoom=1.0, box=box, threshold=threshold, keep_phase=True

@@ -59,11 +59,11 @@ def test_the_cases_hold_what_they_say(tmp_path, scan, network):
             methods = networks.at_hand(wish.methods)
             assert set(case["filled"]) == set(methods)
             for method in methods:
-                own = "braggfill" if method in ("network", "shipped") else method
-                model = None if method == "shipped" else network
+                own = "braggfill" if method in ("network", "braggfill") else method
+                model = None if method == "braggfill" else network
                 expected = filling.inpaint(np.where(mask, 0, cube), mask, method=own, network=model)
                 assert np.allclose(case[f"filled/{method}"], expected.data[mask], rtol=1e-4, atol=1e-4)
-            assert set(case["sigma"]) == {"network", "shipped"} & set(methods)
+            assert set(case["sigma"]) == {"network", "braggfill"} & set(methods)
 
 
 def test_what_was_left_out_leaves_the_cases_out(tmp_path, scan, network):

@@ -17,22 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from braggfill.errors import BraggfillError
-from braggfill.settings.root import merge
+from braggfill.settings.root import merge, stages
 
 FOLDER = PurePosixPath(".snakemake/metadata")
-STAGES = (
-    "fetch",
-    "particle",
-    "relax",
-    "scatter",
-    "perturb",
-    "extract",
-    "train",
-    "inpaint",
-    "evaluate",
-    "reconstruct",
-    "figures",
-)
+STAGES = stages()
 _LONGEST = 254  # Snakemake cuts longer names into folders that begin with @.
 _CODE = re.compile(r"'([0-9a-f]{16})'")
 _VERSION = re.compile(r"'(none|\d+(?:\.\w+)+)'")

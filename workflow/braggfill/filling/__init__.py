@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods
 from braggfill.filling.checking import check, exact_type
-from braggfill.runs import interrupts
+from braggfill.runs import device as devices
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
     from braggfill.filling.finite import Finite
+    from braggfill.filling.trust import ForPhasing
 
-__all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "inpaint"]
-
-NETWORKS = ("braggfill", "paper")
-INTERPOLATIONS = ("linear", "cubic", "nearest", "idw", "biharmonic")
-METHODS = NETWORKS + INTERPOLATIONS
-BEYOND = 7.0
-"""How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
+__all__ = ["Filled", "check", "inpaint"]
 
 
 @dataclass(frozen=True)
@@ -40,23 +36,26 @@ class Filled:
     finite: Finite | None = None
     """What holding the filling to a finite crystal came to, if that was asked for."""
 
+    @property
+    def corrected(self) -> bool:
+        """Whether the filling is that of a finite crystal: the correction was asked for, and it was accepted."""
+        return self.finite is not None and self.finite.accepted
+
     def for_phasing(self) -> np.ndarray:
         r"""The pattern as phase retrieval should be given it, same shape and type as ``data``: filled voxels hold
-        :math:`\langle\sqrt n\rangle^2`, what the mean amplitude of counts would be the root of
-        (:func:`braggfill.patterns.calibration.amplitude_of_filled`).
+        :math:`\langle\sqrt n\rangle^2`, photons (:func:`braggfill.filling.trust.for_phasing`)."""
+        return self.phasing().data
 
-        Phase retrieval compares with :math:`\sqrt n` where a detector has counted.  Where few photons are expected the
-        mean of that is far less than their root, and a gap filled with the expectation would stand out as too bright.
-        Where the method stated no uncertainty filled voxels are as in ``data``; of a filling held to a finite crystal,
-        whose ``sigma`` is that from before, counting noise alone is reckoned with.
-        """
-        from braggfill.patterns import calibration
+    def mask_for_phasing(self) -> np.ndarray:
+        """True where phase retrieval should have no constraint: filled voxels that are too uncertain
+        (:func:`braggfill.filling.trust.uncertain`); none of a filling that states no uncertainty."""
+        return self.phasing().masked
 
-        found = self.data.copy()
-        corrected = self.finite is not None and np.isfinite(self.finite.support)
-        sigma = np.sqrt(self.data[self.mask]) if corrected else self.sigma[self.mask]
-        found[self.mask] = calibration.amplitude_of_filled(self.data[self.mask], sigma)
-        return found
+    def phasing(self, *, value: str | None = None, masked: str | None = None) -> ForPhasing:
+        """Both, and what was decided; parameters and errors as of :func:`braggfill.filling.trust.for_phasing`."""
+        from braggfill.filling import trust
+
+        return trust.for_phasing(self.data, self.mask, self.sigma, corrected=self.corrected, value=value, masked=masked)
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability
@@ -107,11 +106,13 @@ def inpaint(
     intensity : photons, three axes (rocking angle, vertical, horizontal), integers or real numbers; not negative and
         finite where measured. What lies in the gap is not looked at.
     mask : True (or 1) where missing, same shape; or one detector frame, which then holds for all.
-    method : ``"braggfill"``, ``"paper"`` (networks), ``"linear"``, ``"cubic"``, ``"nearest"``, ``"biharmonic"``
-        (interpolation of the log intensity), ``"idw"`` (inverse distance weighting of the photons, as in PyNX).
+    method : one of :data:`braggfill.filling.methods.METHODS`: ``"braggfill"``, ``"network"`` (the same with a network
+        that is given), ``"finite"`` (``"braggfill"`` with ``finite``), ``"paper"``; ``"linear"``, ``"cubic"``,
+        ``"nearest"``, ``"biharmonic"`` (interpolation of the log intensity), ``"idw"`` (inverse distance weighting of
+        the photons, as in PyNX).
     network : a trained network's file, or one that :func:`braggfill.networks.load` has loaded; by default the one of
-        that name that comes with the package. Method ``braggfill`` takes a published network as well, slides it over
-        everything that is missing, whatever it was trained for, and states no uncertainty.
+        that name that comes with the package. Methods but ``paper`` take a published network as well, slide it over
+        everything that is missing, whatever it was trained for, and state no uncertainty.
     device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
     step : voxels between neighbouring patches of ``braggfill``; less is slower and averages more, odd numbers are
         better than even ones.
@@ -147,12 +148,10 @@ def inpaint(
     True
     """
     intensity, mask = check(intensity, mask, most_missing=most_missing)
-    if method not in METHODS:
-        raise BraggfillError(f"method: {method!r} is unknown; use one of {', '.join(METHODS)}")
-    for name, number, least in (("step", step, 1), ("skip", skip, 0), ("batch", batch, 1)):
-        if isinstance(number, bool) or int(number) != number or number < least:
-            raise BraggfillError(f"{name}: {number!r} is no whole number of at least {least}")
-    model = _network(method, network, device) if method in NETWORKS else None
+    chosen = methods.get(method)
+    options = methods.Options(step, skip, batch, progress)
+    devices.check(device)
+    model = methods.network(method, network, device)
     data = intensity.astype(exact_type(intensity, mask))
     sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
     if mask.any():
@@ -160,29 +159,11 @@ def inpaint(
             seen = intensity.astype(np.float32)
         seen[mask] = 0
         np.minimum(seen, np.finfo(np.float32).max, out=seen)
-        deviation = None
-        if model is None:
-            from braggfill.patterns.interpolate import interpolate
-
-            values = interpolate(seen, mask, method)[mask]
-        else:
-            logs = np.log1p(seen, out=seen)
-            limit = float(logs.max()) + BEYOND
-            if method == "braggfill":
-                from braggfill.filling.wide import fill_wide
-
-                found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
-            else:
-                from braggfill.filling.published import fill_published
-
-                found, spread = fill_published(logs, mask, model, skip, batch, progress, limit), None
-            values = np.expm1(found)
-            if spread is not None and getattr(model, "card", {}).get("uncertainty", True):
-                deviation = (1 + values) * np.sinh(spread)
+        values, deviation = chosen.fill(seen, mask, model, options)
         data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
-    corrected = _correct(data, mask, sigma) if finite and mask.any() else None
+    corrected = _correct(data, mask, sigma) if (finite or chosen.finite) and mask.any() else None
     return Filled(data, mask, sigma, corrected)
 
 
@@ -199,29 +180,6 @@ def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Finite:
     latent = np.where(np.isfinite(latent), latent, 0.5 * values + 0.3)
     known = np.minimum(data, np.finfo(np.float32).max / 1e6).astype(np.float32)
     found = make_finite(known, mask, latent, workers=len(os.sched_getaffinity(0)))
-    if np.isfinite(found.support):
+    if found.accepted:
         data[mask] = found.values
     return found
-
-
-def _network(method: str, network: str | Path | Module | None, device: str) -> Module:
-    """The network, loaded, on its device."""
-    with interrupts.held():
-        import torch
-
-        from braggfill import networks
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = "cuda" if device == "gpu" else device
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
-    if network is None:
-        network = networks.shipped(method)
-    model = networks.load(network, device) if isinstance(network, str | Path) else network.to(device).eval()
-    if method == "paper" and model.uncertain:
-        raise BraggfillError(f"network: it is a {model.name} network; use method {model.name}, or another network")
-    # Channels last: a third less time on a processor.
-    return model.to(memory_format=torch.channels_last_3d)
