@@ -53,6 +53,7 @@ SETTINGS = Settings.model_validate(
         "figures": {"dpi": 50, "patch_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
     }
 )
+RULES = {"fetch": [], "train": ["fetch"], "figures": ["train"], "report": ["figures"]}
 RUN = SETTINGS.model_dump(mode="json")
 
 

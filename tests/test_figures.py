@@ -14,7 +14,7 @@ from braggfill import networks
 from braggfill.runs import storage
 from braggfill.stages import figures
 from braggfill.stages.figures import page, slices, style, tables
-from figures_helpers import RUN, SETTINGS, folder
+from figures_helpers import RULES, RUN, SETTINGS, folder
 from PIL import Image
 
 __all__ = ["folder"]  # a fixture
@@ -28,7 +28,7 @@ def drawn(folder):
 
 @pytest.fixture(scope="module")
 def html(folder, drawn):
-    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html")
+    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html", RULES)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -213,7 +213,7 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
 
 
 def test_an_empty_folder_gives_a_report_too(tmp_path):
-    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html")
+    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html", RULES)
     parser = Page()
     parser.feed((tmp_path / "report.html").read_text())
     assert parser.open == []

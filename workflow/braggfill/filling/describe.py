@@ -121,12 +121,13 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
     began = time.perf_counter()
     filled = filling.inpaint(part, hole, network=network, device=device, most_missing=True)
     seconds = (time.perf_counter() - began) * _cells(mask) / max(_cells(hole), 1)
+    trusted = trust.summary(filled.data, filled.sigma, filled.mask)
     return [
         ("plan", f"fill {int(np.count_nonzero(mask))} voxels by the network {network.name}"),
         ("time", f"about {_duration(seconds)} here, once everything is loaded"),
         (
             "advice",
-            f"within 32 px of the missing voxel nearest the peak, {trust.summary(filled.data, filled.sigma, filled.mask)}",
+            f"within 32 px of the missing voxel nearest the peak, {trusted}",
         ),
     ]
 

@@ -35,7 +35,7 @@ def report(
     run: Mapping[str, Any],
     folder: Path,
     out: Path,
-    rules: Mapping[str, Sequence[str]] | None = None,
+    rules: Mapping[str, Sequence[str]],
 ) -> None:
     """Write the report of a run as one HTML file, figures embedded, nothing fetched from anywhere.
 
@@ -43,7 +43,7 @@ def report(
     ----------
     run : the run's settings, plain.
     folder : the run's folder; what is there is shown, what was left out is told in one line each.
-    rules : rule → rules that it needs, for the picture of the DAG; the project's own by default.
+    rules : rule → rules that it needs, for the picture of the DAG.
 
     Raises
     ------
