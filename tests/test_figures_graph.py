@@ -27,7 +27,9 @@ RULES = {
 
 
 def boxes(svg: str) -> dict[str, tuple[float, float, float, float]]:
-    found = re.findall(r'<rect x="([\d.-]+)" y="([\d.]+)" width="([\d.]+)" height="(\d+)"[^>]*/><text[^>]*>([^<]+)', svg)
+    found = re.findall(
+        r'<rect x="([\d.-]+)" y="([\d.]+)" width="([\d.]+)" height="(\d+)"[^>]*/><text[^>]*>([^<]+)', svg
+    )
     return {name: (float(x), float(y), float(x) + float(w), float(y) + float(h)) for x, y, w, h, name in found}
 
 

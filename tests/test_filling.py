@@ -10,6 +10,7 @@ from braggfill.filling import published, wide
 from braggfill.filling.sliding import bridged, slide
 from braggfill.patterns import gaps
 from braggfill.patterns.interpolate import interpolate
+from patterns import dead_pixels
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_gap_that_is_too_wide_is_told(paper):
 def test_what_is_no_plane_is_interpolated(paper):
     counts = np.random.default_rng(0).poisson(30, (34, 40, 60))
     mask = gaps.plane(counts.shape, 6, start=40)
-    dead = gaps.dead_pixels(counts.shape, [[5, 7], [20, 9]], size=2)
+    dead = dead_pixels(counts.shape, [[5, 7], [20, 9]], size=2)
     filled = filling.inpaint(counts, mask | dead, method="paper", network=paper, skip=31)
     assert np.allclose(filled.data[dead], interpolate(counts, mask | dead)[dead], rtol=1e-4)
     assert not np.allclose(filled.data[mask], interpolate(counts, mask | dead)[mask], rtol=0.01)

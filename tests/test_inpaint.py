@@ -15,6 +15,7 @@ from braggfill.patterns.interpolate import interpolate
 from braggfill.stages import inpaint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patterns import dead_pixels
 from peaks import peaked, untrained
 
 
@@ -208,7 +209,7 @@ def cases(draw):
     elif kind == "cross":
         mask = gaps.cross(shape, [draw(st.integers(1, max(1, n // 4))) for n in shape[1:]])
     elif kind == "dead":
-        mask = gaps.dead_pixels(shape, rng.integers(0, max(shape), (5, 2)), size=draw(st.integers(1, 3)))
+        mask = dead_pixels(shape, rng.integers(0, max(shape), (5, 2)), size=draw(st.integers(1, 3)))
     elif kind == "scattered":
         mask = gaps.scattered(rng, shape, draw(st.floats(0, 0.9)))
     elif kind == "box":
@@ -290,7 +291,7 @@ def test_bad_input_is_told_in_one_line(counts, mask, told):
 
 
 def test_over_half_missing_is_filled_when_that_is_meant():
-    filled = inpaint.fill_scan(COUNTS, ~MASK, method="linear")
+    filled = inpaint(COUNTS, ~MASK, method="linear", most_missing=True)
     _lawful(filled, COUNTS, ~MASK, uncertain=False)
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns import calibration
 
 VALUES = ("expectation", "amplitude")
 """What a filled voxel may hold: the expected photons, or the square of the expected amplitude of counts."""
@@ -86,9 +85,10 @@ def for_phasing(
     stated = states_uncertainty(sigma, mask)
     rule = masked or ("uncertain" if stated else "none")
     value = "amplitude" if value != "expectation" and (stated or corrected) else "expectation"
-    found = data
+    found = data.copy()
     if value == "amplitude":
-        found = data.copy()
+        from braggfill.patterns import calibration
+
         spread = np.sqrt(data[mask]) if corrected else sigma[mask]
         found[mask] = calibration.amplitude_of_filled(data[mask], spread)
     chosen = {"none": lambda: np.zeros(mask.shape, bool), "filled": mask.copy}

@@ -1,4 +1,4 @@
-"""The graph of the rules as an SVG picture, from left to right: Snakemake says what needs what, a library lays it out."""
+"""The graph of the rules as an SVG picture, from left to right: Snakemake's own graph, laid out by a library."""
 
 from __future__ import annotations
 
