@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.filling import published, wide
+from braggfill.filling import methods, published, wide
 from braggfill.filling.sliding import bridged, slide
 from braggfill.patterns import gaps
 from braggfill.patterns.interpolate import interpolate
@@ -281,13 +281,13 @@ def _geometries():
     return {"frames": frames, "beamstop": beamstop, "hot": hot, "corner": corner, "rocking": rocking}
 
 
-@pytest.mark.parametrize("method", filling.METHODS)
+@pytest.mark.parametrize("method", methods.NAMES)
 @pytest.mark.parametrize(("name", "mask"), _geometries().items(), ids=_geometries().keys())
 def test_every_method_fills_every_geometry(name, mask, method, network, paper):
     counts = np.random.default_rng(1).poisson(100, mask.shape).astype(np.uint16)
-    model = {"braggfill": network, "paper": paper}.get(method)
+    model = paper if method == "paper" else network
     filled = filling.inpaint(counts, mask, method=method, network=model, step=32, skip=31)
     assert np.array_equal(filled.data[~mask], counts[~mask])
     assert np.isfinite(filled.data).all()
     assert (filled.data >= 0).all()
-    assert np.isfinite(filled.sigma[mask]).all() == (method == "braggfill")
+    assert np.isfinite(filled.sigma[mask]).all() == (method in ("network", "braggfill", "finite"))
