@@ -6,8 +6,8 @@ pattern whole, its gap masked, filled, and filled where the relative uncertainty
 (:func:`braggfill.filling.trust.uncertainty`) is at most so much.  The reconstructed objects with their own phase,
 counting noise, crosses of 3 to 9 voxels.
 
-uncertainty.csv: a row a cell and treatment, with the strain RMSE, its ratio to that of the whole pattern and to the lower one
-of free and filled.  About five minutes on one core.
+uncertainty.csv: a row a cell and treatment, with the strain RMSE, its ratio to that of the whole pattern and to the
+lower one of free and filled.  About five minutes on one core.
 
 Usage: fill_or_free.py OBJECT.h5 … -o OUT [--box 48]          (results/demo/fetch/id01_s11.h5 and its like)
 """

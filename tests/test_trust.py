@@ -9,6 +9,7 @@ from braggfill import filling
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.filling import finite, trust
+from braggfill.patterns import calibration
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import cases, objects, treatments
 from hypothesis import given
@@ -131,8 +132,10 @@ def test_an_accepted_correction_is_phased_with_counting_noise_and_a_refused_one_
     data, sigma = case.expectation, np.where(case.mask, 3 * np.sqrt(case.expectation) + 1, np.nan)
     took = trust.for_phasing(data, case.mask, sigma, corrected=True).data
     left = trust.for_phasing(data, case.mask, sigma).data
-    bright = case.mask & (data > 10)
-    assert (took[bright] > left[bright]).all()
+    for found, spread in ((took, np.sqrt(data)), (left, sigma)):
+        wanted = calibration.amplitude_of_filled(data[case.mask], spread[case.mask])
+        np.testing.assert_array_equal(found[case.mask], wanted.astype(data.dtype))
+    assert (took != left)[case.mask].any()
     np.testing.assert_array_equal(took[~case.mask], data[~case.mask])
     alone = trust.for_phasing(data, case.mask, np.full(data.shape, np.nan), corrected=True)
     np.testing.assert_array_equal(alone.data, took)

@@ -9,15 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from braggfill.cli import networks, talk
 from braggfill.cli.options import Finetune, Options, Output
 from braggfill.cli.texts import INPAINT
 from braggfill.errors import BraggfillError
-from braggfill.filling import methods, trust
+from braggfill.filling import methods
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch.nn import Module
 
     from braggfill.filling import Filled
@@ -52,13 +51,13 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
     add(
         "--masked",
-        choices=trust.MASKED,
+        metavar="none|uncertain|filled",
         help="filled voxels that are masked in phase retrieval: none (default of the interpolations), the uncertain "
         "ones (default of a network that states its uncertainty), or all that was filled",
     )
     add(
         "--value",
-        choices=trust.VALUES,
+        metavar="expectation|amplitude",
         help="what filled voxels hold: the expected photons (default of .npz and .npy), or the square of the expected "
         "amplitude of counts, which is what phase retrieval compares with (default of .cxi and .h5)",
     )
@@ -97,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     filled = _fill(options, network, scan.array, missing.array, say, told)
     seconds = time.perf_counter() - start
-    detail(f"filled {np.count_nonzero(filled.mask)} voxels in {seconds:.2f} s on {options.fill.device}")
+    detail(f"filled {filled.mask.sum()} voxels in {seconds:.2f} s on {options.fill.device}")
     given, data, value = _values(options, filled, say)
     told = {**_provenance(options, scan, missing, filled, given, value), **told, "seconds": round(seconds, 2)}
     _write(options.output, options.scan, filled, given, data, told)
@@ -108,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         shown = data if options.output.noise else filled.data
         preview.save(options.output.preview, scan.array, shown, filled.mask, filled.sigma)
         detail(f"preview {options.output.preview}")
-    say(f"filled {np.count_nonzero(filled.mask)} voxels in {seconds:.1f} s: {options.output.path}")
+    say(f"filled {filled.mask.sum()} voxels in {seconds:.1f} s: {options.output.path}")
     return 0
 
 
@@ -125,7 +124,7 @@ def _read(arguments: argparse.Namespace, say: talk.Say) -> tuple[Loaded, Missing
         )
     say(f"scan {scan.where}, {talk.size(scan)}; missing {missing.array.mean():.2%}: {missing.where}")
     scans.check(scan.array, missing.array, scan.where, missing.where)
-    if number := int(np.count_nonzero(scans.hot(scan.array, missing.array))):
+    if number := int(scans.hot(scan.array, missing.array).sum()):
         say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
     return scan, missing
 
@@ -189,6 +188,8 @@ def _fill(
 
 def _values(options: Options, filled: Filled, say: talk.Say) -> tuple[ForPhasing, np.ndarray, str]:
     """What phase retrieval is given, what the file's voxels hold, and its name."""
+    from braggfill.filling import trust
+
     wanted = options.output
     given = filled.phasing(value=wanted.value or (None if wanted.hdf5 else "expectation"), masked=wanted.masked)
     if wanted.value not in (None, given.value):
@@ -216,14 +217,16 @@ def _provenance(
         **({"seed": options.seed} if seeded else {}),
         **({"skip": options.fill.skip} if options.fill.method == "paper" else {}),
         "masked": given.rule,
-        "masked_voxels": int(np.count_nonzero(given.masked)),
-        "filled_voxels": int(np.count_nonzero(filled.mask)),
+        "masked_voxels": int(given.masked.sum()),
+        "filled_voxels": int(filled.mask.sum()),
     }
 
 
 def _write(
     output: Output, like: str, filled: Filled, given: ForPhasing, data: np.ndarray, told: dict[str, Any]
 ) -> None:
+    import numpy as np
+
     from braggfill import scans
 
     scans.write(
@@ -292,6 +295,8 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _noisy(data: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
     """Filled voxels as Poisson counts of the expectation that was predicted."""
+    import numpy as np
+
     from braggfill.runs import seeds
 
     noisy = data.copy()

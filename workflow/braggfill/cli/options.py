@@ -93,6 +93,7 @@ class Options:
 
 def _check(given: argparse.Namespace) -> None:
     from braggfill import scans
+    from braggfill.filling import trust
 
     inputs = tuple(filter(None, (given.scan, given.mask, given.network)))
     scans.check_output(given.out, force=given.force, inputs=inputs)
@@ -101,6 +102,7 @@ def _check(given: argparse.Namespace) -> None:
 
         preview.check(given.preview, force=given.force)
     devices.check(given.device, "--device")
+    trust.check(given.value, given.masked, "--")
     if given.skip < 0:
         raise BraggfillError(f"--skip {given.skip}: give 0 (every voxel) or more")
     if given.noise and given.value:

@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.runs import device as devices
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch.nn import Module
 
 BEYOND = 7.0
@@ -43,7 +42,7 @@ class Options:
                 raise BraggfillError(f"{name}: {number!r} is no whole number of at least {least}")
 
 
-Filler = Callable[[np.ndarray, np.ndarray, Any, Options], tuple[np.ndarray, np.ndarray | None]]
+Filler = Callable[["np.ndarray", "np.ndarray", Any, Options], "tuple[np.ndarray, np.ndarray | None]"]
 """(photons as float32, zero where missing; mask, True = missing; the network on its device, or None; options) to the
 photons of the missing voxels in their order, and the standard deviation of what would be counted there, or None."""
 
@@ -64,6 +63,8 @@ class Method:
 def _overlapping(
     seen: np.ndarray, mask: np.ndarray, network: Module, options: Options
 ) -> tuple[np.ndarray, np.ndarray | None]:
+    import numpy as np
+
     from braggfill.filling.wide import fill_wide
 
     logs, limit = _logs(seen)
@@ -75,6 +76,8 @@ def _overlapping(
 
 
 def _published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Options) -> tuple[np.ndarray, None]:
+    import numpy as np
+
     from braggfill.filling.published import fill_published
 
     logs, limit = _logs(seen)
@@ -91,6 +94,8 @@ def _interpolated(
 
 def _logs(seen: np.ndarray) -> tuple[np.ndarray, float]:
     """The logarithm, in place, and how far that of a filled voxel may go."""
+    import numpy as np
+
     logs = np.log1p(seen, out=seen)
     return logs, float(logs.max()) + BEYOND
 

@@ -79,9 +79,7 @@ def for_phasing(
     ------
     BraggfillError : another word for ``value`` or ``masked``.
     """
-    for name, word, words in (("value", value, VALUES), ("masked", masked, MASKED)):
-        if word is not None and word not in words:
-            raise BraggfillError(f"{name}: {word!r} is unknown; use one of {', '.join(words)}")
+    check(value, masked)
     stated = states_uncertainty(sigma, mask)
     rule = masked or ("uncertain" if stated else "none")
     value = "amplitude" if value != "expectation" and (stated or corrected) else "expectation"
@@ -93,6 +91,13 @@ def for_phasing(
         found[mask] = calibration.amplitude_of_filled(data[mask], spread)
     chosen = {"none": lambda: np.zeros(mask.shape, bool), "filled": mask.copy}
     return ForPhasing(found, chosen.get(rule, lambda: uncertain(data, sigma, mask))(), value, rule)
+
+
+def check(value: str | None, masked: str | None, prefix: str = "") -> None:
+    """Raise a :class:`BraggfillError` if a word for what filled voxels hold, or for which are masked, is unknown."""
+    for name, word, words in (("value", value, VALUES), ("masked", masked, MASKED)):
+        if word is not None and word not in words:
+            raise BraggfillError(f"{prefix}{name}: {word!r} is unknown; use one of {', '.join(words)}")
 
 
 def states_uncertainty(sigma: np.ndarray, mask: np.ndarray) -> bool:
