@@ -56,7 +56,7 @@ def test_a_network_is_one_file_and_one_line(tmp_path, monkeypatch):
     network = networks.build("tiny")
     networks.save(tmp_path / "tiny.safetensors", network)
     assert networks.load(tmp_path / "tiny.safetensors").name == "tiny"
-    with pytest.raises(BraggfillError, match="options .* do not fit"):
+    with pytest.raises(BraggfillError, match=r"options .* do not fit"):
         networks.build("tiny", wings=2)
     sys.modules.pop("tiny_network")
 

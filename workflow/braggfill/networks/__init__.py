@@ -108,7 +108,7 @@ def card(path: str | Path) -> dict[str, Any]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             found = json.loads((file.metadata() or {})["braggfill"])
-        if found["format"] != FORMAT or found["network"] not in NAMES or not isinstance(found["options"], dict):
+        if found["format"] != FORMAT or found["network"] not in REGISTRY or not isinstance(found["options"], dict):
             raise ValueError
     except KeyError as error:
         raise BraggfillError(f"{path}: not the weights of a braggfill network; choose another file") from error

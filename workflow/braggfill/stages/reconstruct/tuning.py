@@ -154,8 +154,8 @@ def _case(
     mask[:, :, first : first + chosen.gap_width_px] = True
     empty = np.where(mask, 0.0, counts)
     torch.set_num_threads(settings.threads)
-    file = networks.shipped() if networks.is_shipped() else model
-    network = networks.load(file, devices.choose(settings.device, "reconstruct.device"))
+    weights = networks.shipped() if networks.is_shipped() else model
+    network = networks.load(weights, devices.choose(settings.device, "reconstruct.device"))
     learnt, problem, report = network, "", None
     try:
         learnt, report = finetune.finetune(
