@@ -10,17 +10,13 @@ configfile: "config/default.yaml"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/fetch.smk"
-include: "workflow/rules/particle.smk"
-include: "workflow/rules/relax.smk"
-include: "workflow/rules/scatter.smk"
-include: "workflow/rules/perturb.smk"
-include: "workflow/rules/extract.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/inpaint.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/reconstruct.smk"
-include: "workflow/rules/figures.smk"
+
+
+for stage in ORDER:
+
+    include: f"workflow/rules/{stage}.smk"
+
+
 include: "workflow/rules/upstream.smk"
 include: "workflow/rules/cache.smk"
 

@@ -56,12 +56,13 @@ def fill(task: dict) -> dict:
     """One filling in this process: seconds without loading, peak memory, accuracy; see :func:`measured`."""
     import torch
     from braggfill import filling, networks
+    from braggfill.filling import methods
     from braggfill.patterns import gaps
 
     torch.manual_seed(0)
     name, file = task.get("method", "braggfill"), task.get("file")
     network = None
-    if name in filling.NETWORKS:
+    if name in methods.WITH_NETWORK:
         file = file or (networks.shipped(name) if networks.is_shipped(name) else None)
         network = networks.load(file) if file else networks.build(name).eval()
     shape = tuple(task["shape"])

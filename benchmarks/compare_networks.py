@@ -97,7 +97,7 @@ def main() -> None:
     files = sorted((wanted.run / "extract").glob("chunk-*.h5"))
     sources = judged(wanted.run, wanted.judged)
     table = rows("linear", WIDTHS, interpolation_fill("linear", 64), sources)
-    table += rows("shipped", WIDTHS, network_fill(networks.shipped(), 64), sources) if networks.is_shipped() else []
+    table += rows("braggfill", WIDTHS, network_fill(networks.shipped(), 64), sources) if networks.is_shipped() else []
     for name, settings in wishes(wanted.patches, wanted.threads).items():
         if wanted.only and not name.startswith(tuple(wanted.only)):
             continue

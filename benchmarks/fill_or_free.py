@@ -2,12 +2,12 @@
 
 The strain error after phase retrieval from random starts is mostly a matter of which start was lucky.  Here error
 reduction starts from the true object within its true support, so that what it drifts to tells the data alone: the
-pattern whole, its gap left free, filled, and filled where the doubt of the filling
-(:func:`braggfill.filling.advice.doubt`) is at most so much.  The reconstructed objects with their own phase, counting
-noise, crosses of 3 to 9 voxels.
+pattern whole, its gap masked, filled, and filled where the relative uncertainty of the filling
+(:func:`braggfill.filling.trust.uncertainty`) is at most so much.  The reconstructed objects with their own phase,
+counting noise, crosses of 3 to 9 voxels.
 
-doubt.csv: a row a cell and treatment, with the strain RMSE, its ratio to that of the whole pattern and to the lower one
-of free and filled.  About five minutes on one core.
+uncertainty.csv: a row a cell and treatment, with the strain RMSE, its ratio to that of the whole pattern and to the
+lower one of free and filled.  About five minutes on one core.
 
 Usage: fill_or_free.py OBJECT.h5 … -o OUT [--box 48]          (results/demo/fetch/id01_s11.h5 and its like)
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import scipy.fft
-from braggfill.filling import advice
+from braggfill.filling import trust
 from braggfill.physics import align, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings
@@ -31,7 +31,7 @@ OVERSAMPLINGS = (3.7,)
 PHOTONS = (3e3, 3e4, 1e6)
 GAPS = ((3, 8), (6, 8), (6, 14), (9, 14))
 """Width, and distance of its middle from the peak."""
-DOUBTS = (1.05, 1.1, 1.15, 1.2, 1.25, 1.5)
+HIGHEST = (1.05, 1.1, 1.15, 1.2, 1.25, 1.5)
 CYCLES = 200
 
 
@@ -55,7 +55,7 @@ def reduce_error(truth: np.ndarray, intensity: np.ndarray, missing: np.ndarray, 
 def cell(path: Path, box: int, oversampling: float, photons: float, width: int, distance: int) -> list[dict]:
     """Rows of one object, oversampling, number of photons and gap."""
     settings = ReconstructSettings(threads=1)
-    recipe = MapSettings(treatments=("shipped", "sure"))
+    recipe = MapSettings(treatments=("braggfill", "sure"))
     threshold = settings.true_phase.support_threshold
     truth, zoom = objects.sampled(
         objects.load(path), oversampling=oversampling, zoom=1.0, box=box, threshold=threshold, keep_phase=True
@@ -63,14 +63,15 @@ def cell(path: Path, box: int, oversampling: float, photons: float, width: int, 
     case = cases.counted(settings, 3, "map", truth, zoom, photons, width, (distance, distance + 3))
     filled = treatments.fill(case.counts, case.mask, recipe, Path("none"), settings)
     gapped = treatments.Gapped(case.counts, case.mask, filled, recipe)
-    nowhere, taken = np.zeros_like(case.mask), gapped.best_taken
+    best = gapped.best
+    nowhere, taken = np.zeros_like(case.mask), best.for_phasing()
     todo = {
         "whole": (case.counts, nowhere),
         "free": (gapped.empty, case.mask),
         "zeros": (gapped.empty, nowhere),
-        "expectation": (gapped.best[0], nowhere),
+        "expectation": (best.data, nowhere),
         "filled": (taken, nowhere),
-        **{f"doubt {most:g}": (taken, advice.unsure(*gapped.best, case.mask, most)) for most in DOUBTS},
+        **{f"at most {most:g}": (taken, trust.uncertain(best.data, best.sigma, case.mask, most)) for most in HIGHEST},
     }
     inside = support.from_modulus(case.truth, threshold)
     expected = objects.fields(case.truth, inside, case.geometry)
@@ -98,10 +99,10 @@ def main() -> None:
     rows = []
     for path, oversampling, photons, gap in product(wanted.objects, OVERSAMPLINGS, PHOTONS, GAPS):
         rows += cell(path, wanted.box, oversampling, photons, *gap)
-        told = " ".join(f"{row['treatment']} {row['to_whole']:.2f}" for row in rows[-len(DOUBTS) - 4 :])
+        told = " ".join(f"{row['treatment']} {row['to_whole']:.2f}" for row in rows[-len(HIGHEST) - 4 :])
         print(f"{path.stem} {oversampling:g} {photons:.0e} {gap}: {told}", flush=True)
     table = pd.DataFrame(rows)
-    storage.write_table(wanted.out / "doubt.csv", table)
+    storage.write_table(wanted.out / "uncertainty.csv", table)
     for scope, part in [*table.groupby("photons_at_peak"), ("all", table)]:
         ratios = part.groupby("treatment", sort=False)[["to_whole", "to_best"]]
         means = ratios.agg(lambda values: float(np.exp(np.log(values).mean())))

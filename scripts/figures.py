@@ -15,5 +15,5 @@ with job(snakemake):
         figures.draw(settings, params.seed, params.run, folder, Path(output[0]), code=params.code)
     else:
         folder = Path(output.report).parent
-        figures.report(settings, params.run, folder, Path(output.report))
+        figures.report(settings, params.run, folder, Path(output.report), params.rules)
         figures.storage.write_text(Path(output.summary), figures.summary(folder) + "\n")

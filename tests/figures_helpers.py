@@ -26,7 +26,7 @@ SETTINGS = Settings.model_validate(
             "gap_widths_px": [3, 6],
             "bootstrap_draws": 100,
             "ceiling_draws": 1,
-            "methods": ["network", "shipped", "linear", "cubic", "nearest"],
+            "methods": ["network", "braggfill", "linear", "cubic", "nearest"],
             "whole_methods": ["network", "linear"],
             "oversampling": [2, 3],
             "oversampling_fringes": 5,
@@ -45,7 +45,7 @@ SETTINGS = Settings.model_validate(
                 "gap_widths_px": [3, 9],
                 "particle_gap_widths_px": [3],
                 "offset_px": [6, 7],
-                "methods": ["linear", "network", "shipped"],
+                "methods": ["linear", "network", "braggfill"],
             },
             "finetune": {"cases": ["measured"], "distance_px": 6},
             "threads": 1,
@@ -53,6 +53,7 @@ SETTINGS = Settings.model_validate(
         "figures": {"dpi": 50, "patch_examples": 2, "slice_gap_widths_px": [6], "gallery_particles": 3},
     }
 )
+RULES = {"fetch": [], "train": ["fetch"], "figures": ["train"], "report": ["figures"]}
 RUN = SETTINGS.model_dump(mode="json")
 
 

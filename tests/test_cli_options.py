@@ -1,4 +1,4 @@
-"""Options of the command line: detectors, noise, what is left free, how much is said; and how they go wrong."""
+"""Options of the command line: detectors, noise, what is masked, how much is said; and how they go wrong."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from braggfill import filling, networks, scans
 from braggfill.cli import main
-from braggfill.cli.filling import METHODS
-from braggfill.filling import advice
+from braggfill.filling import methods, trust
 from braggfill.patterns import calibration
 from braggfill.scans import detectors
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
@@ -31,8 +30,11 @@ def provenance(path):
         return json.loads(str(file["provenance"]))
 
 
-def test_every_method_of_the_package_can_be_named():
-    assert set(filling.METHODS) <= set(METHODS)
+@pytest.mark.parametrize("method", methods.NAMES)
+def test_every_method_of_the_registry_can_be_named(here, network, method):
+    given = ("--network", network) if method in ("network", "braggfill", "finite") else ()
+    status = inpaint("--mask", "mask.npy", *given, method=method)
+    assert status == (2 if method == "paper" else 0)  # none came with the package
 
 
 # What is missing ----------------------------------------------------------------------------------------------------
@@ -167,7 +169,7 @@ def sure(monkeypatch):
         found = fill_all(*arguments, **more)
         return replace(found, sigma=np.where(found.mask, np.sqrt(found.data), np.nan).astype(np.float32))
 
-    monkeypatch.setattr(filling, "fill", filled)
+    monkeypatch.setattr(filling, "inpaint", filled)
 
 
 def test_a_file_for_phase_retrieval_holds_the_amplitude_of_counts_and_the_expectation_beside_it(here, network, sure):
@@ -218,18 +220,18 @@ def test_what_is_held_to_a_finite_crystal_is_phased_with_counting_noise_alone():
     mask = np.zeros((4, 4, 4), bool)
     mask[1:3] = True
     data, sigma = np.full(mask.shape, 100.0), np.where(mask, 80.0, np.nan)
-    held = SimpleNamespace(support=0.2)
+    held = SimpleNamespace(accepted=True)
     wanted = calibration.amplitude_of_filled(np.array([100.0]), np.array([10.0]))[0]
     assert set(filling.Filled(data, mask, sigma, held).for_phasing()[mask]) == {wanted}
-    for left in (None, SimpleNamespace(support=np.nan)):
+    for left in (None, SimpleNamespace(accepted=False)):
         assert filling.Filled(data, mask, sigma, left).for_phasing()[mask].max() != wanted
 
 
-@pytest.mark.parametrize("free", ["none", "filled"])
-def test_the_mask_for_phase_retrieval_leaves_free_what_is_asked(here, free):
-    fill("--free", free)
-    fill("--free", free, out="out.cxi")
-    wanted = MASK if free == "filled" else np.zeros(SHAPE, bool)
+@pytest.mark.parametrize("masked", ["none", "filled"])
+def test_the_mask_for_phase_retrieval_is_what_is_asked(here, masked):
+    fill("--masked", masked)
+    fill("--masked", masked, out="out.cxi")
+    wanted = MASK if masked == "filled" else np.zeros(SHAPE, bool)
     with np.load("out.npz") as file:
         np.testing.assert_array_equal(file["free"], wanted)
     with h5py.File("out.cxi") as file:
@@ -237,28 +239,28 @@ def test_the_mask_for_phase_retrieval_leaves_free_what_is_asked(here, free):
         np.testing.assert_array_equal(file["entry_1/data_1/filled"], MASK)
 
 
-def test_what_the_filling_is_unsure_of_can_be_left_free(here, network, capsys):
-    fill("--network", network, "--free", "unsure", method="braggfill")
+def test_what_is_uncertain_can_be_masked(here, network, capsys):
+    fill("--network", network, "--masked", "uncertain", method="braggfill")
     with np.load("out.npz") as file:
-        wanted = advice.unsure(file["data"], file["sigma"], MASK)
+        wanted = trust.uncertain(file["data"], file["sigma"], MASK)
         np.testing.assert_array_equal(file["free"], wanted)
     assert wanted.any()
-    assert provenance("out.npz")["free_voxels"] == wanted.sum()
-    assert "of the filled voxels free" in capsys.readouterr().err
+    assert provenance("out.npz")["masked_voxels"] == wanted.sum()
+    assert "should mask" in capsys.readouterr().err
 
 
-def test_a_network_s_doubt_decides_unless_told_and_an_interpolation_is_taken_as_it_is(here, network):
+def test_a_network_s_uncertainty_decides_unless_told_and_an_interpolation_is_taken_as_it_is(here, network):
     fill("--network", network, method="braggfill")
     with np.load("out.npz") as file:
-        np.testing.assert_array_equal(file["free"], advice.unsure(file["data"], file["sigma"], MASK))
+        np.testing.assert_array_equal(file["free"], trust.uncertain(file["data"], file["sigma"], MASK))
     fill(out="linear.npz")
     with np.load("linear.npz") as file:
         assert not file["free"].any()
-    assert provenance("linear.npz")["free"] == "none"
+    assert provenance("linear.npz")["masked"] == "none"
 
 
-def test_an_interpolation_says_nothing_of_what_it_is_sure_of_so_that_all_is_left_free(here):
-    fill("--free", "unsure")
+def test_an_interpolation_states_no_uncertainty_so_that_all_is_masked(here):
+    fill("--masked", "uncertain")
     with np.load("out.npz") as file:
         np.testing.assert_array_equal(file["free"], MASK)
 
@@ -269,7 +271,7 @@ def test_the_output_tells_version_network_and_settings(here, network):
     assert told["program"] == "braggfill"
     assert told["version"]
     assert told["network_card"] == networks.card(network)
-    assert (told["method"], told["free"], told["filled_voxels"]) == ("braggfill", "unsure", int(MASK.sum()))
+    assert (told["method"], told["masked"], told["filled_voxels"]) == ("braggfill", "uncertain", int(MASK.sum()))
 
 
 def test_verbose_says_more_than_usual(here, network, capsys):
@@ -287,7 +289,7 @@ def test_info_tells_the_plan_and_how_long_it_takes(here, network, capsys):
     assert f"fill {int(MASK.sum())} voxels" in out
     assert "oversampling" in out
     assert "here, once everything is loaded" in out
-    assert "of the filled voxels free" in out
+    assert "should mask" in out
 
 
 # What goes wrong ----------------------------------------------------------------------------------------------------
@@ -309,7 +311,9 @@ BAD = {
     "loud and quiet": (["--mask", "mask.npy", "-q", "-v"], "not allowed with"),
     "a seed that is negative": (["--mask", "mask.npy", "--noise", "--seed", "-1"], "--seed -1"),
     "a skip backwards": (["--mask", "mask.npy", "--skip", "-2"], "--skip -2"),
-    "free what": (["--mask", "mask.npy", "--free", "willy"], "willy"),
+    "masked what": (["--mask", "mask.npy", "--masked", "willy"], "willy"),
+    "a device that is none": (["--mask", "mask.npy", "--device", "banana"], "--device: 'banana' is unknown; use auto"),
+    "a device that computes nothing": (["--mask", "mask.npy", "--device", "meta"], "--device: 'meta' is unknown"),
     "fine-tuning without a network": (["--mask", "mask.npy", "--finetune"], "has no network to train"),
     "epochs that are no number": (["--mask", "mask.npy", "--finetune", "many"], "many"),
     "patches without fine-tuning": (["--mask", "mask.npy", "--patches", "9"], "--patches: goes with --finetune"),

@@ -6,13 +6,10 @@ import re
 import shutil
 
 import pytest
-from braggfill.stages import fetch
+from braggfill.stages import ORDER, fetch
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag
-
-STAGES = ["fetch", "particle", "relax", "scatter", "perturb", "extract", "train", "inpaint", "evaluate", "reconstruct"]
-STAGES += ["figures"]
 
 # A setting of each stage that a user might change, and a value that differs from config/test.yaml.
 CHANGES = {
@@ -52,7 +49,7 @@ def test_it_runs_from_particles_to_report(project):
     results = project.folder / "results/test"
     assert (results / "report.html").stat().st_size > 50_000
     assert (results / "summary.txt").read_text().strip()
-    for stage in STAGES:
+    for stage in ORDER:
         assert any((results / stage).iterdir()), f"{stage} left nothing"
 
 
@@ -60,7 +57,7 @@ def test_a_second_run_has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake("-n")
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ORDER)
 def test_a_changed_line_reruns_the_stage_and_what_follows(project, graph, stage):
     module = project.folder / f"workflow/braggfill/{stage}.py"
     if not module.exists():
@@ -87,7 +84,7 @@ def test_a_change_that_failed_is_not_forgotten(project, graph, stage):
         (results / "away").rename(results / stage)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ORDER)
 def test_a_changed_setting_reruns_the_stage_and_what_follows(project, graph, stage):
     change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
     assert set(project.planned(configs=(change,))) == descendants(graph, rules_of(project, stage))

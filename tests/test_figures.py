@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import h5py
 import numpy as np
 import pytest
-from braggfill import networks
+from braggfill.filling import methods
 from braggfill.runs import storage
 from braggfill.stages import figures
 from braggfill.stages.figures import page, slices, style, tables
-from figures_helpers import RUN, SETTINGS, folder
+from figures_helpers import RULES, RUN, SETTINGS, folder
 from PIL import Image
 
 __all__ = ["folder"]  # a fixture
@@ -28,7 +28,7 @@ def drawn(folder):
 
 @pytest.fixture(scope="module")
 def html(folder, drawn):
-    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html")
+    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html", RULES)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -104,7 +104,7 @@ def test_a_case_is_the_scan_outside_the_gap_and_the_filling_inside(folder):
         for method in ("network", "linear"):
             inside = storage.array(file["cross-06/filled"], method)
             assert np.array_equal(case.filled[method][case.mask], inside)
-    assert list(case.filled) == networks.at_hand(["network", "shipped", "linear", "cubic", "nearest"])
+    assert list(case.filled) == methods.available(["network", "braggfill", "linear", "cubic", "nearest"])
     for cube in case.filled.values():
         assert np.array_equal(cube[~case.mask], case.truth[~case.mask])
     assert case.truth[case.peak] == case.truth.max()
@@ -213,7 +213,7 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
 
 
 def test_an_empty_folder_gives_a_report_too(tmp_path):
-    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html")
+    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html", RULES)
     parser = Page()
     parser.feed((tmp_path / "report.html").read_text())
     assert parser.open == []
@@ -239,7 +239,7 @@ def test_the_summary_is_aligned_and_says_the_tables_numbers(folder):
     lines = text.splitlines()
     measured = pd.read_csv(folder / "evaluate/measured.csv").query("selection == 'ge1' and gap_axis == 2")
     start = lines.index("measured, gap across axis 2")
-    shown = networks.at_hand(["shipped", "network", "linear"])
+    shown = methods.available(["braggfill", "network", "linear"])
     for method, line in zip(shown, lines[start + 1 : start + 1 + len(shown)], strict=True):
         values = measured[measured.method == method].sort_values("gap_px").pcc_mean
         assert line.split() == [method, *(f"{value:.3f}" for value in values)]

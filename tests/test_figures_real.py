@@ -19,13 +19,13 @@ def cells() -> pd.DataFrame:
     rows = []
     for photons in (1e4, 1e6):
         for distance in (8, 20):
-            errors = {"whole": 1.0, "free": 8.0 if distance == 20 else 4.0, "shipped": 80.0 / distance, "guided": 2.0}
+            errors = {"whole": 1.0, "free": 8.0 if distance == 20 else 4.0, "braggfill": 80.0 / distance, "guided": 2.0}
             part = [
                 {"treatment": name, "strain_rmse": value * 1e-5, "converged": True, "starts": 2, "starts_converged": 1}
                 for name, value in errors.items()
             ]
             cell = {"oversampling": 4.0, "photons_at_peak": photons, "gap_px": 6, "distance_px": distance}
-            rows += [{**row, **cell} for row in ranked(part, "shipped")]
+            rows += [{**row, **cell} for row in ranked(part, "braggfill")]
     return pd.DataFrame(rows, columns=MAP_COLUMNS)
 
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.filling import published, wide
+from braggfill.filling import methods, published, wide
 from braggfill.filling.sliding import bridged, slide
 from braggfill.patterns import gaps
 from braggfill.patterns.interpolate import interpolate
+from patterns import dead_pixels
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_gap_that_is_too_wide_is_told(paper):
 def test_what_is_no_plane_is_interpolated(paper):
     counts = np.random.default_rng(0).poisson(30, (34, 40, 60))
     mask = gaps.plane(counts.shape, 6, start=40)
-    dead = gaps.dead_pixels(counts.shape, [[5, 7], [20, 9]], size=2)
+    dead = dead_pixels(counts.shape, [[5, 7], [20, 9]], size=2)
     filled = filling.inpaint(counts, mask | dead, method="paper", network=paper, skip=31)
     assert np.allclose(filled.data[dead], interpolate(counts, mask | dead)[dead], rtol=1e-4)
     assert not np.allclose(filled.data[mask], interpolate(counts, mask | dead)[mask], rtol=0.01)
@@ -280,13 +281,13 @@ def _geometries():
     return {"frames": frames, "beamstop": beamstop, "hot": hot, "corner": corner, "rocking": rocking}
 
 
-@pytest.mark.parametrize("method", filling.METHODS)
+@pytest.mark.parametrize("method", methods.NAMES)
 @pytest.mark.parametrize(("name", "mask"), _geometries().items(), ids=_geometries().keys())
 def test_every_method_fills_every_geometry(name, mask, method, network, paper):
     counts = np.random.default_rng(1).poisson(100, mask.shape).astype(np.uint16)
-    model = {"braggfill": network, "paper": paper}.get(method)
+    model = paper if method == "paper" else network
     filled = filling.inpaint(counts, mask, method=method, network=model, step=32, skip=31)
     assert np.array_equal(filled.data[~mask], counts[~mask])
     assert np.isfinite(filled.data).all()
     assert (filled.data >= 0).all()
-    assert np.isfinite(filled.sigma[mask]).all() == (method == "braggfill")
+    assert np.isfinite(filled.sigma[mask]).all() == (method in ("network", "braggfill", "finite"))

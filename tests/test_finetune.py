@@ -34,7 +34,7 @@ def network(tmp_path):
     torch.manual_seed(1)
     path = tmp_path / "net.safetensors"
     networks.save(path, networks.build("braggfill", channels=[4, 8]), CARD)
-    return finetune.load(path, "cpu")
+    return networks.load(path)
 
 
 @pytest.mark.parametrize("missing", [NOTHING, MASK])

@@ -51,12 +51,6 @@ def test_a_cross_needs_two_different_axes():
         gaps.cross(SHAPE, 3, axes=(1, 1))
 
 
-def test_dead_pixels_are_missing_in_every_frame_and_cut_at_the_border():
-    mask = gaps.dead_pixels(SHAPE, np.array([[3, 4], [11, 13]]), size=2)
-    assert (mask == mask[0]).all()
-    assert np.argwhere(mask[0]).tolist() == [[3, 4], [3, 5], [4, 4], [4, 5], [11, 13]]
-
-
 def test_scattered_voxels_come_in_their_share():
     mask = gaps.scattered(np.random.default_rng(0), (40, 40, 40), 0.2)
     assert abs(mask.mean() - 0.2) < 5 * np.sqrt(0.2 * 0.8 / mask.size)
@@ -126,7 +120,8 @@ def test_dead_pixels_come_in_their_share_and_run_along_the_rocking_axis():
 @settings(deadline=None, max_examples=80)
 def test_a_random_gap_always_hides_something_and_leaves_something(shape, low, more, style, turned, seed):
     rng = np.random.default_rng(seed)
-    mask = gaps.random_gap(rng, shape, style=style, widths=(low, low + more), turned=turned, dead_fraction=0.0)
+    drawn = gaps.draw(rng, 1, shape, style=style, widths=(low, low + more), turned=turned, dead_fraction=0.0)
+    mask = drawn.masks()[0]
     assert mask.shape == shape
     assert mask.any()
     assert not mask.all()

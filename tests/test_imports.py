@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from braggfill.runs import fingerprint
 from braggfill.runs.fingerprint import PACKAGE, ROOT, imports, module_files
+from braggfill.settings import root
 from braggfill.stages import ORDER
 
 LADDER = (
@@ -102,8 +105,22 @@ def test_one_word_a_stage(stage):
     top = ROOT.parents[1]
     assert module_files(f"{PACKAGE}.stages.{stage}")
     assert module_files(f"{PACKAGE}.settings.{stage}")
+    assert stage in root.stages()
     for place in (f"workflow/rules/{stage}.smk", f"scripts/{stage}.py", f"tests/test_{stage}.py"):
         assert (top / place).is_file(), f"{place} is missing"
+
+
+def test_there_is_one_list_of_stages():
+    """Settings and what stands on them alone have the stages in the same order; nobody else writes them down."""
+    assert root.stages() == ORDER
+    written = "|".join(f"[\"']{stage}[\"']" for stage in ORDER)
+    lists = re.compile(rf"(?:(?:{written})[\s,:]+){{{len(ORDER) - 3},}}")
+    top = ROOT.parents[1]
+    places = [top / "Snakefile", *(top / "workflow").rglob("*.py"), *(top / "workflow").rglob("*.smk")]
+    places += [*(top / "scripts").rglob("*.py"), *(top / "tests").rglob("*.py")]
+    assert [path.relative_to(top) for path in places if lists.search(path.read_text())] == [
+        Path("workflow/braggfill/stages/__init__.py")
+    ]
 
 
 def test_the_snakefile_is_a_table_of_contents():

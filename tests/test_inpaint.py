@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
+from braggfill.filling import inpaint, methods
 from braggfill.patterns import gaps
 from braggfill.patterns.interpolate import interpolate
-from braggfill.stages import inpaint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patterns import dead_pixels
 from peaks import peaked, untrained
+
+UNCERTAIN = ("network", "braggfill", "finite")
+"""The methods that state an uncertainty."""
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +46,20 @@ def _lawful(filled, counts, mask, uncertain):
     assert (np.isfinite(inside).all() and (inside > 0).all()) if uncertain else np.isnan(inside).all()
 
 
-@pytest.mark.parametrize("method", filling.METHODS)
+@pytest.mark.parametrize("method", methods.NAMES)
 def test_measured_voxels_are_untouched_and_filled_ones_are_photons(method, network):
     counts, mask = peaked(), gaps.cross((40, 36, 48), (3, 5), (8, 20))
-    model = network if method == "braggfill" else networks.build("paper") if method == "paper" else None
+    model = networks.build("paper") if method == "paper" else network
     filled = inpaint(counts, mask, method=method, network=model, step=32, skip=20)
-    _lawful(filled, counts, mask, uncertain=method == "braggfill")
+    _lawful(filled, counts, mask, uncertain=method in UNCERTAIN)
 
 
-def test_the_module_is_the_function():
+def test_the_package_has_the_function():
     import braggfill
 
     counts, mask = peaked((10, 10, 10)), gaps.plane((10, 10, 10), 2)
     one = braggfill.inpaint(counts, mask, method="linear")
-    other = inpaint.fill(counts, mask, method="linear")
+    other = inpaint(counts, mask, method="linear")
     assert np.array_equal(one.data, other.data)
     assert braggfill.BraggfillError is BraggfillError
 
@@ -66,7 +70,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert out.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("method", filling.INTERPOLATIONS)
+@pytest.mark.parametrize("method", methods.INTERPOLATIONS)
 def test_the_interpolations_are_those_of_interpolate(method):
     counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
     filled = filling.inpaint(counts, mask, method=method)
@@ -184,14 +188,12 @@ def test_counts_beyond_single_precision_are_kept_exactly():
     assert filled.data[0, 0, 0] == 2**24 + 1
 
 
-@pytest.mark.parametrize("method", ["braggfill", *filling.INTERPOLATIONS])
+@pytest.mark.parametrize("method", ["braggfill", *methods.INTERPOLATIONS])
 def test_numbers_beyond_single_precisions_range_are_kept_and_the_filling_stays_finite(method, network):
     counts = peaked((12, 12, 12)).astype(np.float64)
     counts[0, 0, 0] = 1e300
     mask = gaps.plane(counts.shape, 3)
-    _lawful(
-        filling.inpaint(counts, mask, method=method, network=network), counts, mask, uncertain=method == "braggfill"
-    )
+    _lawful(filling.inpaint(counts, mask, method=method, network=network), counts, mask, uncertain=method in UNCERTAIN)
 
 
 @st.composite
@@ -208,7 +210,7 @@ def cases(draw):
     elif kind == "cross":
         mask = gaps.cross(shape, [draw(st.integers(1, max(1, n // 4))) for n in shape[1:]])
     elif kind == "dead":
-        mask = gaps.dead_pixels(shape, rng.integers(0, max(shape), (5, 2)), size=draw(st.integers(1, 3)))
+        mask = dead_pixels(shape, rng.integers(0, max(shape), (5, 2)), size=draw(st.integers(1, 3)))
     elif kind == "scattered":
         mask = gaps.scattered(rng, shape, draw(st.floats(0, 0.9)))
     elif kind == "box":
@@ -223,7 +225,7 @@ def cases(draw):
     return counts.astype(draw(st.sampled_from(["int32", "uint64", "float32", "float64"]))), mask
 
 
-@given(case=cases(), method=st.sampled_from(["braggfill", *filling.METHODS]))
+@given(case=cases(), method=st.sampled_from(["braggfill", *methods.NAMES]))
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_shape_and_the_mask(case, method, network, published):
     counts, mask = case
@@ -233,7 +235,7 @@ def test_whatever_the_shape_and_the_mask(case, method, network, published):
             filling.inpaint(counts, mask, method=method, network=network, most_missing=True)
         return
     filled = filling.inpaint(counts, mask, method=method, network=network, step=32, skip=31, most_missing=True)
-    _lawful(filled, counts, mask, uncertain=method == "braggfill")
+    _lawful(filled, counts, mask, uncertain=method in UNCERTAIN)
 
 
 def _widest(mask):
@@ -290,7 +292,7 @@ def test_bad_input_is_told_in_one_line(counts, mask, told):
 
 
 def test_over_half_missing_is_filled_when_that_is_meant():
-    filled = inpaint.fill_scan(COUNTS, ~MASK, method="linear")
+    filled = inpaint(COUNTS, ~MASK, method="linear", most_missing=True)
     _lawful(filled, COUNTS, ~MASK, uncertain=False)
 
 
@@ -299,6 +301,11 @@ def test_unknown_methods_devices_and_networks_are_told(tmp_path, network):
         inpaint(COUNTS, MASK, method="magic")
     with pytest.raises(BraggfillError, match="device"):
         inpaint(COUNTS, MASK, device="abacus", network=network)
+    for name in ("meta", "banana"):
+        with pytest.raises(BraggfillError, match=f"device: '{name}' is unknown"):
+            inpaint(COUNTS, MASK, device=name, method="linear")
+    with pytest.raises(BraggfillError, match="method network: it takes a network that is given"):
+        inpaint(COUNTS, MASK, method="network")
     with pytest.raises(BraggfillError, match="no such file"):
         inpaint(COUNTS, MASK, network=tmp_path / "none.safetensors")
 

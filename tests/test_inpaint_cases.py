@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods as registry
 from braggfill.runs import storage
 from braggfill.settings.inpaint import InpaintSettings
 from braggfill.stages import inpaint
@@ -56,14 +57,13 @@ def test_the_cases_hold_what_they_say(tmp_path, scan, network):
             assert len(rows) == (0 if name.startswith("plane") else case.attrs["width_px"])
             if len(rows):
                 assert rows.mean() == pytest.approx(peak[1] - origin[1] + wanted[0], abs=1)
-            methods = networks.at_hand(wish.methods)
+            methods = registry.available(wish.methods)
             assert set(case["filled"]) == set(methods)
             for method in methods:
-                own = "braggfill" if method in ("network", "shipped") else method
-                model = None if method == "shipped" else network
-                expected = filling.inpaint(np.where(mask, 0, cube), mask, method=own, network=model)
+                model = network if method == "network" else None
+                expected = filling.inpaint(np.where(mask, 0, cube), mask, method=method, network=model)
                 assert np.allclose(case[f"filled/{method}"], expected.data[mask], rtol=1e-4, atol=1e-4)
-            assert set(case["sigma"]) == {"network", "shipped"} & set(methods)
+            assert set(case["sigma"]) == {"network", "braggfill"} & set(methods)
 
 
 def test_what_was_left_out_leaves_the_cases_out(tmp_path, scan, network):

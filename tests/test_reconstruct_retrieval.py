@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas
 import pytest
+from braggfill.filling import Filled
 from braggfill.patterns import calibration
 from braggfill.phasing import pynx
 from braggfill.runs import external, storage
@@ -38,7 +39,7 @@ def gapped(**recipe) -> treatments.Gapped:
     data[:, :, 3], sigma[:, :, 3] = 1e4, 1e3
     data[:, :, 4], sigma[:, :, 4] = 3.0, 2.0
     settings = RecipeSettings(filled_by="linear", **recipe)
-    return treatments.Gapped(counts, mask, {"linear": (data, sigma)}, settings)
+    return treatments.Gapped(counts, mask, {"linear": Filled(data, mask, sigma)}, settings)
 
 
 def test_what_a_treatment_gives_to_phase_retrieval():

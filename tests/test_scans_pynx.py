@@ -37,7 +37,7 @@ def test_phase_retrieval_runs_and_finds_the_object(scan, tmp_path, monkeypatch, 
     pytest.importorskip("pynx.cdi.runner.runner")
     path, crystal = scan
     monkeypatch.chdir(tmp_path)
-    assert main(["inpaint", str(path), "-o", out, "--method", "linear", "--free", free, "-q"]) == 0
+    assert main(["inpaint", str(path), "-o", out, "--method", "linear", "--masked", free, "-q"]) == 0
     recipe = "--nb_hio 100 --nb_raar 100 --nb_er 20 --nb_ml 0 --nb_run 3 --nb_run_keep 1 --support_threshold 0.3"
     done = subprocess.run(
         [sys.executable, "-m", "pynx.cdi.scripts.pynx_id01cdi", "--data", out, *recipe.split()],

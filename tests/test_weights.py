@@ -98,7 +98,7 @@ def made_run(folder: Path, *, score: float, old: float | None = None, channels=(
     """A run's folder with a network and tables that say how good it is, and the shipped one."""
     networks.save(folder / "train/model.safetensors", networks.build("braggfill", channels=channels), CARD)
     (folder / "train/history.csv").write_text("epoch,val_loss\n1,0.5\n")
-    methods = {"network": score, "linear": 0.4} | ({} if old is None else {"shipped": old})
+    methods = {"network": score, "linear": 0.4} | ({} if old is None else {"braggfill": old})
     named = {"gap_axis": 1, "gap_px": 6, "selection": "ge1", "source": "measured", "against": "counts", "patches": 9}
     (folder / "evaluate").mkdir()
     pd.concat([rows(GAP_COLUMNS, **named, method=m, pcc_mean=s, ceiling=0.9) for m, s in methods.items()]).to_csv(
@@ -163,7 +163,7 @@ def test_make_trains_the_network_further_that_is_shipped():
     assert "config/paper.yaml config/further.yaml --forcerun train" in done.stdout
     assert """--config 'train={"epochs": 2}'""" in done.stdout
     wish = load(top / "config/paper.yaml", top / "config/further.yaml").train
-    assert wish.first_weights == "shipped"
+    assert wish.first_weights == "braggfill"
     assert wish.options() == networks.load(networks.shipped()).options
 
 
@@ -187,7 +187,7 @@ def test_weights_that_cost_strain_do_not_replace_better_ones(tmp_path, monkeypat
             {"particle": k, "oversampling": 4.0, "gap_px": width, "method": name, "strain_rmse": error * k}
             | {"strain_rmse_factor": 2.0, "oversampling_0": 4.0, "oversampling_1": 4.0, "oversampling_2": 4.0}
             for k, width in cases
-            for name, error in (("network", more), ("shipped", 1.0), ("linear", 2.0))
+            for name, error in (("network", more), ("braggfill", 1.0), ("linear", 2.0))
         ]
         pd.DataFrame(rows_).to_csv(run / "reconstruct" / table, index=False)
         if allowed:

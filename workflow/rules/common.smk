@@ -10,6 +10,7 @@ PACKAGES = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGES)
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [PACKAGES, os.environ.get("PYTHONPATH")])))
 
+from braggfill.stages import ORDER
 from braggfill.stages import fetch as _fetch
 from braggfill.errors import BraggfillError
 from braggfill.runs.external import pynx_version

@@ -56,3 +56,10 @@ def upstream(rule):
 for _each in list(workflow.rules):
     if _each.output and len(_each.input):
         _each.set_params(upstream=upstream(_each))
+
+# The report draws the rules as Snakemake has them.
+if workflow.is_rule("report"):
+    _everyone = SimpleNamespace()
+    workflow.get_rule("report").set_params(
+        rules={each.name: sorted(made.name for made in _sources(each, _everyone)) for each in workflow.rules}
+    )

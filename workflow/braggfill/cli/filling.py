@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from braggfill.cli import networks, talk
+from braggfill.cli.options import Finetune, Options, Output
 from braggfill.cli.texts import INPAINT
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +21,8 @@ if TYPE_CHECKING:
 
     from braggfill.filling import Filled
     from braggfill.filling.finite import Finite
-
-METHODS = ("braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
-WITH_NETWORK = ("braggfill", "paper")
+    from braggfill.filling.trust import ForPhasing
+    from braggfill.scans import Loaded, Missing
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
@@ -37,24 +39,25 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--force", action="store_true", help="overwrite OUT if it exists")
     add(
         "--method",
-        choices=METHODS,
+        choices=methods.NAMES,
         default="braggfill",
         metavar="METHOD",
-        help=f"a network (braggfill, the default, or paper) or an interpolation ({', '.join(METHODS[2:])})",
+        help="the network that came with braggfill (braggfill, the default; finite: with --finite), one that you name "
+        f"(network), a published one (paper), or an interpolation ({', '.join(methods.INTERPOLATIONS)})",
     )
     add("--network", metavar="FILE", help="the trained network, a .safetensors file, see below")
     add("--skip", type=int, default=4, metavar="N", help="voxels that --method paper jumps between patches (default 4)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
     add(
-        "--free",
-        choices=("none", "unsure", "filled"),
-        help="what the mask for phase retrieval leaves free: nothing (default of the interpolations), what the filling "
-        "is unsure of (default of a network that states its uncertainty), or all that was filled",
+        "--masked",
+        metavar="none|uncertain|filled",
+        help="filled voxels that are masked in phase retrieval: none (default of the interpolations), the uncertain "
+        "ones (default of a network that states its uncertainty), or all that was filled",
     )
     add(
         "--value",
-        choices=("expectation", "amplitude"),
+        metavar="expectation|amplitude",
         help="what filled voxels hold: the expected photons (default of .npz and .npy), or the square of the expected "
         "amplitude of counts, which is what phase retrieval compares with (default of .cxi and .h5)",
     )
@@ -82,158 +85,179 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Fill the scan; returns the exit status."""
-    import numpy as np
+    say, detail = talk.remarks(arguments)
+    options = Options.of(arguments)
+    file = networks.choose(options.fill.network, options.fill.method, say)
+    scan, missing = _read(arguments, say)
+    _confirm(options, missing)
+    network, told = _network(options, file, scan.array, missing.array, say, detail)
+    start = time.perf_counter()
+    filled = _fill(options, network, scan.array, missing.array, say, told)
+    seconds = time.perf_counter() - start
+    detail(f"filled {filled.mask.sum()} voxels in {seconds:.2f} s on {options.fill.device}")
+    given, data, value = _values(options, filled, say)
+    told = {**_provenance(options, scan, missing, filled, given, value), **told, "seconds": round(seconds, 2)}
+    _write(options.output, options.scan, filled, given, data, told)
+    arguments.written = True
+    if options.output.preview:
+        from braggfill.cli import preview
 
+        shown = data if options.output.noise else filled.data
+        preview.save(options.output.preview, scan.array, shown, filled.mask, filled.sigma)
+        detail(f"preview {options.output.preview}")
+    say(f"filled {filled.mask.sum()} voxels in {seconds:.1f} s: {options.output.path}")
+    return 0
+
+
+def _read(arguments: argparse.Namespace, say: talk.Say) -> tuple[Loaded, Missing]:
+    """The scan and what is missing in it, checked."""
     from braggfill import scans
 
-    say, detail = talk.remarks(options)
-    _check(options)
-    uses_network = options.method in WITH_NETWORK
-    file = networks.choose(options.network, options.method, say) if uses_network else None
-    scan = scans.load(options.scan)
-    missing = talk.missing(options, scan)
+    scan = scans.load(arguments.scan)
+    missing = talk.missing(arguments, scan)
     if missing is None:
         raise BraggfillError(
             f"{scan.where}: nothing says what is missing: its file holds no mask and every voxel may be a count; "
             "name a mask with --mask, or the detector with --detector"
         )
-    mask = missing.array
-    say(f"scan {scan.where}, {talk.size(scan)}; missing {mask.mean():.2%}: {missing.where}")
-    scans.check(scan.array, mask, scan.where, missing.where)
-    if mask.mean() > 0.5 and not options.most_missing:
-        share = f"{mask.mean():.0%} of the scan is missing"
-        if not talk.agreed(f"{share}: is the mask inverted? Fill it all the same?"):
-            raise BraggfillError(
-                f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing fills it all the same"
-            )
-
-    if number := int(np.count_nonzero(scans.hot(scan.array, mask))):
+    say(f"scan {scan.where}, {talk.size(scan)}; missing {missing.array.mean():.2%}: {missing.where}")
+    scans.check(scan.array, missing.array, scan.where, missing.where)
+    if number := int(scans.hot(scan.array, missing.array).sum()):
         say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
+    return scan, missing
 
-    # The network is loaded only now: everything above is told without waiting for it.
+
+def _confirm(options: Options, missing: Missing) -> None:
+    """Ask before most of a scan is filled: the mask may be inverted."""
+    share = missing.array.mean()
+    if share <= 0.5 or options.most_missing:
+        return
+    told = f"{share:.0%} of the scan is missing"
+    if not talk.agreed(f"{told}: is the mask inverted? Fill it all the same?"):
+        raise BraggfillError(
+            f"{missing.where}: {told}; is the mask inverted? (--invert-mask); --most-missing fills it all the same"
+        )
+
+
+def _network(
+    options: Options, file: Path | None, intensity: np.ndarray, mask: np.ndarray, say: talk.Say, detail: talk.Say
+) -> tuple[Path | Module | None, dict[str, Any]]:
+    """The network, fine-tuned if that is asked for, and what is told of it.  It is loaded only after the scan was
+    checked: everything before is told without waiting for it."""
+    if file is None:
+        return None, {}
+    told = networks.provenance(file)
+    for name in ("network", "network_sha256"):
+        detail(f"{name} {told[name]}")
+    if options.finetune is None:
+        return file, told
+    network, report = _finetune(options, options.finetune, file, intensity, mask, say)
+    return network, told | {"finetuned": report}
+
+
+def _fill(
+    options: Options,
+    network: Path | Module | None,
+    intensity: np.ndarray,
+    mask: np.ndarray,
+    say: talk.Say,
+    told: dict[str, Any],
+) -> Filled:
+    """The filling; what a correction to a finite crystal came to is said, and told."""
     from braggfill import filling
 
-    network: Path | Module | None = file
-    told: dict[str, Any] = {} if file is None else networks.provenance(file)
-    for name in ("network", "network_sha256") if told else ():
-        detail(f"{name} {told[name]}")
-    if file is not None and options.finetune is not None:
-        network, report = _finetune(options, file, scan.array, mask, say)
-        told["finetuned"] = report
-    start = time.perf_counter()
+    chosen = options.fill
     filled = filling.inpaint(
-        scan.array,
+        intensity,
         mask,
-        method=options.method,
+        method=chosen.method,
         network=network,
-        device=options.device,
-        skip=options.skip,
-        progress=talk.shows_progress(options),
+        device=chosen.device,
+        skip=chosen.skip,
+        progress=options.progress,
         most_missing=True,
-        finite=options.finite,
+        finite=chosen.finite,
     )
     if filled.finite is not None:
         say(_told(filled.finite))
         told["finite"] = asdict(filled.finite, dict_factory=_plain)
-    seconds = time.perf_counter() - start
-    detail(f"filled {int(mask.sum())} voxels in {seconds:.2f} s on {options.device}")
-    hdf5 = Path(options.out).suffix.lower() in scans.HDF5
-    uncertain = bool(np.isfinite(filled.sigma[filled.mask]).any())
-    value = options.value or ("amplitude" if hdf5 and uncertain else "expectation")
-    if value == "amplitude" and not uncertain:
-        say(f"warning: --method {options.method} states no uncertainty; filled voxels hold the expected photons")
-        value = "expectation"
-    data = filled.for_phasing() if value == "amplitude" and not options.noise else filled.data
-    chosen = options.free or ("unsure" if uncertain else "none")
-    free = _free(chosen, filled, say)
-    if options.noise:
-        data = _noisy(data, filled.mask, options.seed)
-        say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
-    provenance = {
+    return filled
+
+
+def _values(options: Options, filled: Filled, say: talk.Say) -> tuple[ForPhasing, np.ndarray, str]:
+    """What phase retrieval is given, what the file's voxels hold, and its name."""
+    from braggfill.filling import trust
+
+    wanted = options.output
+    given = filled.phasing(value=wanted.value or (None if wanted.hdf5 else "expectation"), masked=wanted.masked)
+    if wanted.value not in (None, given.value):
+        say(f"warning: --method {options.fill.method} states no uncertainty; filled voxels hold the expected photons")
+    if given.rule == "uncertain":
+        say(trust.summary(filled.data, filled.sigma, filled.mask))
+    if not wanted.noise:
+        return given, given.data, given.value
+    say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
+    return given, _noisy(filled.data, filled.mask, options.seed), "counts"
+
+
+def _provenance(
+    options: Options, scan: Loaded, missing: Missing, filled: Filled, given: ForPhasing, value: str
+) -> dict[str, Any]:
+    """What the output tells of how it was made."""
+    seeded = options.output.noise or options.finetune is not None
+    return {
         "scan": talk.name(scan.where),
         "mask": "; ".join(talk.name(part) for part in missing.where.split("; ")),
-        "mask_inverted": options.invert_mask,
-        "method": options.method,
-        **told,
-        "noise": options.noise,
-        "value": "counts" if options.noise else value,
-        **({"seed": options.seed} if options.noise or options.finetune is not None else {}),
-        **({"skip": options.skip} if options.method == "paper" else {}),
-        "free": chosen,
-        "free_voxels": int(np.count_nonzero(free)) if free is not None else 0,
-        "filled_voxels": int(mask.sum()),
-        "seconds": round(seconds, 2),
+        "mask_inverted": options.mask_inverted,
+        "method": options.fill.method,
+        "noise": options.output.noise,
+        "value": value,
+        **({"seed": options.seed} if seeded else {}),
+        **({"skip": options.fill.skip} if options.fill.method == "paper" else {}),
+        "masked": given.rule,
+        "masked_voxels": int(given.masked.sum()),
+        "filled_voxels": int(filled.mask.sum()),
     }
+
+
+def _write(
+    output: Output, like: str, filled: Filled, given: ForPhasing, data: np.ndarray, told: dict[str, Any]
+) -> None:
+    import numpy as np
+
+    from braggfill import scans
+
     scans.write(
-        options.out,
+        output.path,
         data,
         filled.mask,
         filled.sigma,
-        free=free,
-        expectation=np.where(filled.mask, filled.data, np.nan).astype(np.float32) if hdf5 else None,
-        provenance=provenance,
-        force=options.force,
-        like=options.scan,
+        free=given.masked,
+        expectation=np.where(filled.mask, filled.data, np.nan).astype(np.float32) if output.hdf5 else None,
+        provenance=told,
+        force=output.force,
+        like=like,
     )
-    options.written = True
-    if options.preview:
-        from braggfill.cli import preview
-
-        preview.save(options.preview, scan.array, data if options.noise else filled.data, filled.mask, filled.sigma)
-        detail(f"preview {options.preview}")
-    say(f"filled {provenance['filled_voxels']} voxels in {seconds:.1f} s: {options.out}")
-    return 0
-
-
-def _check(options: argparse.Namespace) -> None:
-    """What can be told before anything is read."""
-    from braggfill import scans
-
-    inputs = tuple(filter(None, (options.scan, options.mask, options.network)))
-    scans.check_output(options.out, force=options.force, inputs=inputs)
-    if options.preview:
-        from braggfill.cli import preview
-
-        preview.check(options.preview, force=options.force)
-    if options.skip < 0:
-        raise BraggfillError(f"--skip {options.skip}: give 0 (every voxel) or more")
-    if options.noise and options.value:
-        raise BraggfillError(f"--value {options.value}: with --noise filled voxels hold random counts; leave one out")
-    if options.seed < 0:
-        raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
-    if options.finetune is None:
-        for name in ("patches", "save_network"):
-            if getattr(options, name) is not None:
-                option = name.replace("_", "-")
-                raise BraggfillError(f"--{option}: goes with --finetune only; add it, or leave this out")
-    elif options.method not in WITH_NETWORK:
-        raise BraggfillError(f"--finetune: --method {options.method} has no network to train; leave one of them out")
-    if options.save_network:
-        if Path(options.save_network).suffix != ".safetensors":
-            raise BraggfillError(f"{options.save_network}: a network is a .safetensors file; give it that suffix")
-        scans.check_place(options.save_network, force=options.force)
-    written = [Path(p).absolute() for p in (options.out, options.preview, options.save_network) if p]
-    if len(set(written)) < len(written):
-        raise BraggfillError(f"{written[-1].name}: two outputs have this name; give each its own")
 
 
 def _finetune(
-    options: argparse.Namespace, file: Path, intensity: np.ndarray, mask: np.ndarray, say: Any
+    options: Options, chosen: Finetune, file: Path, intensity: np.ndarray, mask: np.ndarray, say: talk.Say
 ) -> tuple[Module, dict[str, Any]]:
     """The network, fine-tuned if that helps, and what was found."""
     from braggfill import networks
     from braggfill.filling import finetune
+    from braggfill.runs import device
 
     network, report = finetune.finetune(
-        finetune.load(file, options.device),
+        networks.load(file, device.choose(options.fill.device, "--device")),
         intensity,
         mask,
-        epochs=options.finetune,
-        patches=options.patches or finetune.PATCHES,
+        epochs=chosen.epochs,
+        patches=chosen.patches or finetune.PATCHES,
         seed=options.seed,
-        progress=talk.shows_progress(options),
+        progress=options.progress,
     )
     fewer = "" if report.patches == report.wanted else f" (the scan has no more; {report.wanted} were asked for)"
     say(f"fine-tuned on {report.patches} patches{fewer}, {report.epochs} epochs, in {report.seconds:.0f} s")
@@ -243,31 +267,19 @@ def _finetune(
         f"{report.gain_low:+.4f} to {report.gain_high:+.4f}): "
         f"{'kept' if report.kept else 'no sure help, the network stays as it was'}"
     )
-    if options.save_network and report.kept:
+    if chosen.save and report.kept:
         card = {k: v for k, v in network.card.items() if k not in ("format", "network", "options")}
-        networks.save(options.save_network, network, {**card, "finetuned_from": file.name})
-        say(f"fine-tuned network: {options.save_network}")
-    elif options.save_network:
-        say(f"warning: {options.save_network} is not written, because fine-tuning did not help")
+        networks.save(chosen.save, network, {**card, "finetuned_from": file.name})
+        say(f"fine-tuned network: {chosen.save}")
+    elif chosen.save:
+        say(f"warning: {chosen.save} is not written, because fine-tuning did not help")
     return network, report.asdict()
-
-
-def _free(wanted: str, filled: Filled, say: Any) -> np.ndarray | None:
-    """What phase retrieval shall find itself; None for nothing."""
-    from braggfill.filling import advice
-
-    if wanted == "unsure":
-        say(advice.summary(filled.data, filled.sigma, filled.mask))
-        return advice.unsure(filled.data, filled.sigma, filled.mask)
-    return filled.mask if wanted == "filled" else None
 
 
 def _told(found: Finite) -> str:
     """What holding the filling to a finite crystal came to."""
-    import math
-
     errors = f"error of the amplitude of hidden voxels {found.error_before:.3f} interpolated"
-    if math.isnan(found.support):
+    if not found.accepted:
         rest = "" if math.isnan(found.error_after) else f" ({errors}, {found.error_after:.3f} corrected)"
         return f"finite crystal: no sure help, the filling stays as it was{rest}"
     return (
@@ -278,8 +290,6 @@ def _told(found: Finite) -> str:
 
 def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
     """What a file's provenance can hold: numbers, and no arrays."""
-    import math
-
     return {k: None if math.isnan(v) else round(v, 6) for k, v in items if k != "values"}
 
 

@@ -6,9 +6,10 @@ import argparse
 from typing import Any
 
 from braggfill.cli import networks, talk
-from braggfill.cli.filling import METHODS, WITH_NETWORK
 from braggfill.cli.texts import COMPARE, INFO
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods as registry
+from braggfill.runs import device as devices
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
@@ -29,7 +30,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--width", type=int, nargs="+", metavar="PX", help="widths of the gaps (default 3 6 9 12)")
     add("--axis", type=int, choices=(1, 2), default=2, help="1: horizontal gaps of the detector; 2 (default): vertical")
     add("--patches", type=int, default=100, metavar="N", help="patches to look at (default 100)")
-    add("--method", choices=METHODS, action="append", metavar="METHOD", help="may be given again (default: all)")
+    add("--method", choices=registry.NAMES, action="append", metavar="METHOD", help="may be given again (default: all)")
     add("--network", metavar="FILE", help="the trained network (default as of inpaint)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     add("--seed", type=int, default=0, metavar="N", help="of the places of the gaps; default 0")
@@ -40,6 +41,7 @@ def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
     from braggfill.filling.describe import describe, effort
 
+    devices.check(options.device, "--device")
     scan = scans.load(options.scan)
     missing = talk.missing(options, scan)
     lines = [("scan", scan.where)]
@@ -110,6 +112,7 @@ def _check(options: argparse.Namespace) -> None:
     from braggfill import scans
     from braggfill.cli import preview
 
+    devices.check(options.device, "--device")
     if options.patches < 1 or options.seed < 0:
         raise BraggfillError("--patches, --seed: give at least one patch, and a seed that is not negative")
     if options.out:
@@ -123,25 +126,22 @@ def _check(options: argparse.Namespace) -> None:
 def _methods(options: argparse.Namespace, say: talk.Say) -> dict[str, Any]:
     """A function for each method that is asked for; by default all that there are networks for."""
     from braggfill import filling
-    from braggfill.filling import finetune
 
     fills: dict[str, Any] = {}
-    for method in options.method or [name for name in METHODS if name in filling.METHODS]:
-        network = None
-        if method in WITH_NETWORK:
-            named = options.network if options.method or method == "braggfill" else None
-            try:
-                network = finetune.load(networks.choose(named, method, say), options.device)
-            except BraggfillError as error:
-                if options.method or named:
-                    raise
-                say(f"without {method}: {error}")
-                continue
+    for name in options.method or [name for name, method in registry.METHODS.items() if not method.variant]:
+        named = options.network if options.method or name == networks.OURS else None
+        try:
+            network = registry.network(name, networks.choose(named, name, say), options.device)
+        except BraggfillError as error:
+            if options.method or named:
+                raise
+            say(f"without {name}: {error}")
+            continue
 
-        def fill(intensity: Any, mask: Any, method: str = method, network: Any = network) -> Any:
+        def fill(intensity: Any, mask: Any, method: str = name, network: Any = network) -> Any:
             return filling.inpaint(intensity, mask, method=method, network=network, most_missing=True).data
 
-        fills[method] = fill
+        fills[name] = fill
     return fills
 
 

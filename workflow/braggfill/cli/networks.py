@@ -10,33 +10,43 @@ from typing import Any
 from braggfill import networks
 from braggfill.cli.texts import NETWORK
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods
+
+OURS = "braggfill"
+"""The network of the package, which runs train, too."""
 
 
-def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path:
-    """The network's file: named, in the environment, shipped, or trained here; says which it took.
+def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path | None:
+    """The file of the network that a method takes: named, in the environment, shipped, or trained here; says which it
+    took.  None for a method without a network.
 
     Raises
     ------
     BraggfillError : the file that is named is not there, or there is none at all.
     """
+    wanted = methods.get(method).network
+    if wanted is None:
+        return None
     if named:
         return _existing(named, "--network")
-    if method == "braggfill" and os.environ.get(NETWORK):
+    ours = wanted in (OURS, methods.GIVEN)
+    if ours and os.environ.get(NETWORK):
         network = _existing(os.environ[NETWORK], NETWORK)
         say(f"network {network} (from {NETWORK})")
         return network
-    if networks.is_shipped(method):
-        return networks.shipped(method)
+    if wanted != methods.GIVEN and networks.is_shipped(wanted):
+        return networks.shipped(wanted)
     results = Path("results")
     trained = [*results.glob("*/train/model.safetensors"), *results.glob("*/train/*/model.safetensors")]
-    if trained and method == "braggfill":
+    if trained and ours:
         network = max(trained, key=lambda file: file.stat().st_mtime)
         say(f"network {network} (the newest under ./results)")
         return network
-    if method != "braggfill":
+    if not ours:
         raise BraggfillError(f"no network: none for --method {method} came with braggfill; name one with --network")
+    came = "none was named" if wanted == methods.GIVEN else "none came with braggfill"
     raise BraggfillError(
-        "no network: none came with braggfill and none was trained under ./results; "
+        f"no network: {came} and none was trained under ./results; "
         "train one with 'make run', name one with --network, or use --method linear"
     )
 

@@ -52,11 +52,12 @@ INPAINT = f"""\
 
 output:
   OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
-  there is none; free), .npy (data alone), or .cxi, .h5 (opens in PyNX as it is;
-  /entry_1/data_1 holds data, filled, sigma and expectation, detector_1/mask what
-  phase retrieval leaves free). Measured voxels are unchanged. Free are, unless
-  --free says otherwise, those whose standard deviation is more than 1.15 times what
-  counting noise would be: near the peak phase retrieval finds them better itself.
+  there is none; free: what is masked in phase retrieval), .npy (data alone), or
+  .cxi, .h5 (opens in PyNX as it is; /entry_1/data_1 holds data, filled, sigma and
+  expectation, detector_1/mask what is masked in phase retrieval). Measured voxels
+  are unchanged. Masked are, unless --masked says otherwise, filled voxels whose
+  standard deviation is more than 1.15 times what counting noise would be: near the
+  peak phase retrieval finds them better itself.
   Filled voxels hold the expected photons, but in .cxi and .h5 the square of the
   expected amplitude of counts: where 0.1 photons are expected a detector mostly
   counts none, and a gap filled with 0.1 would be too bright for phase retrieval.

@@ -1,227 +1,30 @@
-"""Fill the missing voxels of a whole pattern, of any size, by a network or by interpolation."""
+"""Fill the missing voxels of a whole pattern, of any size, by a network or by interpolation.
+
+Importing this imports nothing heavy: what is named here is loaded when it is first used.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from braggfill.errors import BraggfillError
-from braggfill.filling.checking import check, exact_type
-from braggfill.runs import interrupts
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.filling.checking import check
+    from braggfill.filling.inpainting import Filled, inpaint
 
-    from braggfill.filling.finite import Finite
+__all__ = ["Filled", "check", "inpaint"]
 
-__all__ = ["INTERPOLATIONS", "METHODS", "NETWORKS", "Filled", "check", "inpaint"]
-
-NETWORKS = ("braggfill", "paper")
-INTERPOLATIONS = ("linear", "cubic", "nearest", "idw", "biharmonic")
-METHODS = NETWORKS + INTERPOLATIONS
-BEYOND = 7.0
-"""How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A filled pattern, its arrays all of the pattern's shape."""
-
-    data: np.ndarray
-    """Photons: what was measured, bit for bit, and the expectation where filled, finite and never negative."""
-    mask: np.ndarray
-    """True where filled."""
-    sigma: np.ndarray
-    """Standard deviation, photons, of what the detector would have counted; NaN where measured, and everywhere where
-    the method has no uncertainty. It is (1 + I) sinh(s), with s the standard deviation of log(1 + counts)."""
-    finite: Finite | None = None
-    """What holding the filling to a finite crystal came to, if that was asked for."""
-
-    def for_phasing(self) -> np.ndarray:
-        r"""The pattern as phase retrieval should be given it, same shape and type as ``data``: filled voxels hold
-        :math:`\langle\sqrt n\rangle^2`, what the mean amplitude of counts would be the root of
-        (:func:`braggfill.patterns.calibration.amplitude_of_filled`).
-
-        Phase retrieval compares with :math:`\sqrt n` where a detector has counted.  Where few photons are expected the
-        mean of that is far less than their root, and a gap filled with the expectation would stand out as too bright.
-        Where the method stated no uncertainty filled voxels are as in ``data``; of a filling held to a finite crystal,
-        whose ``sigma`` is that from before, counting noise alone is reckoned with.
-        """
-        from braggfill.patterns import calibration
-
-        found = self.data.copy()
-        corrected = self.finite is not None and np.isfinite(self.finite.support)
-        sigma = np.sqrt(self.data[self.mask]) if corrected else self.sigma[self.mask]
-        found[self.mask] = calibration.amplitude_of_filled(self.data[self.mask], sigma)
-        return found
-
-    def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest count of the interval that holds what the detector would have counted with probability
-        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.patterns.calibration`).
-
-        Counts are whole: where few are expected the interval holds more than ``level``. About 0.1 ms a voxel.
-
-        Raises
-        ------
-        BraggfillError : the method stated no uncertainty, or ``level`` is no share between 0 and 1.
-        """
-        from braggfill.patterns import calibration
-
-        chosen = self.mask & np.isfinite(self.sigma)
-        if self.mask.any() and not chosen.any():
-            raise BraggfillError("interval: the method states no uncertainty; use method braggfill")
-        ends = calibration.of_filled(self.data[chosen], self.sigma[chosen]).interval(level)
-        found = np.full((2, *self.data.shape), np.nan)
-        found[:, chosen] = ends
-        return found[0], found[1]
+_HOMES = {
+    "Filled": "braggfill.filling.inpainting",
+    "check": "braggfill.filling.checking",
+    "inpaint": "braggfill.filling.inpainting",
+}
 
 
-def inpaint(
-    intensity: np.ndarray,
-    mask: np.ndarray,
-    *,
-    method: str = "braggfill",
-    network: str | Path | Module | None = None,
-    device: str = "auto",
-    step: int = 9,
-    skip: int = 4,
-    batch: int = 32,
-    progress: bool = False,
-    most_missing: bool = False,
-    finite: bool = False,
-) -> Filled:
-    """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
+def __getattr__(name: str) -> Any:
+    import importlib
 
-    ``braggfill``, the default, predicts patches of 32 x 32 x 32 voxels that overlap over everything that is missing
-    and averages them in the logarithm, a patch's middle weighing most (:mod:`braggfill.filling.sliding`).  Gaps
-    whose middle lies more than 9 voxels from anything measured are also filled coarse to fine, over copies of the
-    pattern binned by 2, 4 …, and both are averaged (:mod:`braggfill.filling.wide`).  ``paper`` slides the published
-    network along planes and crosses (:mod:`braggfill.filling.published`).  The others interpolate
-    (:func:`braggfill.patterns.interpolate.interpolate`) and state no uncertainty.
-
-    Parameters
-    ----------
-    intensity : photons, three axes (rocking angle, vertical, horizontal), integers or real numbers; not negative and
-        finite where measured. What lies in the gap is not looked at.
-    mask : True (or 1) where missing, same shape; or one detector frame, which then holds for all.
-    method : ``"braggfill"``, ``"paper"`` (networks), ``"linear"``, ``"cubic"``, ``"nearest"``, ``"biharmonic"``
-        (interpolation of the log intensity), ``"idw"`` (inverse distance weighting of the photons, as in PyNX).
-    network : a trained network's file, or one that :func:`braggfill.networks.load` has loaded; by default the one of
-        that name that comes with the package. Method ``braggfill`` takes a published network as well, slides it over
-        everything that is missing, whatever it was trained for, and states no uncertainty.
-    device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …
-    step : voxels between neighbouring patches of ``braggfill``; less is slower and averages more, odd numbers are
-        better than even ones.
-    skip : voxels skipped between neighbouring patches of ``paper``; 0 is the best that there is, and the slowest.
-    batch : patches a call; speed and memory only.
-    progress : show a progress bar.
-    most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
-        is usually inverted.
-    finite : correct the filling so that the pattern is that of a finite crystal (:mod:`braggfill.filling.finite`):
-        bright voxels of narrow gaps become several times better where the pattern is oversampled. It judges itself by
-        measured voxels, and leaves the filling as it is where it does not help. ``sigma`` stays that of the filling.
-
-    Returns
-    -------
-    Filled: ``data``, ``mask`` (what was filled) and ``sigma``. ``data`` has the input's type if that is a real number
-    of at least single precision; else float32, or float64 where that is needed to hold the counts exactly. Measured
-    voxels are what they were, bit for bit. ``sigma`` grows with the distance from what is measured: where the network
-    can only guess, it is as large as the pattern varies.
-
-    Raises
-    ------
-    BraggfillError : the arrays do not fit each other or are not of that kind, everything is missing, measured voxels
-        are negative or not finite, there is no network, the method or device is unknown, or the gap is none that a
-        ``paper`` network can fill.
-
-    Example
-    -------
-    >>> counts = np.random.default_rng(0).poisson(20.0, (40, 64, 64))
-    >>> gap = np.zeros((64, 64), bool)
-    >>> gap[:, 30:36] = True
-    >>> filled = inpaint(counts, gap, method="linear")
-    >>> bool((filled.data[:, ~gap] == counts[:, ~gap]).all())
-    True
-    """
-    intensity, mask = check(intensity, mask, most_missing=most_missing)
-    if method not in METHODS:
-        raise BraggfillError(f"method: {method!r} is unknown; use one of {', '.join(METHODS)}")
-    for name, number, least in (("step", step, 1), ("skip", skip, 0), ("batch", batch, 1)):
-        if isinstance(number, bool) or int(number) != number or number < least:
-            raise BraggfillError(f"{name}: {number!r} is no whole number of at least {least}")
-    model = _network(method, network, device) if method in NETWORKS else None
-    data = intensity.astype(exact_type(intensity, mask))
-    sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
-    if mask.any():
-        with np.errstate(over="ignore", invalid="ignore"):
-            seen = intensity.astype(np.float32)
-        seen[mask] = 0
-        np.minimum(seen, np.finfo(np.float32).max, out=seen)
-        deviation = None
-        if model is None:
-            from braggfill.patterns.interpolate import interpolate
-
-            values = interpolate(seen, mask, method)[mask]
-        else:
-            logs = np.log1p(seen, out=seen)
-            limit = float(logs.max()) + BEYOND
-            if method == "braggfill":
-                from braggfill.filling.wide import fill_wide
-
-                found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
-            else:
-                from braggfill.filling.published import fill_published
-
-                found, spread = fill_published(logs, mask, model, skip, batch, progress, limit), None
-            values = np.expm1(found)
-            if spread is not None and getattr(model, "card", {}).get("uncertainty", True):
-                deviation = (1 + values) * np.sinh(spread)
-        data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
-        if deviation is not None:
-            sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
-    corrected = _correct(data, mask, sigma) if finite and mask.any() else None
-    return Filled(data, mask, sigma, corrected)
-
-
-def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Finite:
-    """Hold the filled voxels of ``data`` to a finite crystal, in place."""
-    import os
-
-    from braggfill.filling.finite import make_finite
-
-    values = np.minimum(data[mask], np.finfo(np.float32).max / 1e6)
-    # How uncertain the expectation is: the stated deviation without counting noise; else half of
-    # what is filled.
-    latent = np.sqrt(np.maximum(sigma[mask].astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
-    latent = np.where(np.isfinite(latent), latent, 0.5 * values + 0.3)
-    known = np.minimum(data, np.finfo(np.float32).max / 1e6).astype(np.float32)
-    found = make_finite(known, mask, latent, workers=len(os.sched_getaffinity(0)))
-    if np.isfinite(found.support):
-        data[mask] = found.values
-    return found
-
-
-def _network(method: str, network: str | Path | Module | None, device: str) -> Module:
-    """The network, loaded, on its device."""
-    with interrupts.held():
-        import torch
-
-        from braggfill import networks
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    device = "cuda" if device == "gpu" else device
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
-    if network is None:
-        network = networks.shipped(method)
-    model = networks.load(network, device) if isinstance(network, str | Path) else network.to(device).eval()
-    if method == "paper" and model.uncertain:
-        raise BraggfillError(f"network: it is a {model.name} network; use method {model.name}, or another network")
-    # Channels last: a third less time on a processor.
-    return model.to(memory_format=torch.channels_last_3d)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'braggfill.filling' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value

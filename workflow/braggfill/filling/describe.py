@@ -6,16 +6,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from braggfill import scans
-from braggfill.filling import advice
+from braggfill.filling import trust
 from braggfill.patterns import oversampling
-
-if TYPE_CHECKING:
-    from braggfill.filling import Filled
 
 AXES = ("rocking", "vertical", "horizontal")
 
@@ -91,7 +87,7 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
         planes = f"{first} to {first + width - 1}" if width > 1 else f"{first}"
         lines.append(("gap", f"{width} px across axis {axis} ({AXES[axis]}), at {planes}{away}"))
         if sampled[axis] is not None:
-            lines.append(("", advice.of_gap(width, sampled[axis])))
+            lines.append(("", trust.of_gap(width, sampled[axis])))
     if found.spots:
         lines.append(("spots", f"{found.spots}, missing in every frame, the largest of {found.largest_spot} px"))
     if found.changing:
@@ -125,15 +121,15 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
     began = time.perf_counter()
     filled = filling.inpaint(part, hole, network=network, device=device, most_missing=True)
     seconds = (time.perf_counter() - began) * _cells(mask) / max(_cells(hole), 1)
+    trusted = trust.summary(filled.data, filled.sigma, filled.mask)
     return [
         ("plan", f"fill {int(np.count_nonzero(mask))} voxels by the network {network.name}"),
         ("time", f"about {_duration(seconds)} here, once everything is loaded"),
-        ("advice", f"within 32 px of the missing voxel nearest the peak, {_advice(filled)}"),
+        (
+            "advice",
+            f"within 32 px of the missing voxel nearest the peak, {trusted}",
+        ),
     ]
-
-
-def _advice(filled: Filled) -> str:
-    return advice.summary(filled.data, filled.sigma, filled.mask)
 
 
 def _cells(mask: np.ndarray, edge: int = 16) -> int:

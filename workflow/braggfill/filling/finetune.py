@@ -21,7 +21,7 @@ from braggfill.learning import trainer
 from braggfill.learning.gap.options import Options, options
 from braggfill.learning.task import Plan
 from braggfill.patterns import metrics, patching
-from braggfill.runs import interrupts, seeds
+from braggfill.runs import seeds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -218,19 +218,3 @@ class _Judge:
 def _mean(values: np.ndarray) -> float:
     good = values[np.isfinite(values)]
     return float(good.mean()) if len(good) else float("nan")
-
-
-def load(path: Any, device: str = "auto") -> Module:
-    """A network on its device, ready for :func:`finetune`."""
-    with interrupts.held():
-        import torch
-
-        from braggfill import networks
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device="cuda" if device == "gpu" else device)
-    except (RuntimeError, AssertionError) as error:
-        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
-    return networks.load(path, "cuda" if device == "gpu" else device)

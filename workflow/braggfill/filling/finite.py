@@ -54,6 +54,11 @@ class Finite:
     error_after: float
     """… and corrected."""
 
+    @property
+    def accepted(self) -> bool:
+        """Whether the filling was corrected; if not, ``values`` are those that it had."""
+        return bool(np.isfinite(self.support))
+
 
 def make_finite(filled: np.ndarray, mask: np.ndarray, sigma: np.ndarray, *, workers: int | None = None) -> Finite:
     """Correct a filling.

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.learning.task import Plan, SharedTask
+from braggfill.runs import device
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -43,9 +44,7 @@ def number(plan: Plan) -> int:
     ------
     BraggfillError : GPUs are asked for that are not there.
     """
-    import torch
-
-    there = torch.cuda.device_count() if plan.device != "cpu" else 0
+    there = device.gpus(plan.device)
     if plan.device == "gpu" and not there:
         raise BraggfillError("train.device: there is no GPU that PyTorch can use here; use auto or cpu")
     if there and plan.devices and plan.devices > there:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from braggfill.errors import BraggfillError
 from braggfill.learning.task import Plan, SharedTask, Task
-from braggfill.runs import storage
+from braggfill.runs import device, storage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +78,7 @@ def fit_here(network: Module, task: Task, plan: Plan, checkpoint: Path | None, r
     _quiet()
     learner = Learner(network, task, plan)
     progress = Progress(task, plan, checkpoint)
-    gpu = plan.device != "cpu" and torch.cuda.is_available()
+    gpu = device.gpus(plan.device) > 0
     half = plan.precision == "bf16" or (plan.precision == "auto" and gpu and torch.cuda.is_bf16_supported())
     several: dict[str, Any] = {}
     if ranks > 1:

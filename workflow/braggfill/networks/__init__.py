@@ -7,8 +7,8 @@ False).  Only voxels that are not missing are looked at.
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,12 @@ from braggfill.errors import BraggfillError
 if TYPE_CHECKING:
     from torch.nn import Module
 
-NAMES = ("braggfill", "paper")
+REGISTRY = {
+    "braggfill": "braggfill.networks.gap.unet:Braggfill",
+    "paper": "braggfill.networks.gap.paper:Paper",
+}
+"""The networks by name, module and class: the only list of them.  To add one, write its file and a line here."""
+NAMES = tuple(REGISTRY)
 FORMAT = 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
@@ -35,18 +40,23 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     ------
     BraggfillError : an unknown name or option.
     """
+    module = importlib.import_module(module_of(name))
     try:
-        if name == "braggfill":
-            from braggfill.networks.gap.unet import Braggfill
-
-            return Braggfill(**options)
-        if name == "paper":
-            from braggfill.networks.gap.paper import Paper
-
-            return Paper(**options)
+        return getattr(module, REGISTRY[name].partition(":")[2])(**options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BraggfillError(f"network {name}: options {options} do not fit it ({error})") from error
-    raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
+
+
+def module_of(name: str) -> str:
+    """The module that a network is written in, e.g. ``braggfill.networks.gap.unet``.
+
+    Raises
+    ------
+    BraggfillError : an unknown name.
+    """
+    if name not in REGISTRY:
+        raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
+    return REGISTRY[name].partition(":")[0]
 
 
 def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = None, *, half: bool = False) -> None:
@@ -98,7 +108,7 @@ def card(path: str | Path) -> dict[str, Any]:
     try:
         with safe_open(str(path), framework="numpy") as file:
             found = json.loads((file.metadata() or {})["braggfill"])
-        if found["format"] != FORMAT or found["network"] not in NAMES or not isinstance(found["options"], dict):
+        if found["format"] != FORMAT or found["network"] not in REGISTRY or not isinstance(found["options"], dict):
             raise ValueError
     except KeyError as error:
         raise BraggfillError(f"{path}: not the weights of a braggfill network; choose another file") from error
@@ -126,11 +136,6 @@ def shipped(name: str = "braggfill") -> Path:
 def is_shipped(name: str = "braggfill") -> bool:
     """Whether weights of that name come with the package."""
     return (WEIGHTS / f"{name}.safetensors").is_file()
-
-
-def at_hand(methods: Iterable[str]) -> list[str]:
-    """The methods of a comparison, without those that take the shipped weights where none came with the package."""
-    return [method for method in methods if method not in ("shipped", "finite") or is_shipped()]
 
 
 def shipped_digest(name: str = "braggfill") -> str:

@@ -60,20 +60,6 @@ def cross(
     return first | second
 
 
-def dead_pixels(shape: Sequence[int], pixels: np.ndarray, *, size: int = 1) -> np.ndarray:
-    """Dead spots of the detector: squares of ``size`` pixels, missing in every frame.
-
-    Parameters
-    ----------
-    shape : of the array (frames, vertical, horizontal).
-    pixels : (k, 2) integers, the first corner of each spot on axes 1 and 2; what lies outside is cut off.
-    """
-    frame = np.zeros(tuple(shape)[1:], dtype=bool)
-    for row, column in np.asarray(pixels, dtype=int).reshape(-1, 2):
-        frame[max(row, 0) : max(row + size, 0), max(column, 0) : max(column + size, 0)] = True
-    return np.broadcast_to(frame, tuple(shape)).copy()
-
-
 def scattered(rng: np.random.Generator, shape: Sequence[int], fraction: float) -> np.ndarray:
     """Single voxels missing at random, each with probability ``fraction``."""
     return rng.random(tuple(shape)) < fraction
@@ -167,11 +153,6 @@ def draw(
         dead[..., :2] = rng.integers(0, max(shape), (number, DEAD_MAX, 2))
         dead[..., 2] = np.where(np.arange(DEAD_MAX) < some[:, None], rng.integers(1, 4, (number, DEAD_MAX)), 0)
     return Gaps(shape, start, width, rocking, dead)
-
-
-def random_gap(rng: np.random.Generator, shape: Sequence[int] = (32, 32, 32), **options) -> np.ndarray:
-    """One random gap, a boolean mask; the options are those of :func:`draw`."""
-    return draw(rng, 1, shape, **options).masks()[0]
 
 
 def detector_centre(detector: np.ndarray) -> tuple[float, float]:

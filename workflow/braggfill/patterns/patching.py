@@ -32,13 +32,6 @@ def line_origins(length: int, size: int, step: int) -> np.ndarray:
     return np.unique(np.append(np.arange(0, length - size + 1, step), length - size))
 
 
-def sliding_origins(shape: Sequence[int], size: int | Sequence[int] = 32, step: int = 16) -> np.ndarray:
-    """Origins that cover the whole array, neighbours ``step`` voxels apart or less, (n, 3) integers."""
-    shape, size = _sizes(shape, size)
-    lines = [line_origins(n, s, step) for n, s in zip(shape, size, strict=True)]
-    return np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(shape))
-
-
 def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int = 16) -> np.ndarray:
     """Origins of patches that hold every missing voxel, gaps in the middle where they can be.
 

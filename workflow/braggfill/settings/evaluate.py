@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.base import Field, OneOf, StageSettings
 
-Method = Literal["network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"]
+Method = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("finite",))]
 Sweep = Literal["measured", "simulated", "oversampling", "position", "skip", "gaps"]
 GapWidth = Annotated[int, Field(ge=1, le=16)]
 Oversampling = Annotated[float, Field(ge=1.0, le=20.0)]
@@ -63,9 +63,9 @@ class EvaluateSettings(StageSettings):
     patches take the first axis alone."""
 
     methods: tuple[Method, ...] = Field(
-        ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"), min_length=1
+        ("network", "braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"), min_length=1
     )
-    """What fills the gap of a patch; `network` is the one that the run trained, `shipped` the one that comes with the
+    """What fills the gap of a patch; `network` is the one that the run trained, `braggfill` the one that comes with the
     package, `paper` those of `paper_networks`, the others interpolate."""
 
     bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
@@ -85,7 +85,7 @@ class EvaluateSettings(StageSettings):
     """Patches filled at once: a matter of memory and speed, never of the result's meaning."""
 
     whole_methods: tuple[Method, ...] = Field(
-        ("network", "shipped", "paper", "linear", "cubic", "nearest"), min_length=1
+        ("network", "braggfill", "paper", "linear", "cubic", "nearest"), min_length=1
     )
     """What fills whole patterns in the sweeps over `oversampling` and `position`."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.base import Field, OneOf, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=64)]
-Method = Literal["network", "shipped", "linear", "cubic", "nearest", "idw", "biharmonic"]
+Method = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("paper",))]
 
 
 class InpaintSettings(StageSettings):
@@ -29,8 +29,8 @@ class InpaintSettings(StageSettings):
     offset_px: tuple[int, int] = (13, 16)
     """Where the middle of the gap lies, in voxels from the peak along axes 1 and 2."""
 
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "shipped", "linear", "cubic", "nearest")
-    """How the gaps are filled; `network` is the one that the run trained, `shipped` the one that comes with the
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "braggfill", "linear", "cubic", "nearest")
+    """How the gaps are filled; `network` is the one that the run trained, `braggfill` the one that comes with the
     package, the others interpolate: along the axes, from the nearest voxel, by inverse distances (`idw`, as PyNX does),
     or as smoothly as can be (`biharmonic`)."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, Literal
 
-from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.base import Field, OneOf, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=64)]
 Distance = Annotated[int, Field(ge=1, le=256)]
 Photons = Annotated[float, Field(ge=10, le=1e12)]
 Oversampling = Annotated[float, Field(ge=2, le=20)]
-Filling = Literal["network", "shipped", "finite", "linear", "cubic", "nearest"]
-Treatment = Literal["free", "streaks", "zeros", "bounded", "guided", "late", "sure", Filling]
+WITHOUT_FILLING = ("free", "streaks", "zeros", "bounded", "guided", "late", "sure")
+Filling = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("paper",))]
+Treatment = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("paper",), more=WITHOUT_FILLING)]
 Case = Literal["known", "strained", "simulated", "measured", "far"]
 Smooth = Annotated[float, Field(ge=0, le=10)]
 
@@ -48,10 +49,10 @@ class TruePhaseSettings(StageSettings):
         "cubic",
         "nearest",
         "network",
-        "shipped",
+        "braggfill",
         "finite",
     )
-    """What fills the gap, besides leaving it empty. `finite`: as `shipped`, held to the finite autocorrelation of a
+    """What fills the gap, besides leaving it empty. `finite`: as `braggfill`, held to the finite autocorrelation of a
     crystal."""
 
     particles: int = Field(default=10, ge=0, le=1000)
@@ -71,7 +72,7 @@ class RecipeSettings(StageSettings):
         "zeros",
         "linear",
         "network",
-        "shipped",
+        "braggfill",
         "bounded",
         "guided",
         "late",
@@ -83,9 +84,9 @@ class RecipeSettings(StageSettings):
     are free for the last cycles. `late`: filled, and free for the last cycles. `sure`: filled where the filling is
     sure, free where it is not."""
 
-    filled_by: Filling = "shipped"
+    filled_by: Filling = "braggfill"
     """What fills the gap for `bounded`, `guided`, `late` and `sure`: it states an uncertainty. Where the package came
-    without weights, `shipped` stands for `network`, the one that the run trained."""
+    without weights, `braggfill` stands for `network`, the one that the run trained."""
 
     starts: int = Field(default=3, ge=1, le=100)
     """Random starts for each treatment; the one with the best free log-likelihood counts. The starts are the same for
@@ -193,7 +194,7 @@ class MapSettings(RecipeSettings):
     treatments: Annotated[tuple[Treatment, ...], Field(min_length=1)] = (
         "free",
         "zeros",
-        "shipped",
+        "braggfill",
         "bounded",
         "guided",
         "late",

@@ -49,6 +49,11 @@ class Settings(StageSettings):
     figures: FiguresSettings = FiguresSettings()
 
 
+def stages() -> tuple[str, ...]:
+    """The stages that have a block of settings, in their order: what stands below ``stages/`` can't ask ``ORDER``."""
+    return tuple(name for name, _ in _blocks() if name != "size")
+
+
 def load(*paths: str | Path) -> Settings:
     """Settings from YAML files; a later file wins over an earlier one, setting by setting.
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.base import Field, OneOf, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=24)]
 Exponent = Annotated[float, Field(ge=-6, le=6)]
+Network = Annotated[str, OneOf("braggfill.networks:NAMES")]
 Channels = Annotated[int, Field(ge=4, le=512)]
 
 
@@ -72,7 +73,7 @@ class LossSettings(StageSettings):
 class TrainSettings(StageSettings):
     """Which network is trained, on what, and for how long."""
 
-    network: Literal["braggfill", "paper"] = "braggfill"
+    network: Network = "braggfill"
     """`braggfill`: one network for every gap, with an uncertainty. `paper`: the published network, one gap width."""
 
     channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 96)

@@ -10,9 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.filling import inpaint
+from braggfill.filling import inpaint, methods
 from braggfill.patterns import gaps
 from braggfill.runs import storage
 from braggfill.settings.inpaint import InpaintSettings
@@ -53,20 +52,19 @@ def fill_cases(
         counts = counts[tuple(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
         target.attrs.update(crop_origin=origin, crop_shape=shape, peak=peak)
         centre = tuple(int(p) for p in peak - origin)
-        methods = _prepare(settings, model)
+        ready = _prepare(settings, model)
         for name, kind, width, mask in _cases(settings, counts.shape, centre, masks, target):
-            _fill_case(target.create_group(name), settings, methods, counts, mask, centre, kind, width)
+            _fill_case(target.create_group(name), settings, ready, counts, mask, centre, kind, width)
 
 
 def _prepare(settings: InpaintSettings, model: Path) -> dict[str, Any]:
-    """The methods, and for those that are networks the network, loaded once for all the cases."""
-    files = {"network": model, "shipped": networks.shipped() if networks.is_shipped() else None}
-    methods = networks.at_hand(settings.methods)
-    if set(methods) & set(files):
+    """The methods, and for those with a network the network, loaded once for all the cases."""
+    names = methods.available(settings.methods)
+    if set(names) & set(methods.WITH_NETWORK):
         import torch
 
         torch.set_num_threads(settings.threads)
-    return {method: networks.load(files[method]) if method in files else None for method in methods}
+    return {name: methods.network(name, model if name == "network" else None) for name in names}
 
 
 def _cases(
@@ -108,7 +106,7 @@ def _cases(
 def _fill_case(
     group: h5py.Group,
     settings: InpaintSettings,
-    methods: dict[str, Any],
+    ready: dict[str, Any],
     counts: np.ndarray,
     mask: np.ndarray,
     centre: tuple[int, ...],
@@ -120,12 +118,12 @@ def _fill_case(
     group["truth"] = counts[mask]
     for axis in range(3):
         group[f"central/axis{axis}"] = counts.take(centre[axis], axis)
-    for method, network in methods.items():
+    for method, network in ready.items():
         started = time.perf_counter()
         filled = inpaint(
             counts,
             mask,
-            method=method if network is None else "braggfill",
+            method=method,
             network=network,
             step=settings.step_px,
             batch=settings.batch_size,

@@ -94,10 +94,10 @@ def _behind(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     """Where the run's network is behind the shipped one."""
     for title, rows in _views(tables):
         scores = rows.pivot_table("pcc_mean", "gap_px", "method")
-        if {"network", "shipped"} <= set(scores.columns):
+        if {"network", "braggfill"} <= set(scores.columns):
             for width, row in scores.iterrows():
-                if row.network < row.shipped - SLACK:
-                    yield f"{title}, {width} px: {row.network:.4f}, shipped {row.shipped:.4f}"
+                if row.network < row.braggfill - SLACK:
+                    yield f"{title}, {width} px: {row.network:.4f}, shipped {row.braggfill:.4f}"
     for table, case, of in (
         ("true_phase", "oversampling", "the reconstructed object"),
         ("particles", "particle", "the simulated particles"),
@@ -115,9 +115,9 @@ def _strained(rows: pd.DataFrame, case: str) -> float:
     if not {"strain_rmse", *cases} <= set(rows.columns):
         return 1.0
     errors = rows[rows.gap_px > 0].pivot_table("strain_rmse", cases, "method")
-    if not {"network", "shipped"} <= set(errors.columns) or not len(errors):
+    if not {"network", "braggfill"} <= set(errors.columns) or not len(errors):
         return 1.0
-    return float(np.exp(np.log(errors.network / errors.shipped).mean()))
+    return float(np.exp(np.log(errors.network / errors.braggfill).mean()))
 
 
 def _card(

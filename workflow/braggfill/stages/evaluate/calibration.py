@@ -10,7 +10,9 @@ import numpy as np
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods
 from braggfill.patterns import calibration, gaps, patching
+from braggfill.runs import device as devices
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.stages.evaluate.patches import PATCH_PX, _test_patches, crop_around_peak
@@ -60,9 +62,8 @@ def calibration_table(
     """
     import pandas as pd
 
-    states = {
-        method: state for method in networks.at_hand(settings.methods) if (state := _state(settings, method, model))
-    }
+    names = methods.available(settings.methods)
+    states = {method: state for method in names if (state := _state(settings, method, model))}
     rows: list[dict[str, Any]] = []
     if states:
         counts, _ = _test_patches(patches, settings.calibration_patches, seed)
@@ -87,12 +88,13 @@ def _measured(settings: EvaluateSettings, seed: int, scan: Path) -> np.ndarray:
 def _state(settings: EvaluateSettings, method: str, model: Path) -> State | None:
     """A function (counts (n, …), mask) -> mu and sigma in the gap, (n, voxels missing) each; None for a method that
     states no uncertainty."""
-    if method not in ("network", "shipped"):
+    file = methods.network_file(method, model if method == "network" else None)
+    if file is None:
         return None
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = networks.load(model if method == "network" else networks.shipped(), device)
+    device = devices.choose()
+    network = networks.load(file, device)
     if not network.uncertain or not network.card.get("uncertainty", True):
         return None
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from braggfill.filling.methods import INTERPOLATIONS
+
 if TYPE_CHECKING:
     import pandas as pd
 
 CLAIM_COLUMNS = ["claim", "source", "published", "ours", "holds", "method", "table"]
 WIDTHS = (3, 6, 9, 12)
-INTERPOLATIONS = ("linear", "cubic", "nearest", "idw", "biharmonic")
 BRIGHT = 1.0
 """Photons a voxel above which a bin of intensity counts."""
 FINE = 2.5
@@ -45,7 +46,7 @@ def _ours(table: pd.DataFrame) -> str | None:
     """The network that a table is about."""
     if not len(table):
         return None
-    return next((name for name in ("shipped", "network") if name in set(table.method)), None)
+    return next((name for name in ("braggfill", "network") if name in set(table.method)), None)
 
 
 def _table_1(tables: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
@@ -127,7 +128,7 @@ def _oversampling(tables: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
 def _skip(tables: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
     table = tables["skip"]
     names = set(table.method) if len(table) else set()
-    for method in (name for name in ("paper", "shipped", "network") if name in names):
+    for method in (name for name in ("paper", "braggfill", "network") if name in names):
         line = table[table.method == method].set_index("skip_px").sort_index()
         if {0, 4} <= set(line.index):
             first, fifth = line.loc[0], line.loc[4]

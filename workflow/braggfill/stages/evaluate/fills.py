@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from braggfill import filling, networks
-from braggfill.patterns.interpolate import METHODS as INTERPOLATIONS
+from braggfill.filling import methods as registry
 from braggfill.patterns.interpolate import MOST, interpolate
+from braggfill.runs import device as devices
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -21,7 +22,7 @@ Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Methods:
     """The methods that are at hand, and the files of their networks.
 
-    names : in the order of the settings; ``shipped`` only where weights came with the package, ``paper`` only where
+    names : in the order of the settings; ``braggfill`` only where weights came with the package, ``paper`` only where
         published networks are given, each left out in one line otherwise.
     model : the network of the run.
     paper : width in voxels → a published network that was trained for it.
@@ -33,10 +34,11 @@ class Methods:
 
     @classmethod
     def of(cls, names: Iterable[str], model: Path, paper: Mapping[int, str | Path]) -> Methods:
-        wanted = networks.at_hand(names)
-        if "paper" in wanted and not paper:
+        names = list(names)
+        if "paper" in names and not paper:
             print("braggfill: left out: method paper: evaluate.paper_networks names no network", file=sys.stderr)
-            wanted.remove("paper")
+            names.remove("paper")
+        wanted = registry.available(names, given=("network", "paper"))
         return cls(tuple(wanted), Path(model), {int(width): Path(path) for width, path in paper.items()})
 
     def at(self, width: int) -> list[str]:
@@ -45,9 +47,7 @@ class Methods:
 
     def network(self, method: str, width: int) -> Path | None:
         """The file of a method's network; None for an interpolation."""
-        if method in INTERPOLATIONS:
-            return None
-        return {"network": self.model, "paper": self.paper.get(width)}.get(method) or networks.shipped()
+        return registry.network_file(method, {"network": self.model, "paper": self.paper.get(width)}.get(method))
 
 
 def patches_fill(methods: Methods, method: str, width: int, batch: int) -> Fill:
@@ -79,17 +79,13 @@ class WholeFill:
         options: dict[str, Any] = {"method": method}
         if path is not None:
             step = step or self.step
-            options = {"method": "paper", "skip": step - 1} if method == "paper" else {"step": step}
-            options["network"] = self.network(path)
+            options |= {"network": self.network(path), "step": step, "skip": step - 1}
         return filling.inpaint(counts, mask, batch=self.batch, most_missing=True, **options).data
 
     def network(self, path: Path) -> Any:
         """The network of a file, loaded."""
-        import torch
-
         if path not in self.loaded:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            self.loaded[path] = networks.load(path, device)
+            self.loaded[path] = networks.load(path, devices.choose())
         return self.loaded[path]
 
 
@@ -97,7 +93,7 @@ def network_fill(model: Path, batch: int) -> Fill:
     """A function (counts (n, …), mask) -> what a trained network predicts in the gap, photons (n, voxels missing)."""
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = devices.choose()
     network = networks.load(model, device).to(memory_format=torch.channels_last_3d)
 
     def fill(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.filling.methods import WITH_NETWORK
 from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
@@ -38,8 +39,6 @@ GAP_COLUMNS = [
 ]
 PUBLISHED = {3: 0.989, 6: 0.977, 9: 0.955, 12: 0.946}
 PUBLISHED_SOURCE = "paper, Table 1 (mean of 20 intensity bins; ID01 data)"
-OURS = ("network", "shipped", "paper")
-"""Methods beside which a published value stands."""
 
 Item = tuple[int, int]
 """A gap: the axis that it interrupts, and its width."""
@@ -183,7 +182,8 @@ def _sweep(
                     row |= _row(settings, seed, scores[name], best, mean, chosen)
                     share = metrics.share_of_ceiling(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])
                     row |= {"share_of_ceiling": share}
-                    if (source, axis, selection) == ("measured", 2, "all") and name in OURS and width in PUBLISHED:
+                    published = (source, axis, selection) == ("measured", 2, "all") and width in PUBLISHED
+                    if published and name in WITH_NETWORK:
                         row |= {"published": PUBLISHED[width], "published_source": PUBLISHED_SOURCE}
                     rows.append(row)
             if intensity is not None:

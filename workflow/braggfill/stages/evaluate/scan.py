@@ -93,7 +93,7 @@ def skip_table(
 
 def _sliding(names: list[str]) -> list[str]:
     """Of the networks the one that comes with the package, or else the run's, and the published one."""
-    own = [name for name in ("shipped", "network") if name in names][:1]
+    own = [name for name in ("braggfill", "network") if name in names][:1]
     return own + [name for name in ("paper",) if name in names]
 
 

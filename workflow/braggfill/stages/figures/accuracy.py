@@ -13,8 +13,6 @@ from braggfill.stages.figures import style
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
-
 
 def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated: Path) -> list[Path] | None:
     """One panel for each way to compare; bands are bootstrap 95 % intervals.  None where both tables are empty.
@@ -80,10 +78,8 @@ def _said(selection: str) -> str:
 
 
 def _panel(axes: Axes, table: pd.DataFrame, score: str) -> None:
-    for method in METHODS:
+    for method in style.methods(table):
         rows = table[table.method == method].sort_values("gap_px")
-        if not len(rows):
-            continue
         colour = style.COLOURS[method]
         marker = "o" if len(rows) <= 8 else "."
         axes.plot(rows.gap_px, rows[score], marker=marker, color=colour, label=style.NAMES[method], zorder=3)

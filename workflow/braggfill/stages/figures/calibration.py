@@ -14,7 +14,6 @@ from braggfill.stages.figures import style
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "shipped")
 TOLERANCES = {0.68: 0.05, 0.95: 0.03}
 """Levels that are shown one by one, and how far off counts as right."""
 
@@ -54,7 +53,7 @@ def reliability(settings: FiguresSettings, stem: Path, table: Path) -> list[Path
 def _levels(axes: Axes, rows: pd.DataFrame) -> None:
     """Observed against stated coverage."""
     axes.plot([0, 1], [0, 1], color="#666666", linewidth=0.8)
-    for method in METHODS:
+    for method in style.methods(rows):
         own = rows[rows.method == method].sort_values("level")
         for distribution, line in (("counts", "-"), ("gaussian", ":")):
             found = own[own.distribution == distribution]
@@ -87,7 +86,7 @@ def _bands(axes: Axes) -> None:
 def _widths(axes: Axes, rows: pd.DataFrame) -> None:
     """Coverage of the 68 % and 95 % intervals against the gap's width."""
     _bands(axes)
-    for method in METHODS:
+    for method in style.methods(rows):
         for level in TOLERANCES:
             own = rows[(rows.method == method) & (rows.level == level)].sort_values("gap_px")
             if len(own):
@@ -102,7 +101,7 @@ def _brightness(axes: Axes, rows: pd.DataFrame) -> None:
     _bands(axes)
     bins = rows[~rows.selection.isin(["all", "ge1"])]
     order = sorted(bins.photons_low.unique())
-    for method in METHODS:
+    for method in style.methods(rows):
         for level in TOLERANCES:
             own = bins[(bins.method == method) & (bins.level == level)].sort_values("photons_low")
             if len(own):
@@ -114,7 +113,7 @@ def _brightness(axes: Axes, rows: pd.DataFrame) -> None:
 
 
 def _points(axes: Axes, place: np.ndarray, own: pd.DataFrame, method: str) -> None:
-    place = place + {"network": -0.06, "shipped": 0.06}[method]
+    place = place + {"network": -0.06, "braggfill": 0.06}.get(method, 0.0)
     ends = np.stack([own.coverage - own.coverage_low, own.coverage_high - own.coverage])
     axes.errorbar(
         place, own.coverage, np.maximum(ends.astype(float), 0), marker="o", color=style.COLOURS[method], lw=1, capsize=2

@@ -13,6 +13,7 @@ from typing import Any
 
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
+from braggfill.stages import ORDER
 from braggfill.stages.figures import tables
 from braggfill.stages.figures.graph import dag_svg
 
@@ -27,20 +28,6 @@ SECTIONS = {
     "claims": ("Claims", "What the published texts say of the accuracy, and whether this run bears it out."),
     "real space": ("Real space", "What gaps and fillings do to the object that is reconstructed."),
 }
-STAGE_ORDER = (
-    "fetch",
-    "particle",
-    "relax",
-    "scatter",
-    "perturb",
-    "extract",
-    "train",
-    "inpaint",
-    "evaluate",
-    "reconstruct",
-    "figures",
-    "report",
-)
 
 
 def report(
@@ -48,7 +35,7 @@ def report(
     run: Mapping[str, Any],
     folder: Path,
     out: Path,
-    rules: Mapping[str, Sequence[str]] | None = None,
+    rules: Mapping[str, Sequence[str]],
 ) -> None:
     """Write the report of a run as one HTML file, figures embedded, nothing fetched from anywhere.
 
@@ -56,7 +43,7 @@ def report(
     ----------
     run : the run's settings, plain.
     folder : the run's folder; what is there is shown, what was left out is told in one line each.
-    rules : rule → rules that it needs, for the picture of the DAG; the project's own by default.
+    rules : rule → rules that it needs, for the picture of the DAG.
 
     Raises
     ------
@@ -177,7 +164,7 @@ def _summary(folder: Path) -> Iterator[str]:
         for title, part in parts:
             bright = part[part.selection == ("ge1" if (part.selection == "ge1").any() else part.selection.iloc[0])]
             yield title
-            for method in ("shipped", "network", "linear"):
+            for method in ("braggfill", "network", "linear"):
                 rows = bright[bright.method == method].set_index("gap_px")
                 if len(rows):
                     yield _line(f"  {method}", [tables.number(_at(rows, w, "pcc_mean")) for w in widths])
@@ -248,7 +235,7 @@ def _error(row: Any) -> str:
 
 def _stage(rule: str) -> int:
     first = rule.split("_")[0]
-    return STAGE_ORDER.index(first) if first in STAGE_ORDER else len(STAGE_ORDER)
+    return ORDER.index(first) if first in ORDER else len(ORDER)
 
 
 def _index(folder: Path) -> list[dict[str, Any]]:

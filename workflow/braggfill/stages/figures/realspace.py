@@ -8,12 +8,13 @@ import h5py
 import numpy as np
 from matplotlib.colors import Normalize
 
+from braggfill.filling.methods import INTERPOLATIONS, WITH_NETWORK
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
 
-ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", "linear", "cubic", "nearest", "network", "shipped")
-ORDER += ("finite", "bounded", "guided", "late", "sure")
+ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", *INTERPOLATIONS, *WITH_NETWORK)
+ORDER += ("bounded", "guided", "late", "sure")
 LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""
@@ -43,7 +44,7 @@ def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] |
         found = sorted(name for name in file if name.startswith("gap-"))
         if not found:
             return None
-        best = next((name for name in ("shipped", "network", "linear") if name in file[found[0]]), "gap")
+        best = next((name for name in ("braggfill", "network", "linear") if name in file[found[0]]), "gap")
         names = list(dict.fromkeys(["gap", best]))
         images = {
             (field, name, width): storage.array(file[f"{width}/{name}"][field], AXIS)
@@ -109,7 +110,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
         options = {"marker": "o", "color": style.COLOURS[method], "label": style.NAMES[method]}
         phase.plot(part.gap_px, part.phase_std_rad, **options)
         strain.plot(part.gap_px, part.strain_rmse * 1e4, **options)
-        shift = {"gap": -0.15, "network": 0.15, "shipped": 0.25, "finite": 0.35}.get(method, 0.0)
+        shift = {"gap": -0.15, "network": 0.15, "braggfill": 0.25, "finite": 0.35}.get(method, 0.0)
         mean.errorbar(
             part.gap_px + shift, part.mean_strain * 1e4, part.strain_spread * 1e4, capsize=2, linewidth=1, **options
         )

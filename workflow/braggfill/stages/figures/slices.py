@@ -13,7 +13,6 @@ from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
 
-ORDER = ("network", "shipped", "linear", "cubic", "nearest")
 REACH = 24
 """Voxels around the centre of the cross that the enlarged slices show."""
 
@@ -129,7 +128,7 @@ def load(scan: Path, cases: Path, name: str) -> Case | None:
         cube = storage.array(file, "data")[tuple(slice(o, o + n) for o, n in zip(origin, shape, strict=True))]
     truth = np.clip(cube, 0, None).astype(np.float32)
     filled = {}
-    for method in sorted(values, key=lambda method: ORDER.index(method) if method in ORDER else len(ORDER)):
+    for method in style.ordered(values):
         filled[method] = truth.copy()
         filled[method][mask] = values[method]
     return Case(name, width, truth, mask, filled, tuple(int(p) for p in peak - origin))
@@ -151,7 +150,7 @@ def _profile(axes: Axes, images: dict[str, np.ndarray], case: Case, middle: int)
         line = np.maximum(image[case.peak[0], :, middle], style.FAINTEST / 2)
         if method == "truth":
             axes.plot(line, color="black", linewidth=0.8, label="truth")
-        elif method in ("network", "shipped", "linear"):
+        elif method in ("network", "braggfill", "linear"):
             axes.plot(line, color=style.COLOURS[method], linewidth=1.3, label=style.NAMES[method])
     axes.set_yscale("log")
     axes.set_xlabel("detector vertical (px)")

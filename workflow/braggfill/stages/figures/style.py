@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -13,8 +13,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from braggfill.filling.methods import NAMES as METHODS
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDTH = 10.0
 """Inches across the page."""
@@ -23,48 +27,65 @@ GREY = "#b4bac2"
 FAINTEST = 0.5
 """Photons a voxel at the dark end of the intensity scale: what holds less is as dark."""
 
-COLOURS = {
-    "network": "#0072b2",
-    "shipped": "#56b4e9",
-    "finite": "#1f3a5f",
-    "linear": "#e69f00",
-    "cubic": "#009e73",
-    "nearest": "#cc79a7",
-    "paper": "#b2182b",
-    "idw": "#999933",
-    "biharmonic": "#6a51a3",
-    "gap": "#b2182b",
-    "free": "#b2182b",
-    "zeros": "#8c6d31",
-    "streaks": "#d6a35c",
-    "bounded": "#3b7d4f",
-    "guided": "#1b9e77",
-    "late": "#7570b3",
-    "sure": "#a6761d",
-    "whole": "#222222",
-    "ceiling": "#666666",
-}
-NAMES = {
-    "network": "network of this run",
-    "shipped": "shipped network",
-    "finite": "shipped, finite crystal",
-    "linear": "linear",
-    "cubic": "cubic",
-    "nearest": "nearest",
-    "paper": "published network",
-    "idw": "inverse distance",
-    "biharmonic": "biharmonic",
-    "gap": "gap left empty",
-    "free": "gap left free",
-    "zeros": "zeros in the gap",
-    "streaks": "free near streaks",
-    "bounded": "free within bounds",
-    "guided": "bounds, then free",
-    "late": "filled, then free",
-    "sure": "filled where sure",
-    "whole": "no gap",
-    "truth": "truth",
-}
+
+class _Colours(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return "#888888"
+
+
+class _Names(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return name
+
+
+COLOURS = _Colours(
+    {
+        "network": "#0072b2",
+        "braggfill": "#56b4e9",
+        "finite": "#1f3a5f",
+        "linear": "#e69f00",
+        "cubic": "#009e73",
+        "nearest": "#cc79a7",
+        "paper": "#b2182b",
+        "idw": "#999933",
+        "biharmonic": "#6a51a3",
+        "gap": "#b2182b",
+        "free": "#b2182b",
+        "zeros": "#8c6d31",
+        "streaks": "#d6a35c",
+        "bounded": "#3b7d4f",
+        "guided": "#1b9e77",
+        "late": "#7570b3",
+        "sure": "#a6761d",
+        "whole": "#222222",
+        "ceiling": "#666666",
+    }
+)
+"""Of methods and treatments; grey, if there is none here."""
+NAMES = _Names(
+    {
+        "network": "network of this run",
+        "braggfill": "shipped network",
+        "finite": "shipped, finite crystal",
+        "linear": "linear",
+        "cubic": "cubic",
+        "nearest": "nearest",
+        "paper": "published network",
+        "idw": "inverse distance",
+        "biharmonic": "biharmonic",
+        "gap": "gap left empty",
+        "free": "gap left free",
+        "zeros": "zeros in the gap",
+        "streaks": "free near streaks",
+        "bounded": "free within bounds",
+        "guided": "bounds, then free",
+        "late": "filled, then free",
+        "sure": "filled where sure",
+        "whole": "no gap",
+        "truth": "truth",
+    }
+)
+"""Of methods and treatments, as figures and tables call them; their own name, if there is none here."""
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -85,6 +106,17 @@ STYLE = {
     "svg.hashsalt": "braggfill",
     "svg.fonttype": "path",
 }
+
+
+def methods(table: pd.DataFrame) -> list[str]:
+    """The methods of a table with a column ``method``, in the order of the registry."""
+    return ordered(set(table.method))
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names of methods in the order of the registry; others after them, as they come."""
+    places = {name: place for place, name in enumerate(METHODS)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def new(height: float, width: float = WIDTH) -> Figure:

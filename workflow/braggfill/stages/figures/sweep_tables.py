@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braggfill.stages.figures import style
 from braggfill.stages.figures.style import NAMES
 from braggfill.stages.figures.table import Table, figures, number, percent, read
 
 if TYPE_CHECKING:
     import pandas as pd
-
-METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
 
 
 def claims(folder: Path) -> Table | None:
@@ -43,7 +42,7 @@ def oversampling(folder: Path) -> Table | None:
     if table is None:
         return None
     table = table.assign(oversampling=table.oversampling.round(2))
-    methods = _there(table)
+    methods = style.methods(table)
     rows, marks, last = [], [], None
     for (against, width, sampling), part in table.groupby(["against", "gap_px", "oversampling"]):
         if last is not None and (against, width) != last:
@@ -51,7 +50,7 @@ def oversampling(folder: Path) -> Table | None:
         last = (against, width)
         row = [str(against), f"{width} px", f"{sampling:g}", f"{part.particle.nunique()}"]
         row += [_mean(part[part.method == name].pcc) for name in methods]
-        own = part[part.method == next((m for m in ("shipped", "network") if m in methods), methods[0])]
+        own = part[part.method == next((m for m in ("braggfill", "network") if m in methods), methods[0])]
         rows.append([*row, number(part.ceiling.mean()), percent(float(own.share_of_ceiling.mean())), "a figure"])
     head = ["against", "gap", "oversampling", "particles", *(NAMES[name] for name in methods), "ceiling", "share"]
     note = (
@@ -69,7 +68,7 @@ def position(folder: Path) -> Table | None:
     if table is None:
         return None
     table = table.assign(far=(table.distance_px.abs() / 16).round().astype(int) * 16)
-    methods = _there(table)
+    methods = style.methods(table)
     rows, marks, last = [], [], None
     for (width, far), part in table.groupby(["gap_px", "far"]):
         if last is not None and width != last:
@@ -136,10 +135,6 @@ def gaps(folder: Path) -> Table | None:
     )
     head += ["seconds", "µs a voxel"]
     return Table("Unequal and wide gaps, and every method's time", head, rows, note, "evaluate/gaps.csv", 2, marks)
-
-
-def _there(table: pd.DataFrame) -> list[str]:
-    return [name for name in METHODS if name in set(table.method)]
 
 
 def _mean(values: pd.Series) -> str:

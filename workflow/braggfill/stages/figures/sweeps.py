@@ -17,7 +17,6 @@ from braggfill.stages.figures import style
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
 WIDTHS = (3, 6, 9, 12)
 WIDTH_COLOURS = {3: "#08306b", 6: "#2171b5", 9: "#6baed6", 12: "#d95f0e"}
 SKIPPED = (0, 4, 20, 30)
@@ -55,7 +54,7 @@ def against_intensity(settings: FiguresSettings, stem: Path, table: Path) -> lis
             _band(above, line.photons, line.pcc_mean, line.pcc_low, line.pcc_high, colour, f"{width} px")
         width = 6 if 6 in widths else widths[len(widths) // 2]
         one = part[part.gap_px == width]
-        for name in _at_hand(one):
+        for name in style.methods(one):
             line = one[one.method == name]
             _band(
                 below, line.photons, line.pcc_mean, line.pcc_low, line.pcc_high, style.COLOURS[name], style.NAMES[name]
@@ -96,7 +95,7 @@ def against_oversampling(settings: FiguresSettings, stem: Path, table: Path) -> 
     panels[0].legend(title="gap", loc="lower right")
     for axes, width in zip(panels[1:], chosen, strict=True):
         part = rows[rows.gap_px == width]
-        for name in _at_hand(part):
+        for name in style.methods(part):
             line = part[part.method == name]
             _over_particles(axes, line, "oversampling", "pcc", style.COLOURS[name], style.NAMES[name])
         best = part[part.method == method].groupby("oversampling").ceiling.mean()
@@ -122,7 +121,7 @@ def oversampling_images(settings: FiguresSettings, stem: Path, images: list[Path
             group = file[name]
             parts = {key: group[key] for key in sorted(group) if key != "truth"}
             method = next(
-                (m for m in ("shipped", "network", "linear") if any(m in part for part in parts.values())), ""
+                (m for m in ("braggfill", "network", "linear") if any(m in part for part in parts.values())), ""
             )
             taken = {int(key): storage.array(part, method) for key, part in parts.items() if method in part}
             found[float(name)] = (storage.array(group, "truth"), taken)
@@ -171,13 +170,13 @@ def against_position(settings: FiguresSettings, stem: Path, table: Path) -> list
     panels = figure.subplots(1, len(widths) + 1, squeeze=False)[0]
     for axes, width in zip(panels, widths, strict=False):
         part = rows[rows.gap_px == width]
-        for name in _at_hand(part):
+        for name in style.methods(part):
             _over_particles(axes, part[part.method == name], "bin", "pcc", style.COLOURS[name], style.NAMES[name])
         best = part[part.method == method].groupby("bin").ceiling.mean()
         _ceiling(axes, best.index, best)
         axes.set_title(f"{width} px gap, against counts")
     part = rows[rows.gap_px == widths[-1]]
-    for name in _at_hand(part):
+    for name in style.methods(part):
         line = part[part.method == name]
         _over_particles(panels[-1], line, "bin", "pcc_expectation", style.COLOURS[name], style.NAMES[name])
     panels[-1].set_title(f"{widths[-1]} px gap, against the expectation")
@@ -209,7 +208,7 @@ def skipped(settings: FiguresSettings, stem: Path, table: Path, images: Path) ->
     figure = style.new(5.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     time, error, score = above.subplots(1, 3)
-    for name in _at_hand(rows):
+    for name in style.methods(rows):
         line = rows[rows.method == name].sort_values("step_px")
         options = {"marker": "o", "color": style.COLOURS[name], "label": style.NAMES[name]}
         time.plot(line.step_px, line.seconds, **options)
@@ -254,7 +253,7 @@ def unequal(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | 
     rows = _read(table)
     if rows is None:
         return None
-    names, places = _at_hand(rows), list(dict.fromkeys(rows.gap))
+    names, places = style.methods(rows), list(dict.fromkeys(rows.gap))
     figure = style.new(3.6)
     score, time = figure.subplots(1, 2, width_ratios=(1.7, 1))
     for number, name in enumerate(names):
@@ -287,7 +286,7 @@ def unequal(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | 
 def ours(table: pd.DataFrame | None) -> str | None:
     """The network that a figure is about: the one that comes with the package, or else the run's own."""
     names = set(table.method) if table is not None else set()
-    return next((name for name in ("shipped", "network") if name in names), None)
+    return next((name for name in ("braggfill", "network") if name in names), None)
 
 
 def _read(path: Path) -> pd.DataFrame | None:
@@ -295,10 +294,6 @@ def _read(path: Path) -> pd.DataFrame | None:
 
     table = pd.read_csv(path)
     return table if len(table) else None
-
-
-def _at_hand(table: pd.DataFrame) -> list[str]:
-    return [name for name in METHODS if name in set(table.method)]
 
 
 def _some(widths: Iterable[int]) -> list[int]:

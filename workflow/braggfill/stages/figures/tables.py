@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braggfill.runs import storage
-from braggfill.stages.figures import realtables, sweep_tables
+from braggfill.stages.figures import realtables, style, sweep_tables
 from braggfill.stages.figures.style import NAMES
 from braggfill.stages.figures.table import Table, figures, number, percent, read
 
 if TYPE_CHECKING:
     pass
 
-METHODS = ("network", "shipped", "paper", "linear", "cubic", "nearest", "idw", "biharmonic")
 PUBLISHED_PX = (3, 6, 9, 12)
 """Widths that a long table is cut down to."""
 
@@ -49,7 +48,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
     if table.gap_px.nunique() > 6:
         table = table[table.gap_px.isin(PUBLISHED_PX)]
     first = "gap_axis" if measured else "against"
-    methods = [m for m in METHODS if m in set(table.method)]
+    methods = style.methods(table)
     head = ["gap across" if measured else "against", "patches", "gap", "number"]
     head += [f"{NAMES[m]}" for m in methods] + ["ceiling", "share"]
     head += ["mean of bins", "published"] if measured else []
@@ -90,7 +89,7 @@ def _cases(folder: Path) -> Table | None:
     table = read(folder / "evaluate/cases.csv")
     if table is None:
         return None
-    methods = [m for m in METHODS if m in set(table.method)]
+    methods = style.methods(table)
     order = {name: i for i, name in enumerate(dict.fromkeys(table.case))}
     rows = []
     for case, part in sorted(table.groupby("case", sort=False), key=lambda pair: order[pair[0]]):

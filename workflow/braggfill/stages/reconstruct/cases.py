@@ -11,10 +11,15 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.filling import Filled
+from braggfill.filling.finite import Finite
 from braggfill.physics import fourier
 from braggfill.runs import seeds, storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import objects
+
+FINITE = ("support", "error_before", "error_after")
+"""What is kept of :class:`braggfill.filling.finite.Finite`."""
 
 
 @dataclass(frozen=True)
@@ -187,16 +192,20 @@ def _middle(array: np.ndarray, box: int, path: Path, centre: Sequence[int] | Non
     return tuple(objects.span(c, box, n) for c, n in zip(centre, array.shape, strict=True))
 
 
-def store(group: h5py.Group, case: Case, filled: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def store(group: h5py.Group, case: Case, filled: dict[str, Filled]) -> None:
     """Write a case and its fillings: ``counts``, ``expectation``, ``truth``, and ``filled/<method>``,
-    ``sigma/<method>`` over the voxels of the gap in their order."""
+    ``sigma/<method>`` over the voxels of the gap in their order; what a correction to a finite crystal came to are
+    attributes of ``filled/<method>``."""
     for name, array in (("counts", case.counts), ("expectation", case.expectation), ("truth", case.truth)):
         if array is not None:
             group.create_dataset(name, data=array, compression="gzip", compression_opts=1, shuffle=True)
     mask = case.mask
-    for method, (data, sigma) in filled.items():
-        group[f"filled/{method}"] = data[mask]
-        group[f"sigma/{method}"] = sigma[mask]
+    for method, one in filled.items():
+        group[f"filled/{method}"] = one.data[mask].astype(float)
+        group[f"sigma/{method}"] = one.sigma[mask].astype(float)
+        if one.finite is not None:
+            told = {name: getattr(one.finite, name) for name in FINITE}
+            group[f"filled/{method}"].attrs.update({f"finite_{name}": value for name, value in told.items()})
     group.attrs.update(
         gap_px=case.gap_px,
         offset_px=case.offset_px,
@@ -207,8 +216,8 @@ def store(group: h5py.Group, case: Case, filled: dict[str, tuple[np.ndarray, np.
     )
 
 
-def restore(group: h5py.Group) -> tuple[Case, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """A case that :func:`store` wrote, and its fillings as whole arrays: photons, and their standard deviation."""
+def restore(group: h5py.Group) -> tuple[Case, dict[str, Filled]]:
+    """A case that :func:`store` wrote, and its fillings."""
     attrs: dict[str, Any] = dict(group.attrs)
     geometry = objects.Geometry(
         float(attrs["d_spacing_angstrom"]),
@@ -225,5 +234,9 @@ def restore(group: h5py.Group) -> tuple[Case, dict[str, tuple[np.ndarray, np.nda
     for method in group.get("filled", ()):
         data, sigma = counts.copy(), np.full(counts.shape, np.nan)
         data[mask], sigma[mask] = group[f"filled/{method}"][...], group[f"sigma/{method}"][...]
-        filled[method] = (data, sigma)
+        told = group[f"filled/{method}"].attrs
+        finite = None
+        if f"finite_{FINITE[0]}" in told:
+            finite = Finite(data[mask], *(float(told[f"finite_{name}"]) for name in FINITE))
+        filled[method] = Filled(data, mask, sigma, finite)
     return case, filled

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.filling import methods
 from braggfill.physics import fourier, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings
@@ -88,7 +88,7 @@ def true_phase(
         if reason is None:
             given = objects.load(obj)
             shown = min(chosen.oversamplings, key=lambda value: abs(value - SHOWN))
-            number = len(chosen.gap_widths_px) * (1 + len(networks.at_hand(chosen.methods))) + 1
+            number = len(chosen.gap_widths_px) * (1 + len(methods.available(chosen.methods))) + 1
             total = number * len(chosen.oversamplings)
             with tqdm(total=total, desc="reconstruct", unit="object", disable=None, leave=False) as bar:
                 for oversampling in chosen.oversamplings:
@@ -221,5 +221,5 @@ def _cases(
         empty = np.where(mask, 0, intensity)
         gap = one("gap", width, empty)
         yield gap
-        for method in networks.at_hand(chosen.methods):
+        for method in methods.available(chosen.methods):
             yield one(method, width, objects.fill(empty, mask, method, model, settings).data, gap)

@@ -155,17 +155,18 @@ def cross(shape: Sequence[int], width: int, offset: tuple[int, int], peak: Seque
 def fill(
     intensity: np.ndarray, mask: np.ndarray, method: str, model: Path, settings: ReconstructSettings
 ) -> filling.Filled:
-    """The pattern with its gap filled; ``network`` is the one that the run trained, ``shipped`` the package's own, and
-    ``finite`` that one held to a finite crystal (:mod:`braggfill.filling.finite`)."""
+    """The pattern with its gap filled by a method of :mod:`braggfill.filling.methods`; ``network`` is the one that the
+    run trained."""
     from braggfill import filling
+    from braggfill.filling import methods
 
-    if method not in ("network", "shipped", "finite"):
+    if methods.get(method).network is None:
         return filling.inpaint(intensity, mask, method=method)
     import torch
 
     torch.set_num_threads(settings.threads)
-    network = model if method == "network" else None
-    return filling.inpaint(intensity, mask, network=network, device=settings.device, finite=method == "finite")
+    given = model if method == "network" else None
+    return filling.inpaint(intensity, mask, method=method, network=given, device=settings.device)
 
 
 def fields(obj: np.ndarray, inside: np.ndarray, geometry: Geometry) -> Fields:

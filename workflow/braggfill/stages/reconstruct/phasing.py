@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from braggfill.filling import Filled
 from braggfill.phasing import pynx
 from braggfill.phasing.free import free_voxels
 from braggfill.physics import align, boxes, support
@@ -140,7 +141,7 @@ def phase(settings: ReconstructSettings, seed: int, cases: Path, start: int, out
 
 def run(
     case: Case,
-    filled: dict[str, tuple[np.ndarray, np.ndarray]],
+    filled: dict[str, Filled],
     recipe: RecipeSettings,
     seed: int,
     starts: Sequence[int],

@@ -7,12 +7,11 @@ here and name it in the settings.  Every name that has none is a way of filling.
 - ``free``: masked, the gap's voxels float.
 - ``streaks``: masked near the streaks (supplement, Fig. S19c), zero elsewhere.
 - ``zeros``: left at zero (Fig. S19d).
-- ``linear``, ``network`` …: filled (Fig. S19e); a network's expectation as the amplitude that counts would have, see
-  :func:`braggfill.patterns.calibration.amplitude_of_filled`.
+- ``linear``, ``network`` …: filled (Fig. S19e), each voxel as :func:`braggfill.filling.trust.for_phasing` gives it.
 - ``bounded``: filled, its voxels float within ``bound_sigmas`` standard deviations of the filling.
-- ``guided``: the same, but where the filling is unsure they are free for the last cycles.
-- ``late``: filled, and free for the last cycles.
-- ``sure``: filled where the filling is sure, free where it is not (:func:`braggfill.filling.advice.unsure`).
+- ``guided``: the same, but where the filling is uncertain they are masked for the last cycles.
+- ``late``: filled, and masked for the last cycles.
+- ``sure``: filled where the filling is certain, masked where it is not (:func:`braggfill.filling.trust.uncertain`).
 """
 
 from __future__ import annotations
@@ -25,9 +24,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from braggfill import networks
-from braggfill.filling import advice
-from braggfill.patterns import calibration
+from braggfill.filling import Filled, methods
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 from braggfill.stages.reconstruct import objects
 
@@ -44,8 +41,8 @@ class Gapped:
     """Photons; what is in the gap is looked at by ``whole`` alone."""
     mask: np.ndarray
     """True where the gap lies."""
-    filled: dict[str, tuple[np.ndarray, np.ndarray]]
-    """Method → photons, and their standard deviation (NaN where the method states none)."""
+    filled: dict[str, Filled]
+    """By method."""
     recipe: RecipeSettings
 
     @property
@@ -54,34 +51,23 @@ class Gapped:
         return np.where(self.mask, 0.0, self.counts)
 
     @property
-    def best(self) -> tuple[np.ndarray, np.ndarray]:
+    def best(self) -> Filled:
         """The filling that ``filled_by`` names."""
         return self.filled[filled_by(self.recipe)]
 
-    def taken(self, method: str) -> np.ndarray:
-        """The filled pattern as it is phased, see :meth:`braggfill.filling.Filled.for_phasing`."""
-        data, sigma = self.filled[method]
-        if method == "finite":  # its deviation is that from before it was corrected
-            sigma = np.sqrt(data)
-        found = data.copy()
-        found[self.mask] = calibration.amplitude_of_filled(data[self.mask], sigma[self.mask])
-        return found
-
-    @property
-    def best_taken(self) -> np.ndarray:
-        """The filling that ``filled_by`` names, as it is phased."""
-        return self.taken(filled_by(self.recipe))
-
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Between which photons the filling lies."""
-        data, sigma = self.best
-        spread = self.recipe.bound_sigmas * sigma
-        return np.maximum(data - spread, 0), data + spread
+        spread = self.recipe.bound_sigmas * self.best.sigma.astype(float)
+        return np.maximum(self.best.data - spread, 0), self.best.data + spread
+
+    def uncertain(self) -> np.ndarray:
+        """Which voxels that filling is uncertain of, all of them where it states no uncertainty."""
+        return self.best.phasing(masked="uncertain").masked
 
 
 def filled_by(recipe: RecipeSettings) -> str:
     """The method that fills for ``bounded`` and its like, ``network`` where no weights came with the package."""
-    return (networks.at_hand([recipe.filled_by]) or ["network"])[0]
+    return (methods.available([recipe.filled_by]) or ["network"])[0]
 
 
 def fillings(recipe: RecipeSettings) -> list[str]:
@@ -92,17 +78,16 @@ def fillings(recipe: RecipeSettings) -> list[str]:
 
 
 def names(recipe: RecipeSettings) -> list[str]:
-    """The treatments of a recipe, ``whole`` before them; without ``shipped`` where no weights came."""
-    return ["whole", *dict.fromkeys(networks.at_hand(recipe.treatments))]
+    """The treatments of a recipe, ``whole`` before them; without those whose weights did not come."""
+    return ["whole", *dict.fromkeys(methods.available(recipe.treatments))]
 
 
 def fill(
     counts: np.ndarray, mask: np.ndarray, recipe: RecipeSettings, model: Path, settings: ReconstructSettings
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+) -> dict[str, Filled]:
     """The gap filled by each way that a recipe's treatments need."""
     empty = np.where(mask, 0.0, counts)
-    found = {name: objects.fill(empty, mask, name, model, settings) for name in fillings(recipe)}
-    return {name: (filled.data.astype(float), filled.sigma.astype(float)) for name, filled in found.items()}
+    return {name: objects.fill(empty, mask, name, model, settings) for name in fillings(recipe)}
 
 
 def start(name: str, gapped: Gapped) -> dict[str, Any]:
@@ -110,7 +95,7 @@ def start(name: str, gapped: Gapped) -> dict[str, Any]:
     :class:`braggfill.phasing.pynx.Start`."""
     if name in RULES:
         return RULES[name](gapped)
-    return {"intensity": gapped.taken(name)}
+    return {"intensity": gapped.filled[name].for_phasing()}
 
 
 def _whole(gapped: Gapped) -> dict[str, Any]:
@@ -135,15 +120,15 @@ def _bounded(gapped: Gapped) -> dict[str, Any]:
 
 
 def _guided(gapped: Gapped) -> dict[str, Any]:
-    return {**_bounded(gapped), "late": advice.unsure(*gapped.best, gapped.mask)}
+    return {**_bounded(gapped), "late": gapped.uncertain()}
 
 
 def _late(gapped: Gapped) -> dict[str, Any]:
-    return {"intensity": gapped.best_taken, "late": gapped.mask}
+    return {"intensity": gapped.best.for_phasing(), "late": gapped.mask}
 
 
 def _sure(gapped: Gapped) -> dict[str, Any]:
-    return {"intensity": gapped.best_taken, "missing": advice.unsure(*gapped.best, gapped.mask)}
+    return {"intensity": gapped.best.for_phasing(), "missing": gapped.uncertain()}
 
 
 RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {

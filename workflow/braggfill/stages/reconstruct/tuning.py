@@ -18,6 +18,7 @@ from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.patterns import metrics
 from braggfill.physics import support
+from braggfill.runs import device as devices
 from braggfill.runs import seeds, storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import objects
@@ -153,7 +154,8 @@ def _case(
     mask[:, :, first : first + chosen.gap_width_px] = True
     empty = np.where(mask, 0.0, counts)
     torch.set_num_threads(settings.threads)
-    network = finetune.load(networks.shipped() if networks.is_shipped() else model, settings.device)
+    weights = networks.shipped() if networks.is_shipped() else model
+    network = networks.load(weights, devices.choose(settings.device, "reconstruct.device"))
     learnt, problem, report = network, "", None
     try:
         learnt, report = finetune.finetune(

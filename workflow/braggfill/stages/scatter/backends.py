@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.runs import device as devices
 from braggfill.runs import external
 
 BACKENDS = ("nufft", "pynx", "direct")
@@ -112,11 +113,7 @@ def on_gpu(device: str) -> bool:
     """Whether the fast transform runs on a GPU: asked for, or found by ``auto`` (cufinufft, PyTorch and CUDA)."""
     if device == "cpu":
         return False
-    found = importlib.util.find_spec("cufinufft") is not None
-    if found:
-        import torch
-
-        found = torch.cuda.is_available()
+    found = importlib.util.find_spec("cufinufft") is not None and devices.choose() == "cuda"
     if device == "gpu" and not found:
         raise BraggfillError("scatter.device: 'gpu' needs CUDA and the package cufinufft; install it or choose 'cpu'")
     return found
