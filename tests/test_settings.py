@@ -165,8 +165,11 @@ def test_an_unknown_setting_deep_inside_is_told():
         ({"size": [1, 2]}, ["size: "]),
         ({"fetch": {"timeout_s": 0}}, ["fetch.timeout_s: ", "greater than 0", "got 0"]),
         ({"fetch": {"github_raw_url": "ftp://x"}}, ["fetch.github_raw_url: ", "ftp://x"]),
-        ({"evaluate": {"gap_widths_px": []}}, ["evaluate.gap_widths_px: ", "at least 1 item", "got []"]),
-        ({"evaluate": {"gap_widths_px": [3, 99]}}, ["evaluate.gap_widths_px.1: ", "got 99"]),
+        (
+            {"evaluate": {"patches": {"gap_widths_px": []}}},
+            ["evaluate.patches.gap_widths_px: ", "at least 1 item", "got []"],
+        ),
+        ({"evaluate": {"patches": {"gap_widths_px": [3, 99]}}}, ["evaluate.patches.gap_widths_px.1: ", "got 99"]),
         ({"particle": {"min_atoms": 10, "max_atoms": 5}}, ["particle: ", "min_atoms", "max_atoms"]),
         ({"scatter": {"backend": "fast"}}, ["scatter.backend: ", "'nufft'", "got 'fast'"]),
         ({"train": {"epochs": None}}, ["train.epochs: ", "got None"]),

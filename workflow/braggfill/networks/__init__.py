@@ -8,6 +8,7 @@ False).  Only voxels that are not missing are looked at.
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,12 @@ from braggfill.errors import BraggfillError
 if TYPE_CHECKING:
     from torch.nn import Module
 
-NAMES = ("braggfill", "paper")
+NETWORKS = {
+    "braggfill": "braggfill.networks.gap.unet:Braggfill",
+    "paper": "braggfill.networks.gap.paper:Paper",
+}
+"""Name → module and class; a task's fingerprint has the modules of those that it uses (:func:`module_of`)."""
+NAMES = tuple(NETWORKS)
 FORMAT = 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
@@ -35,18 +41,23 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     ------
     BraggfillError : an unknown name or option.
     """
+    module_of(name)
     try:
-        if name == "braggfill":
-            from braggfill.networks.gap.unet import Braggfill
-
-            return Braggfill(**options)
-        if name == "paper":
-            from braggfill.networks.gap.paper import Paper
-
-            return Paper(**options)
+        return pkgutil.resolve_name(NETWORKS[name])(**options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BraggfillError(f"network {name}: options {options} do not fit it ({error})") from error
-    raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
+
+
+def module_of(name: str) -> str:
+    """The module of a network.
+
+    Raises
+    ------
+    BraggfillError : an unknown name.
+    """
+    if name not in NETWORKS:
+        raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
+    return NETWORKS[name].partition(":")[0]
 
 
 def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = None, *, half: bool = False) -> None:
