@@ -15,14 +15,9 @@ from braggfill.patterns.interpolate import METHODS, interpolate
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.stages.evaluate.cases import CASE_COLUMNS, case_table
-from braggfill.stages.evaluate.patches import (
-    GAP_COLUMNS,
-    crop_around_peak,
-    gap_table,
-    interpolation_fill,
-    network_fill,
-    simulated_table,
-)
+from braggfill.stages.evaluate.cut import crop_around_peak
+from braggfill.stages.evaluate.fills import interpolation_fill, network_fill
+from braggfill.stages.evaluate.patches import GAP_COLUMNS, gap_table, simulated_table
 from braggfill.stages.evaluate.realism import REALISM_COLUMNS, modulus_fwhm, radial_exponent, realism_table
 from settings_helpers import changed
 
@@ -167,7 +162,10 @@ def test_linear_interpolation_meets_the_known_figures(measured, tmp_path):
     with np.load(measured / "aps34idc_Staff20-1a_S0054.npz") as file, storage.create(tmp_path / "scan.h5") as out:
         out["data"] = file["data"]
     own = changed(
-        EvaluateSettings(), patches={"gap_axes": (1,), "gap_widths_px": KNOWN}, methods=("linear",), ceiling_draws=1
+        EvaluateSettings(),
+        patches={"gap_axes": (1,), "gap_widths_px": tuple(KNOWN)},
+        methods=("linear",),
+        ceiling_draws=1,
     )
     gap_table(own, 1, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
     rows = pd.read_csv(tmp_path / "out.csv").query("selection == 'ge1'").set_index("gap_px")

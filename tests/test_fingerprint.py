@@ -27,9 +27,9 @@ def package(tmp_path):
     ],
 )
 def test_what_changes_no_number_changes_no_fingerprint(package, file, text):
-    before = code("alpha", package)
+    before = code("alpha", root=package)
     (package / file).write_text(text)
-    assert code("alpha", package) == before
+    assert code("alpha", root=package) == before
 
 
 @pytest.mark.parametrize(
@@ -40,18 +40,18 @@ def test_what_changes_no_number_changes_no_fingerprint(package, file, text):
     ],
 )
 def test_a_changed_line_changes_it(package, file, text):
-    before = code("alpha", package)
+    before = code("alpha", root=package)
     (package / file).write_text(text)
-    assert code("alpha", package) != before
+    assert code("alpha", root=package) != before
 
 
 def test_a_moved_package_keeps_it(package, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("moved")
     for file in package.glob("*.py"):
         (elsewhere / file.name).write_text(file.read_text())
-    assert code("alpha", package) == code("alpha", elsewhere)
+    assert code("alpha", root=package) == code("alpha", root=elsewhere)
 
 
 def test_a_missing_stage_is_an_error(package):
     with pytest.raises(ValueError, match="nowhere"):
-        code("nowhere", package)
+        code("nowhere", root=package)

@@ -15,8 +15,8 @@ def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_parti
     turn = views.random_rotation(rng)
     made = sampling.views(own, positions, turn, constant, (2.0, 4.0), 8.0)
     size = views.extents(positions, turn, constant)
-    for (view, shape), sampling in zip(made, (2.0, 4.0), strict=True):
-        assert view.oversampling.min() == pytest.approx(sampling)
+    for (view, shape), wanted in zip(made, (2.0, 4.0), strict=True):
+        assert view.oversampling.min() == pytest.approx(wanted)
         np.testing.assert_allclose(view.oversampling, 1 / (view.step_inverse_angstrom * size))
         np.testing.assert_allclose(
             np.array(shape) * view.step_inverse_angstrom * size.max(), [8, 8, 8 + 2 * sampling.MARGIN]
