@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from braggfill.runs.fingerprint import code
+from braggfill.runs.fingerprint import PACKAGE, ROOT, code, imports
 
 ALPHA = 'from braggfill.beta import scale\n\n\ndef f(x):\n    """Doc."""\n    return scale * x  # times\n'
 
@@ -55,3 +57,91 @@ def test_a_moved_package_keeps_it(package, tmp_path_factory):
 def test_a_missing_stage_is_an_error(package):
     with pytest.raises(ValueError, match="nowhere"):
         code("nowhere", root=package)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A package with packages: families of networks that a table names, settings, a stage of two tasks."""
+    files = {
+        "__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from braggfill.heavy import x\n",
+        "heavy.py": "x = 1\n",
+        "networks/__init__.py": 'NETWORKS = {"one": "braggfill.networks.one:One"}\n\n\ndef load():\n    return 1\n',
+        "networks/one.py": "y = 1\n",
+        "networks/two.py": "y = 2\n",
+        "stage/__init__.py": "",
+        "stage/first.py": "from braggfill import networks\nfrom braggfill.settings.stage import Stage\n",
+        "stage/second.py": "from braggfill.settings.stage import Stage\n\n\ndef f():\n    return Stage()\n",
+        "settings/__init__.py": "",
+        "settings/stage.py": "from typing import Literal\n\nKind = Literal['a']\n\n\nclass Block(Base):\n    number: int = 1\n"
+        "\n\nclass Stage(Base):\n    kind: Kind = 'a'\n    block: Block = Block()\n\n    def twice(self):\n"
+        "        return 2 * self.block.number\n",
+        "stage/page.html": "<p>",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def after(folders, file, old, new, *modules):
+    """Whether a fingerprint changes when part of a file is replaced."""
+    before = code(*modules, root=folders)
+    text = (folders / file).read_text()
+    assert old in text
+    (folders / file).write_text(text.replace(old, new))
+    return code(*modules, root=folders) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "modules"),
+    [
+        ("heavy.py", "1", "2", ["stage.first"]),  # for the type checker alone
+        ("networks/two.py", "2", "3", ["stage.first", "networks.one"]),  # of a package what is imported
+        ("networks/__init__.py", "{", "{'two': 'braggfill.networks.two:Two', ", ["stage.first"]),  # a table
+        ("stage/second.py", "f()", "g()", ["stage.first"]),
+        ("settings/stage.py", "['a']", "['a', 'b']", ["stage.second"]),  # what else is allowed
+        ("settings/stage.py", "number: int = 1", "number: int = 2", ["stage.first"]),  # a parameter of its rule
+        ("settings/stage.py", "class Block", "class Another(Base):\n    x: int = 1\n\n\nclass Block", ["stage.second"]),
+        ("settings/stage.py", "    def", "    @field_validator('kind')\n    def _c(cls, k):\n        return k\n\n    def", ["stage.first"]),
+    ],
+)  # fmt: skip
+def test_what_is_not_used_does_not_count(folders, file, old, new, modules):
+    assert not after(folders, file, old, new, *modules)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "modules"),
+    [
+        ("networks/one.py", "1", "2", ["stage.first", "networks.one"]),
+        ("networks/one.py", "1", "2", ["stage.first", "braggfill.networks.one"]),
+        ("networks/__init__.py", "return 1", "return 2", ["stage.first"]),
+        ("stage/__init__.py", "", "x = 1", ["stage.first"]),  # it is executed
+        ("settings/stage.py", "return 2", "return 3", ["stage.first"]),  # a method
+        ("settings/stage.py", "number: int = 1", "number: int = 2", ["stage.second"]),  # the default of what it builds
+        ("stage/page.html", "<p>", "<div>", ["stage.first", "stage/page.html"]),
+    ],
+)
+def test_what_is_used_counts(folders, file, old, new, modules):
+    assert after(folders, file, old, new, *modules)
+
+
+def test_a_file_that_is_not_there_is_an_error(folders):
+    with pytest.raises(ValueError, match=r"none\.html"):
+        code("stage.first", "stage/none.html", root=folders)
+
+
+def test_what_is_found_by_name_at_run_time_is_known():
+    """A new place needs what it finds in the fingerprints of the tasks (``code(…, networks.module_of(name))``)."""
+    finders = re.compile(r"\b(import_module|resolve_name|__import__|run_module|exec)\(")
+    found = {str(f.relative_to(ROOT)) for f in ROOT.rglob("*.py") if finders.search(f.read_text())}
+    assert found == {
+        "__init__.py",  # for users alone: see below
+        "networks/__init__.py",  # networks.module_of
+        "runs/external.py",  # other packages
+    }
+
+
+def test_no_module_takes_what_the_package_itself_loads_late():
+    for file in ROOT.rglob("*.py"):
+        if file != ROOT / "__init__.py":
+            assert PACKAGE not in imports(file), f"{file} imports a name of the package, not from its module"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ FILLING = {
     *("reconstruct_map_cell", "reconstruct_finetune", "figures"),
 }
 """The tasks of the tiny run that fill with a network."""
-JOINING = {"evaluate_patches", "evaluate_whole"}
-"""Those that know the columns of what others fill."""
+JOINING = {"evaluate_patches", "evaluate_whole", "reconstruct_phase", "reconstruct_retrieval", "reconstruct_map"}
+"""Those that go on with what was filled, in the same module or with its columns: they follow anyway."""
 PHASING = {"reconstruct_prepare", "reconstruct_phase", "reconstruct_retrieval"}
 MAPPING = {"reconstruct_map_cell", "reconstruct_map"}
 
@@ -66,86 +67,110 @@ def tasks(project) -> dict[str, dict]:
     return told(project)
 
 
-@pytest.fixture
-def package(top, tmp_path) -> Path:
-    """A copy of the package's code to change."""
-    place = tmp_path / "braggfill"
+class Package:
+    """A copy of the package's code to change, and which tasks' code that changes."""
+
+    def __init__(self, place: Path, tasks: dict[str, dict]):
+        self.place, self.tasks, self.old = place, tasks, {}
+        self.before = self.digests()
+
+    def digests(self) -> dict[str, str]:
+        known = {
+            each: code(*each, root=self.place) for each in {tuple(each["modules"]) for each in self.tasks.values()}
+        }
+        return {rule: known[tuple(each["modules"])] for rule, each in self.tasks.items()}
+
+    def read(self, file: str) -> str:
+        path = self.place / file
+        return path.read_text() if path.exists() else ""
+
+    def write(self, file: str, text: str) -> None:
+        self.old.setdefault(file, self.read(file))
+        (self.place / file).write_text(text)
+
+    def replace(self, file: str, old: str, new: str) -> None:
+        assert old in self.read(file)
+        self.write(file, self.read(file).replace(old, new, 1))
+
+    def changed(self) -> set[str]:
+        return {rule for rule, digest in self.digests().items() if digest != self.before[rule]}
+
+    def undo(self) -> None:
+        for file, text in self.old.items():
+            if text:
+                (self.place / file).write_text(text)
+            else:
+                (self.place / file).unlink()
+        self.old.clear()
+
+
+@pytest.fixture(scope="module")
+def copy_of_package(top, tasks, tmp_path_factory) -> Package:
+    place = tmp_path_factory.mktemp("package") / "braggfill"
     shutil.copytree(top / "workflow/braggfill", place, ignore=shutil.ignore_patterns("__pycache__", "weights"))
-    return place
+    (place / "weights").mkdir()
+    return Package(place, tasks)
 
 
-def digests(tasks: dict[str, dict], package: Path) -> dict[str, str]:
-    return {rule: code(*each["modules"], root=package) for rule, each in tasks.items()}
+@pytest.fixture
+def package(copy_of_package) -> Iterator[Package]:
+    yield copy_of_package
+    copy_of_package.undo()
 
 
-def changed(tasks: dict[str, dict], package: Path, file: str, add: str = "\n_changed = True\n") -> set[str]:
-    """The tasks whose code is another after lines were added to a file."""
-    before = digests(tasks, package)
-    path = package / file
-    path.write_text(path.read_text() + add if path.exists() else add)
-    return {rule for rule, digest in digests(tasks, package).items() if digest != before[rule]}
-
-
-def replace(package: Path, file: str, old: str, new: str) -> None:
-    text = (package / file).read_text()
-    assert old in text
-    (package / file).write_text(text.replace(old, new, 1))
-
-
-def test_comments_and_docstrings_rerun_nothing(tasks, package):
-    before = digests(tasks, package)
-    for file in package.rglob("*.py"):
-        file.write_text(f'"""Another docstring."""\n# A comment.\n{file.read_text()}\n"""More of that."""\n')
-    assert digests(tasks, package) == before
+def test_comments_and_docstrings_rerun_nothing(package):
+    for path in package.place.rglob("*.py"):
+        file = str(path.relative_to(package.place))
+        text = package.read(file) or "# Nothing here.\n"
+        package.write(file, f'"""Another docstring."""\n# A comment.\n{text}\n"""More of that."""\n')
+    assert package.changed() == set()
 
 
 @pytest.mark.parametrize("folder", ["networks", "networks/gap", "learning", "phasing", "filling", "patterns", "stages"])
-def test_a_new_file_reruns_nothing(tasks, package, folder):
+def test_a_new_file_reruns_nothing(package, folder):
     """A family of networks, a loss, an engine, a method."""
-    assert changed(tasks, package, f"{folder}/another.py", "from braggfill import filling\n\n\nx = 1\n") == set()
+    package.write(f"{folder}/another.py", "from braggfill import filling\n\n\nx = 1\n")
+    assert package.changed() == set()
 
 
-def test_a_new_network_reruns_nothing(tasks, package):
-    before = digests(tasks, package)
-    (package / "networks/gap/another.py").write_text("class Another:\n    name = 'another'\n")
-    replace(
-        package, "networks/__init__.py", "NETWORKS = {", 'NETWORKS = {"another": "braggfill.networks.gap.another:A",'
+def test_a_new_network_reruns_nothing(package):
+    package.write("networks/gap/another.py", "class Another:\n    name = 'another'\n")
+    package.replace(
+        "networks/__init__.py", "NETWORKS = {", 'NETWORKS = {"another": "braggfill.networks.gap.another:A",'
     )
-    replace(package, "settings/train.py", 'Literal["braggfill", "paper"]', 'Literal["braggfill", "paper", "another"]')
-    assert digests(tasks, package) == before
+    package.replace("settings/train.py", '["braggfill", "paper"]', '["braggfill", "paper", "another"]')
+    assert package.changed() == set()
+
+
+def test_a_network_that_takes_the_place_of_another_has_another_fingerprint(package):
+    """What a task looks up is named by the rule, from the same table."""
+    package.write("networks/gap/another.py", "class Another:\n    name = 'another'\n")
+    one, two = (code("stages.train", f"networks.gap.{name}", root=package.place) for name in ("unet", "another"))
+    assert one != two
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "reconstruct", "scatter", "extract"])
-def test_a_new_block_of_settings_reruns_nothing_but_the_report(tasks, project, package, stage, tmp_path):
-    before = digests(tasks, package)
-    name = f"class {stage.capitalize()}Settings"
-    replace(package, f"settings/{stage}.py", name, f"{BLOCK}\n{name}")
-    replace(
-        package,
-        f"settings/{stage}.py",
-        "Field, StageSettings\n",
-        "Field, StageSettings\nfrom pydantic import model_validator\n",
-    )
-    text = (package / f"settings/{stage}.py").read_text()
-    first = text.index('"""\n\n    ', text.index(name)) + 3
-    (package / f"settings/{stage}.py").write_text(
-        f"{text[:first]}\n\n    other: OtherSettings = OtherSettings(){text[first:]}"
-    )
-    assert digests(tasks, package) == before
-    place = project / f"workflow/braggfill/settings/{stage}.py"
+def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, package, stage):
+    """The report shows all settings."""
+    file, name = f"settings/{stage}.py", f"class {stage.capitalize()}Settings"
+    package.replace(file, name, f"{BLOCK}\n{name}")
+    package.replace(file, "Field, StageSettings\n", "Field, StageSettings\nfrom pydantic import model_validator\n")
+    text = package.read(file)
+    first = text.index('"""\n', text.index(name)) + 4
+    package.write(file, f"{text[:first]}\n    other: OtherSettings = OtherSettings()\n{text[first:]}")
+    assert package.changed() == set()
+    place = project / "workflow/braggfill" / file
     old = place.read_text()
     try:
-        shutil.copy(package / f"settings/{stage}.py", place)
-        done = subprocess.run(
-            [sys.executable, "-c", f"from braggfill.settings.root import Settings; print(Settings().{stage}.other.number)"],
-            env={"PYTHONPATH": str(project / "workflow")}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.stdout == "1\n", "the block is not there: " + done.stderr
-        assert {rule: each["settings"] for rule, each in told(project).items()} == {
-            rule: each["settings"] for rule, each in tasks.items()
-        }
+        place.write_text(package.read(file))
+        ask = f"from braggfill.settings.root import Settings; print(Settings().{stage}.other.number)"
+        where = {"PYTHONPATH": str(project / "workflow")}
+        done = subprocess.run([sys.executable, "-c", ask], env=where, capture_output=True, text=True, check=False)
+        assert done.stdout == "1\n", f"the block is not there: {done.stderr}"
+        found = told(project)
     finally:
         place.write_text(old)
+    assert {rule for rule, each in found.items() if each["settings"] != tasks[rule]["settings"]} == set()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +194,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(tasks, project, p
         ("stages/evaluate/claims.py", {"evaluate_claims"}),
         ("stages/evaluate/realism.py", {"evaluate_realism"}),
         ("stages/evaluate/cases.py", {"evaluate_cases"}),
-        ("stages/evaluate/whole.py", {"evaluate_oversampling", "evaluate_position", *JOINING}),
+        ("stages/evaluate/whole.py", {f"evaluate_{name}" for name in ("oversampling", "position", "patches", "whole")}),
         ("stages/reconstruct/exact.py", {"reconstruct_true_phase", "reconstruct_particles"}),
         ("stages/reconstruct/mapping.py", MAPPING),
         ("stages/reconstruct/tuning.py", {"reconstruct_finetune"}),
@@ -178,23 +203,23 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(tasks, project, p
         ("stages/figures/sweeps.py", {"figures"}),
     ],
 )
-def test_a_changed_line_reruns_what_uses_it(tasks, package, file, rules):
-    assert changed(tasks, package, file) == rules
+def test_a_changed_line_reruns_what_uses_it(package, file, rules):
+    package.write(file, package.read(file) + "\n_changed = True\n")
+    assert package.changed() == rules
 
 
 def test_a_changed_line_in_a_tasks_own_modules_reruns_it(tasks, package):
-    for module in {module for each in tasks.values() for module in each["modules"]}:
-        names = module.removeprefix("braggfill.").split(".")
-        place = "/".join(names)
-        file = (
-            module if "/" in module else f"{place}.py" if (package / f"{place}.py").exists() else f"{place}/__init__.py"
-        )
-        expected = {rule for rule, each in tasks.items() if module in each["modules"]}
-        assert changed(tasks, package, file, "\n_more = 1\n") >= expected, module
+    for module in sorted({module for each in tasks.values() for module in each["modules"]}):
+        place = module.removeprefix("braggfill.").replace(".", "/") if "/" not in module else module
+        file = next(file for file in (module, f"{place}.py", f"{place}/__init__.py") if package.read(file))
+        package.write(file, package.read(file) + "\n_changed = True\n")
+        assert package.changed() >= {rule for rule, each in tasks.items() if module in each["modules"]}, module
+        package.undo()
 
 
 def test_every_task_depends_on_what_writes_its_files(tasks, package):
-    assert changed(tasks, package, "runs/storage.py") == tasks.keys()
+    package.write("runs/storage.py", package.read("runs/storage.py") + "\n_changed = True\n")
+    assert package.changed() == tasks.keys()
 
 
 @pytest.mark.parametrize(
@@ -212,12 +237,15 @@ def test_every_task_depends_on_what_writes_its_files(tasks, package):
         ("reconstruct.retrieval.hio_cycles", {"reconstruct_phase"}),
         ("reconstruct.retrieval.starts", set()),  # how many jobs there are
         ("reconstruct.retrieval.far", {"reconstruct_prepare"}),
-        ("reconstruct.threads", {"reconstruct_true_phase", "reconstruct_particles", "reconstruct_prepare", "reconstruct_finetune"}),
+        (
+            "reconstruct.threads",
+            {f"reconstruct_{name}" for name in ("true_phase", "particles", "prepare", "finetune")},
+        ),
         ("scatter.check_side", {"scatter_check"}),
         ("scatter.views", {"scatter"}),
         ("extract.scans", {"extract_scan"}),
     ],
-)  # fmt: skip
+)
 def test_a_setting_is_a_parameter_of_the_tasks_that_look_at_it(tasks, setting, rules):
     stage, *names = setting.split(".")
 

@@ -10,7 +10,7 @@ rerun by
 - a new entry in a table of modules (a dictionary of names to ``"braggfill.…"``), because a task names the module that
   it takes from there;
 - a new setting or block of settings: the values that a task looks at are its parameters (``settings``), so of the
-  settings models their methods count.  The fields count too of a model that code builds by itself, with its defaults.
+  settings models their methods count.  The defaults count too of a model that code builds by itself.
 """
 
 from __future__ import annotations
@@ -202,6 +202,9 @@ def _computing(body: list[ast.stmt], built: frozenset[str]) -> list[ast.stmt]:
     for node in body:
         if isinstance(node, ast.ClassDef):
             node.body = [inner for inner in node.body if _counts(inner, node.name in whole)]
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign):  # its default counts, not what else is allowed
+                    field.annotation = ast.Constant(None)
             if node.body:
                 kept.append(node)
         elif not isinstance(node, ast.Import | ast.ImportFrom) and not _is_type(node):
