@@ -59,6 +59,30 @@ def test_a_missing_stage_is_an_error(package):
         code("nowhere", root=package)
 
 
+DECLARED = """
+from typing import Literal
+
+Kind = Literal['a']
+
+
+class Block(Base):
+    number: int = 1
+
+
+class Stage(Base):
+    kind: Kind = 'a'
+    block: Block = Block()
+
+    def twice(self):
+        return 2 * self.block.number
+"""
+CHECK = """    @field_validator('kind')
+    def _check(cls, kind):
+        return kind
+
+    def"""
+
+
 @pytest.fixture
 def folders(tmp_path):
     """A package with packages: families of networks that a table names, settings, a stage of two tasks."""
@@ -72,9 +96,7 @@ def folders(tmp_path):
         "stage/first.py": "from braggfill import networks\nfrom braggfill.settings.stage import Stage\n",
         "stage/second.py": "from braggfill.settings.stage import Stage\n\n\ndef f():\n    return Stage()\n",
         "settings/__init__.py": "",
-        "settings/stage.py": "from typing import Literal\n\nKind = Literal['a']\n\n\nclass Block(Base):\n    number: int = 1\n"
-        "\n\nclass Stage(Base):\n    kind: Kind = 'a'\n    block: Block = Block()\n\n    def twice(self):\n"
-        "        return 2 * self.block.number\n",
+        "settings/stage.py": DECLARED,
         "stage/page.html": "<p>",
     }
     for name, text in files.items():
@@ -102,7 +124,7 @@ def after(folders, file, old, new, *modules):
         ("settings/stage.py", "['a']", "['a', 'b']", ["stage.second"]),  # what else is allowed
         ("settings/stage.py", "number: int = 1", "number: int = 2", ["stage.first"]),  # a parameter of its rule
         ("settings/stage.py", "class Block", "class Another(Base):\n    x: int = 1\n\n\nclass Block", ["stage.second"]),
-        ("settings/stage.py", "    def", "    @field_validator('kind')\n    def _c(cls, k):\n        return k\n\n    def", ["stage.first"]),
+        ("settings/stage.py", "    def", CHECK, ["stage.first"]),
     ],
 )  # fmt: skip
 def test_what_is_not_used_does_not_count(folders, file, old, new, modules):
