@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from braggfill.runs.fingerprint import PACKAGE, ROOT, code, imports
+from braggfill.runs.fingerprint import ROOT, code
 
 ALPHA = 'from braggfill.beta import scale\n\n\ndef f(x):\n    """Doc."""\n    return scale * x  # times\n'
 
@@ -157,13 +157,18 @@ def test_what_is_found_by_name_at_run_time_is_known():
     finders = re.compile(r"\b(import_module|resolve_name|__import__|run_module|exec)\(")
     found = {str(f.relative_to(ROOT)) for f in ROOT.rglob("*.py") if finders.search(f.read_text())}
     assert found == {
-        "__init__.py",  # for users alone: see below
+        "__init__.py",  # names to modules, which the fingerprint follows
         "networks/__init__.py",  # networks.module_of
         "runs/external.py",  # other packages
     }
 
 
-def test_no_module_takes_what_the_package_itself_loads_late():
-    for file in ROOT.rglob("*.py"):
-        if file != ROOT / "__init__.py":
-            assert PACKAGE not in imports(file), f"{file} imports a name of the package, not from its module"
+@pytest.mark.parametrize("line", ["from braggfill import late\n\n\nx = late.f\n", "from braggfill.late import f\n"])
+def test_what_a_package_loads_when_it_is_used_counts(tmp_path, line):
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late/__init__.py").write_text('_HOMES = {"f": "braggfill.late.one"}\n\n\ndef __getattr__(name): ...\n')
+    (tmp_path / "late/one.py").write_text("f = 1\n")
+    (tmp_path / "user.py").write_text(line)
+    before = code("user", root=tmp_path)
+    (tmp_path / "late/one.py").write_text("f = 2\n")
+    assert code("user", root=tmp_path) != before

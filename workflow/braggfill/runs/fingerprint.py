@@ -46,7 +46,8 @@ def module_files(name: str, root: Path = ROOT) -> list[Path]:
 
 
 def imports(file: Path, root: Path = ROOT, *, typing: bool = True) -> set[str]:
-    """Dotted names of the package's modules that a file imports, anywhere in it (inside functions too).
+    """Dotted names of the package's modules that a file imports, anywhere in it (inside functions too), those included
+    that a package loads when a name is first used (``__getattr__`` and a table of names to modules).
 
     Parameters
     ----------
@@ -68,6 +69,9 @@ def imports(file: Path, root: Path = ROOT, *, typing: bool = True) -> set[str]:
         for name in line.names:
             whole = f"{base}.{name}"
             found.add(whole if module_files(whole, root) else base)
+            found.update(filter(None, [_late(base, root).get(name)]))
+            late = _late(whole, root)
+            found.update(late[used] for used in _attributes(file, file.stat().st_mtime_ns) & late.keys())
     return {name for name in found if module_files(name, root)}
 
 
@@ -139,6 +143,25 @@ def _import_lines(file: Path, modified: int) -> tuple[Import, ...]:
             names = tuple(alias.name for alias in node.names)
             found.append(Import(node.level, node.module or "", names, id(node) in typing))
     return tuple(found)
+
+
+def _late(name: str, root: Path) -> dict[str, str]:
+    """Of a package that loads what is named there when it is first used: its names and their modules."""
+    files = module_files(name, root)
+    return _late_names(files[0], files[0].stat().st_mtime_ns) if files and files[0].name == "__init__.py" else {}
+
+
+@cache
+def _late_names(file: Path, modified: int) -> dict[str, str]:
+    body = _parse(file, modified).body
+    if not any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in body):
+        return {}
+    return {name: module for node in body if _is_table(node) for name, module in ast.literal_eval(node.value).items()}
+
+
+@cache
+def _attributes(file: Path, modified: int) -> frozenset[str]:
+    return frozenset(node.attr for node in ast.walk(_parse(file, modified)) if isinstance(node, ast.Attribute))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
