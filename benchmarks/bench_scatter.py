@@ -27,7 +27,9 @@ from braggfill.runs import external, storage
 from braggfill.settings.extract import ExtractSettings
 from braggfill.settings.perturb import PerturbSettings
 from braggfill.settings.scatter import ScatterSettings
-from braggfill.stages import extract, perturb, scatter
+from braggfill.stages import perturb
+from braggfill.stages.extract.chunk import extract_chunk
+from braggfill.stages.scatter import backends, chunk, views
 
 GOLD = 4.08
 PEAK = np.array([2, 0, 0]) / GOLD
@@ -58,10 +60,10 @@ def best(
 
 def against_the_others(atoms: int, side: int, block: int, samples: int) -> None:
     positions = crystal(atoms)
-    rotation = scatter.random_rotation(np.random.default_rng(1))
-    step = 1 / (2.5 * scatter.extents(positions, rotation, GOLD).max())
+    rotation = views.random_rotation(np.random.default_rng(1))
+    step = 1 / (2.5 * views.extents(positions, rotation, GOLD).max())
     shape = (side, side, side)
-    fast, seconds = best(lambda: scatter.amplitude(positions, PEAK, rotation, step, shape, device="cpu"))
+    fast, seconds = best(lambda: backends.amplitude(positions, PEAK, rotation, step, shape, device="cpu"))
     maximum, voxels = np.abs(fast).max(), fast.size
     rng = np.random.default_rng(2)
     near = np.stack(np.meshgrid(*[np.arange(block) - block // 2] * 3, indexing="ij"), -1).reshape(-1, 3)
@@ -75,7 +77,7 @@ def against_the_others(atoms: int, side: int, block: int, samples: int) -> None:
     def error(found: np.ndarray) -> float:
         return float(np.abs(found - exact).max() / maximum)
 
-    exact, direct_seconds = best(lambda: scatter.direct_at(positions, reciprocal(few)), 1)
+    exact, direct_seconds = best(lambda: backends.direct_at(positions, reciprocal(few)), 1)
     mine = error(fast[tuple((few + side // 2).T)])
     print(f"\n{len(positions):,} atoms, {side}³ voxels")
     print("back end   seconds for the pattern   largest error against direct, share of the peak")
@@ -86,10 +88,10 @@ def against_the_others(atoms: int, side: int, block: int, samples: int) -> None:
     if not (external.have_pynx() and external.have_opencl()):
         print("pynx       left out: PyNX or a device for it is not installed (envs/pynx.sh)")
         return
-    scatter.pynx_at(positions[:100], reciprocal(near[:100]))
-    _, theirs = best(lambda: scatter.pynx_at(positions, reciprocal(near)), 1)
+    backends.pynx_at(positions[:100], reciprocal(near[:100]))
+    _, theirs = best(lambda: backends.pynx_at(positions, reciprocal(near)), 1)
     whole = theirs * voxels / len(near)
-    yours = error(scatter.pynx_at(positions, reciprocal(few)))
+    yours = error(backends.pynx_at(positions, reciprocal(few)))
     print(f"pynx       {whole:12.0f}              {yours:.1e}   ({os.cpu_count()} cores, from {block}³ voxels)")
     print(
         f"nufft against pynx: {whole / seconds:,.0f} times faster (target 1,000), "
@@ -101,7 +103,7 @@ def cost(numbers: list[int], sides: list[int]) -> None:
     rows = []
     for atoms in numbers:
         positions = crystal(atoms)
-        step = 1 / (3 * scatter.extents(positions, np.eye(3), GOLD).max())
+        step = 1 / (3 * views.extents(positions, np.eye(3), GOLD).max())
         for side in sides:
             shape = (side, side, side)
             times = 2 if side > 128 else 3
@@ -130,7 +132,7 @@ def cost(numbers: list[int], sides: list[int]) -> None:
 
 
 def _sum(positions: np.ndarray, step: float, shape: tuple[int, int, int]) -> np.ndarray:
-    return scatter.amplitude(positions, PEAK, np.eye(3), step, shape, device="cpu")
+    return backends.amplitude(positions, PEAK, np.eye(3), step, shape, device="cpu")
 
 
 def a_pattern(atoms: int, views: int, side: int) -> None:
@@ -141,9 +143,9 @@ def a_pattern(atoms: int, views: int, side: int) -> None:
             group["positions"] = crystal(atoms)
             group.attrs.update({"index": 0, "lattice_constant_angstrom": GOLD, "element": "Au", "shape": "octahedron"})
         stages = [
-            ("scatter", scatter.scatter_chunk, ScatterSettings(views=views, shape=(side,) * 3), "atoms"),
+            ("scatter", chunk.scatter_chunk, ScatterSettings(views=views, shape=(side,) * 3), "atoms"),
             ("perturb", perturb.perturb_chunk, PerturbSettings(), "scatter"),
-            ("extract", extract.extract_chunk, ExtractSettings(), "perturb"),
+            ("extract", extract_chunk, ExtractSettings(), "perturb"),
         ]
         print(f"\na {side}³ pattern of {atoms:,} atoms on one core; fixed cost of a job of 100 patterns")
         print("stage      s a pattern   MB a pattern   start-up s   share of the job   (processor seconds)")

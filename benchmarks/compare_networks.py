@@ -23,7 +23,8 @@ from braggfill.learning.gap.options import options
 from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import storage
 from braggfill.settings.train import TrainSettings
-from braggfill.stages.evaluate.patches import _test_patches, crop_around_peak, interpolation_fill, network_fill
+from braggfill.stages.evaluate.cut import crop_around_peak, set_apart
+from braggfill.stages.evaluate.fills import interpolation_fill, network_fill
 from braggfill.stages.train import train
 
 WIDTHS = (3, 6, 9, 12)
@@ -57,7 +58,7 @@ def wishes(patches: int, threads: int) -> dict[str, TrainSettings]:
 
 def judged(run: Path, most: int) -> dict[str, tuple[np.ndarray, np.ndarray, int]]:
     """Counts, what they are compared with, and the axis that the gap interrupts, of each source."""
-    counts, expectation = _test_patches(sorted((run / "extract").glob("chunk-*.h5")), most, 1)
+    counts, expectation = set_apart(sorted((run / "extract").glob("chunk-*.h5")), most, 1)
     good = counts.reshape(len(counts), -1).mean(axis=1) >= 1
     found = {"simulated, against the expectation": (counts[good], expectation[good], 2)}
     scan = next((run / "fetch").glob("aps*.h5"), None)

@@ -32,8 +32,8 @@ from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
 from braggfill.settings.train import TrainSettings
-from braggfill.stages import reconstruct
 from braggfill.stages.evaluate.patches import gap_table, simulated_table
+from braggfill.stages.reconstruct import exact
 from braggfill.stages.train import train
 from compare_networks import SHARED
 
@@ -80,7 +80,10 @@ def particles(files: list[Path]) -> int:
 def judge(run: Path, model: Path) -> dict[str, float]:
     """The measures of a network, each a mean over the widths of the gap."""
     chosen = EvaluateSettings(
-        methods=("network", "linear"), gap_widths_px=WIDTHS, simulated_patches=PATCHES, patches=PATCHES
+        methods=("network", "linear"),
+        patches={"gap_widths_px": WIDTHS},
+        measured={"patches": PATCHES},
+        simulated={"patches": PATCHES},
     )
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -97,7 +100,7 @@ def judge(run: Path, model: Path) -> dict[str, float]:
         obj = next((run / "fetch").glob("id01_s11*.h5"), None)
         if obj is not None:
             phase = TruePhaseSettings(oversamplings=(4.0,), gap_widths_px=STRAIN_WIDTHS, methods=("network",))
-            reconstruct.true_phase(ReconstructSettings(true_phase=phase), 1, obj, model, arrays, out)
+            exact.true_phase(ReconstructSettings(true_phase=phase), 1, obj, model, arrays, out)
             table = pd.read_csv(out).query("method == 'network'")
             found["strain_rmse"] = float(np.exp(np.log(table["strain_rmse"]).mean()))
             found["strain_factor"] = float(np.exp(np.log(table["strain_rmse_factor"]).mean()))

@@ -10,7 +10,7 @@ import braggfill
 import matplotlib.pyplot as plt
 from braggfill.patterns import gaps
 from braggfill.runs import storage
-from braggfill.stages.figures import dag_svg
+from braggfill.stages.figures.graph import dag_svg
 from matplotlib.colors import LogNorm
 
 HERE = Path(__file__).parent / "images"

@@ -8,5 +8,5 @@ with job(snakemake):
     from braggfill.settings.fetch import FetchSettings
     from braggfill.stages import fetch
 
-    settings, params = FetchSettings(**snakemake.params.settings), snakemake.params
+    settings, params = FetchSettings.part(snakemake.params.settings), snakemake.params
     fetch.fetch(settings, snakemake.wildcards.name, Path(snakemake.output[0]), code=params.code, told=params.found)

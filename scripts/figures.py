@@ -6,14 +6,18 @@ from braggfill.runs.job import job
 
 with job(snakemake):
     from braggfill.settings.figures import FiguresSettings
-    from braggfill.stages import figures
 
     params, output = snakemake.params, snakemake.output
-    settings = FiguresSettings(**params.settings)
+    settings = FiguresSettings.part(params.settings)
     if snakemake.rule == "figures":
+        from braggfill.stages.figures import catalogue
+
         folder = Path(output[0]).parents[1]
-        figures.draw(settings, params.seed, params.run, folder, Path(output[0]), code=params.code)
+        catalogue.draw(settings, params.seed, params.run, folder, Path(output[0]), code=params.code)
     else:
+        from braggfill.runs import storage
+        from braggfill.stages.figures import page
+
         folder = Path(output.report).parent
-        figures.report(settings, params.run, folder, Path(output.report), params.rules)
-        figures.storage.write_text(Path(output.summary), figures.summary(folder) + "\n")
+        page.report(settings, params.run, folder, Path(output.report), params.rules)
+        storage.write_text(Path(output.summary), page.summary(folder) + "\n")

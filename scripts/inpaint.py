@@ -9,5 +9,5 @@ with job(snakemake):
     from braggfill.stages.inpaint import fill_cases
 
     files = {name: Path(file) for name, file in snakemake.input.items()}
-    settings = InpaintSettings(**snakemake.params.settings)
+    settings = InpaintSettings.part(snakemake.params.settings)
     fill_cases(settings, snakemake.params.seed, **files, out=Path(snakemake.output[0]), code=snakemake.params.code)

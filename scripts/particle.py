@@ -9,5 +9,5 @@ with job(snakemake):
     from braggfill.stages.particle import particle_chunk
 
     params = snakemake.params
-    settings = ParticleSettings(**params.settings)
+    settings = ParticleSettings.part(params.settings)
     particle_chunk(settings, params.seed, list(params.indices), Path(snakemake.output[0]), code=params.code)

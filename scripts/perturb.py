@@ -9,6 +9,6 @@ with job(snakemake):
     from braggfill.stages import perturb
 
     params = snakemake.params
-    settings = PerturbSettings(**params.settings)
+    settings = PerturbSettings.part(params.settings)
     task = perturb.perturb_steps if snakemake.rule == "perturb_steps" else perturb.perturb_chunk
     task(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code)

@@ -1,28 +1,31 @@
 """Reconstruct objects, with the true phase or by phase retrieval, or chart which treatment of a gap is best where."""
 
+from importlib import import_module
 from pathlib import Path
 
 from braggfill.runs.job import job
 
+TASKS = {
+    "reconstruct_true_phase": ("exact", "true_phase"),
+    "reconstruct_particles": ("exact", "particles"),
+    "reconstruct_prepare": ("phasing", "prepare"),
+    "reconstruct_phase": ("phasing", "phase"),
+    "reconstruct_retrieval": ("phasing", "gather"),
+    "reconstruct_map_cell": ("mapping", "chart_cell"),
+    "reconstruct_map": ("mapping", "chart"),
+    "reconstruct_finetune": ("tuning", "finetuned"),
+}
+
 with job(snakemake):
     from braggfill.settings.reconstruct import ReconstructSettings
-    from braggfill.stages import reconstruct
 
-    tasks = {
-        "reconstruct_true_phase": reconstruct.true_phase,
-        "reconstruct_particles": reconstruct.particles,
-        "reconstruct_prepare": reconstruct.prepare,
-        "reconstruct_phase": reconstruct.phase,
-        "reconstruct_retrieval": reconstruct.gather,
-        "reconstruct_map_cell": reconstruct.chart_cell,
-        "reconstruct_map": reconstruct.chart,
-        "reconstruct_finetune": reconstruct.finetuned,
-    }
     params = snakemake.params
+    module, name = TASKS[snakemake.rule]
+    task = getattr(import_module(f"braggfill.stages.reconstruct.{module}"), name)
     many = ("patterns", "starts", "cells")
     given = {k: [Path(f) for f in v] if k in many else Path(v) for k, v in snakemake.input.items()}
     files = {**given, **{name: Path(file) for name, file in snakemake.output.items()}}
     numbers = {name: int(value) for name, value in snakemake.wildcards.items()}
     chosen = {"chosen": list(params.chosen)} if hasattr(params, "chosen") else {}
-    settings = ReconstructSettings(**params.settings)
-    tasks[snakemake.rule](settings, params.seed, **files, **numbers, **chosen, code=params.code)
+    settings = ReconstructSettings.part(params.settings)
+    task(settings, params.seed, **files, **numbers, **chosen, code=params.code)

@@ -9,5 +9,5 @@ with job(snakemake):
     from braggfill.stages.relax import relax_chunk
 
     params = snakemake.params
-    settings = RelaxSettings(**params.settings)
+    settings = RelaxSettings.part(params.settings)
     relax_chunk(settings, params.seed, Path(snakemake.input[0]), Path(snakemake.output[0]), code=params.code)

@@ -10,7 +10,7 @@ with job(snakemake):
 
     params, output = snakemake.params, snakemake.output
     train(
-        TrainSettings(**params.settings),
+        TrainSettings.part(params.settings),
         params.seed,
         [Path(file) for file in snakemake.input],
         model=Path(output.model),

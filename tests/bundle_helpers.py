@@ -197,7 +197,7 @@ def contents_of_a_run(top: Path) -> dict[str, bytes]:
     settings = settings_root.parse({"run": "x", "seed": 3}).model_dump(mode="json")
     told = {
         "format": 1, "run": "x", "created": 1e9, "seed": 3, "settings": settings, "configfiles": ["config/x.yaml"],
-        "code": {}, "code_included": {}, "git": {"revision": "a" * 40, "modified": []}, "arrays_made_with": {},
+        "code": {}, "git": {"revision": "a" * 40, "modified": []}, "arrays_made_with": {},
         "environment": {"python": "3.11.7", "platform": "linux", "pynx": "none", "packages": {"numpy": "2.4.6"}},
         "left_out": {}, "not_included": {}, "remarks": [],
     }  # fmt: skip

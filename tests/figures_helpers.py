@@ -10,7 +10,18 @@ from braggfill import networks
 from braggfill.physics import fourier
 from braggfill.runs import storage
 from braggfill.settings.root import Settings
-from braggfill.stages import evaluate, extract, inpaint, particle, perturb, reconstruct, relax, scatter
+from braggfill.stages import inpaint, particle, perturb, relax
+from braggfill.stages.evaluate.calibration import calibration_table
+from braggfill.stages.evaluate.cases import case_table
+from braggfill.stages.evaluate.claims import claims_table
+from braggfill.stages.evaluate.join import COLUMNS, join_tables
+from braggfill.stages.evaluate.patches import gap_table, simulated_table
+from braggfill.stages.evaluate.realism import realism_table
+from braggfill.stages.evaluate.scan import gaps_table, skip_table
+from braggfill.stages.evaluate.whole import oversampling_table, position_table
+from braggfill.stages.extract.chunk import extract_chunk
+from braggfill.stages.reconstruct import exact, tuning
+from braggfill.stages.scatter import chunk, sampling
 
 SETTINGS = Settings.model_validate(
     {
@@ -21,21 +32,17 @@ SETTINGS = Settings.model_validate(
         "extract": {"patches": 4, "min_photons": 10, "split_train": 0.5, "split_validation": 0.0},
         "inpaint": {"crop_px": 36, "gap_widths_px": [3, 6], "kinds": ["cross"], "offset_px": [5, 6], "threads": 1},
         "evaluate": {
-            "patches": 20,
+            "measured": {"patches": 20},
             "crop_px": 40,
-            "gap_widths_px": [3, 6],
+            "patches": {"gap_widths_px": [3, 6]},
             "bootstrap_draws": 100,
             "ceiling_draws": 1,
             "methods": ["network", "braggfill", "linear", "cubic", "nearest"],
-            "whole_methods": ["network", "linear"],
-            "oversampling": [2, 3],
-            "oversampling_fringes": 5,
-            "oversampling_widths_px": [3, 6],
-            "position_widths_px": [3],
-            "skip_steps_px": [9, 31],
-            "skip_crop_px": 36,
-            "gaps_px": [[6, 3], [0, 12]],
-            "gaps_offset_px": [5, 6],
+            "whole": {"methods": ["network", "linear"]},
+            "oversampling": {"oversamplings": [2, 3], "fringes": 5, "gap_widths_px": [3, 6]},
+            "position": {"gap_widths_px": [3]},
+            "skip": {"steps_px": [9, 31], "crop_px": 36},
+            "gaps": {"widths_px": [[6, 3], [0, 12]], "offset_px": [5, 6]},
         },
         "reconstruct": {
             "true_phase": {
@@ -68,10 +75,10 @@ def folder(tmp_path_factory):
     seed = SETTINGS.seed
     particle.particle_chunk(SETTINGS.particle, seed, [0, 1, 2], file["particle"])
     relax.relax_chunk(SETTINGS.relax, seed, file["particle"], file["relax"])
-    scatter.scatter_chunk(SETTINGS.scatter, seed, file["relax"], file["scatter"], code="0123456789abcdef")
+    chunk.scatter_chunk(SETTINGS.scatter, seed, file["relax"], file["scatter"], code="0123456789abcdef")
     perturb.perturb_chunk(SETTINGS.perturb, seed, file["scatter"], file["perturb"])
     perturb.perturb_steps(SETTINGS.perturb, seed, file["scatter"], top / "perturb/steps.h5")
-    extract.extract_chunk(SETTINGS.extract, seed, file["perturb"], file["extract"])
+    extract_chunk(SETTINGS.extract, seed, file["perturb"], file["extract"])
     scan, obj = top / f"fetch/{SETTINGS.inpaint.scan}.h5", top / "fetch/id01_s11.h5"
     with storage.read(file["scatter"]) as source:
         amplitude = storage.array(source["000000/00"], "amplitude")
@@ -85,18 +92,18 @@ def folder(tmp_path_factory):
         target["maxipix"] = mask
     model = _network(top)
     inpaint.fill_cases(SETTINGS.inpaint, seed, scan, top / "fetch/detector_masks.h5", model, top / "inpaint/cases.h5")
-    names = (*evaluate.COLUMNS, "claims", "calibration", "cases", "realism")
+    names = (*COLUMNS, "claims", "calibration", "cases", "realism")
     tables_ = {name: top / f"evaluate/{name}.csv" for name in names}
     _sweeps(top, file, scan, model, tables_)
-    evaluate.calibration_table(SETTINGS.evaluate, seed, [file["extract"]], scan, model, tables_["calibration"])
-    evaluate.case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
-    evaluate.realism_table(
+    calibration_table(SETTINGS.evaluate, seed, [file["extract"]], scan, model, tables_["calibration"])
+    case_table(SETTINGS.evaluate, seed, scan, top / "inpaint/cases.h5", tables_["cases"])
+    realism_table(
         SETTINGS.evaluate, seed, file["perturb"], scan, tables_["realism"], steps=top / "perturb/steps.h5", obj=obj
     )
-    reconstruct.true_phase(
+    exact.true_phase(
         SETTINGS.reconstruct, seed, obj, model, top / "reconstruct/true_phase.h5", top / "reconstruct/true_phase.csv"
     )
-    reconstruct.particles(
+    exact.particles(
         SETTINGS.reconstruct,
         seed,
         [file["scatter"]],
@@ -105,7 +112,7 @@ def folder(tmp_path_factory):
         top / "reconstruct/particles_mean.csv",
         chosen=[0, 1],
     )
-    reconstruct.finetuned(  # too small a scan to learn from, which the table says
+    tuning.finetuned(  # too small a scan to learn from, which the table says
         SETTINGS.reconstruct,
         seed,
         obj,
@@ -124,20 +131,20 @@ def folder(tmp_path_factory):
 def _sweeps(top: Path, file: dict[str, Path], scan: Path, model: Path, out: dict[str, Path]) -> None:
     """Every sweep's table, from parts as the workflow makes them."""
     own, seed = SETTINGS.evaluate, SETTINGS.seed
-    part = {name: [top / f"evaluate/parts/{name}.csv"] for name in evaluate.COLUMNS}
+    part = {name: [top / f"evaluate/parts/{name}.csv"] for name in COLUMNS}
     part["intensity"].append(top / "evaluate/parts/intensity-simulated.csv")
-    evaluate.gap_table(own, seed, scan, model, part["measured"][0], part["intensity"][0])
-    evaluate.simulated_table(own, seed, [file["extract"]], model, part["simulated"][0], part["intensity"][1])
+    gap_table(own, seed, scan, model, part["measured"][0], part["intensity"][0])
+    simulated_table(own, seed, [file["extract"]], model, part["simulated"][0], part["intensity"][1])
     amplitudes, patterns = top / "scatter/oversampling-test0000.h5", top / "perturb/oversampling-test0000.h5"
-    scatter.oversampling_chunk(SETTINGS.scatter, seed, file["relax"], amplitudes, own.oversampling, 5)
+    sampling.oversampling_chunk(SETTINGS.scatter, seed, file["relax"], amplitudes, own.oversampling.oversamplings, 5)
     perturb.perturb_chunk(SETTINGS.perturb, seed, amplitudes, patterns)
     images = top / "evaluate/oversampling-test0000.h5"
-    evaluate.oversampling_table(own, seed, patterns, model, part["oversampling"][0], images)
-    evaluate.position_table(own, seed, file["perturb"], model, part["position"][0])
-    evaluate.skip_table(own, seed, scan, model, part["skip"][0], top / "evaluate/skip.h5")
-    evaluate.gaps_table(own, seed, scan, model, part["gaps"][0])
-    evaluate.join_tables(own, part, {name: out[name] for name in part})
-    evaluate.claims_table({name: out[name] for name in part}, out["claims"])
+    oversampling_table(own, seed, patterns, model, part["oversampling"][0], images)
+    position_table(own, seed, file["perturb"], model, part["position"][0])
+    skip_table(own, seed, scan, model, part["skip"][0], top / "evaluate/skip.h5")
+    gaps_table(own, seed, scan, model, part["gaps"][0])
+    join_tables(own, part, {name: out[name] for name in part})
+    claims_table({name: out[name] for name in part}, out["claims"])
 
 
 def _network(top: Path) -> Path:

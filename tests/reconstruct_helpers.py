@@ -10,8 +10,7 @@ import pytest
 from braggfill.physics import fourier
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings, RetrievalSettings, TruePhaseSettings
-from braggfill.stages import reconstruct
-from braggfill.stages.reconstruct import objects
+from braggfill.stages.reconstruct import exact, objects, phasing
 
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
@@ -106,17 +105,17 @@ def left_out(path: Path, reason: str) -> Path:
 
 
 def run_true_phase(folder: Path, obj: Path, settings=SETTINGS, model=NO_MODEL) -> pandas.DataFrame:
-    reconstruct.true_phase(settings, 3, obj, model, folder / "true.h5", folder / "true.csv", code="c0de")
+    exact.true_phase(settings, 3, obj, model, folder / "true.h5", folder / "true.csv", code="c0de")
     return pandas.read_csv(folder / "true.csv")
 
 
 def run_retrieve(folder: Path, patterns: Path, obj: Path, settings=SETTINGS) -> pandas.DataFrame:
     made, out, table = folder / "cases.h5", folder / "retrieval.h5", folder / "retrieval.csv"
-    reconstruct.prepare(settings, 3, [patterns], obj, obj, obj, NO_MODEL, made, code="c0de")
+    phasing.prepare(settings, 3, [patterns], obj, obj, obj, NO_MODEL, made, code="c0de")
     starts = [folder / f"start-{number}.h5" for number in range(settings.retrieval.starts)]
     for number, path in enumerate(starts):
-        reconstruct.phase(settings, 3, made, number, path, code="c0de")
-    reconstruct.gather(settings, 3, made, starts, out, table, code="c0de")
+        phasing.phase(settings, 3, made, number, path, code="c0de")
+    phasing.gather(settings, 3, made, starts, out, table, code="c0de")
     return pandas.read_csv(table)
 
 

@@ -12,11 +12,13 @@ from braggfill.patterns.calibration import Predictive, between, held, of_filled,
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.figures import FiguresSettings
-from braggfill.stages import evaluate, figures
+from braggfill.stages import figures
 from braggfill.stages.evaluate import calibration as table_room
+from braggfill.stages.evaluate.calibration import CALIBRATION_COLUMNS, calibration_table
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
+from settings_helpers import changed
 
 MEANS = st.floats(0.01, 1e6)
 SPREADS = st.one_of(st.just(0.0), st.floats(1e-5, 5))
@@ -217,10 +219,8 @@ def test_coverage_weighs_voxels_and_resamples_patches():
 FEW = EvaluateSettings(
     methods=("network", "linear"),
     crop_px=48,
-    gap_widths_px=(3, 6),
-    calibration_patches=16,
-    calibration_voxels=100,
-    calibration_levels=(0.5, 0.68, 0.95),
+    patches={"gap_widths_px": (3, 6)},
+    calibration={"patches": 16, "voxels": 100, "levels": (0.5, 0.68, 0.95)},
     bootstrap_draws=100,
 )
 SPREAD = 0.3
@@ -248,7 +248,7 @@ def files(tmp_path_factory):
 
 
 def made(files, out, settings=FEW, scan="scan.h5", model="model.safetensors", seed=3):
-    evaluate.calibration_table(settings, seed, [files / "patches.h5"], files / scan, files / model, out)
+    calibration_table(settings, seed, [files / "patches.h5"], files / scan, files / model, out)
     return pd.read_csv(out)
 
 
@@ -258,7 +258,7 @@ def table(files, tmp_path_factory):
 
 
 def test_every_source_width_distribution_selection_and_level_has_its_row(table):
-    assert list(table.columns) == evaluate.CALIBRATION_COLUMNS
+    assert list(table.columns) == CALIBRATION_COLUMNS
     keys = ["source", "gap_axis", "gap_px", "method", "distribution", "selection", "level"]
     assert (table.groupby(keys).size() == 1).all()
     every = table[table.selection == "all"]
@@ -289,13 +289,13 @@ def test_an_honest_statement_is_found_right_and_a_bold_one_wrong(files, tmp_path
 
         return state
 
-    wish = FEW.model_copy(update={"calibration_patches": 24, "calibration_voxels": 1000})
+    wish = changed(FEW, calibration={"patches": 24, "voxels": 1000})
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
     for boldness in (1.0, 0.5):
         monkeypatch.setattr(table_room, "_state", lambda s, m, p, b=boldness: honest(b) if m == "network" else None)
         out = tmp_path / "calibration.csv"
-        evaluate.calibration_table(wish, 3, [files / "patches.h5"], tmp_path / "gone.h5", files / "none", out)
+        calibration_table(wish, 3, [files / "patches.h5"], tmp_path / "gone.h5", files / "none", out)
         found = pd.read_csv(out)
         found = found[(found.distribution == "counts") & (found.voxels > 2000)]
         if boldness == 1:
@@ -308,7 +308,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
     assert not len(made(files, tmp_path / "silent.csv", model="silent.safetensors"))
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
-    evaluate.calibration_table(
+    calibration_table(
         FEW, 3, [tmp_path / "gone.h5"], files / "scan.h5", files / "model.safetensors", tmp_path / "c.csv"
     )
     assert set(pd.read_csv(tmp_path / "c.csv").source) == {"measured"}
@@ -316,9 +316,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
     with storage.create(tmp_path / "small.h5") as file:
         file["data"] = np.ones((20, 40, 40), np.int32)
     with pytest.raises(BraggfillError, match="smaller than a patch"):
-        evaluate.calibration_table(
-            small, 3, [], tmp_path / "small.h5", files / "model.safetensors", tmp_path / "small.csv"
-        )
+        calibration_table(small, 3, [], tmp_path / "small.h5", files / "model.safetensors", tmp_path / "small.csv")
     assert not (tmp_path / "small.csv").exists()
 
 

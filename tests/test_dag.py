@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 
 import pytest
+from braggfill.runs.fingerprint import module_files, reach
 from braggfill.stages import ORDER, fetch
+from test_tasks import told
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag
 
-# A setting of each stage that a user might change, and a value that differs from config/test.yaml.
+# Settings that a user might change, to values that differ from config/test.yaml, and the tasks that look at them.
+# The report shows all settings.
 CHANGES = {
-    "fetch": "timeout_s: 6.0",
-    "particle": "min_atoms: 300",
-    "relax": "max_steps: 1999",
-    "scatter": "oversampling_min: 2.6",
-    "perturb": "support_threshold: 0.11",
-    "extract": "min_photons: 11",
-    "train": "epochs: 2",
-    "inpaint": "kinds: [plane]",
-    "evaluate": "patches: 41",
-    "reconstruct": "d_spacing_angstrom: 2.3",
-    "figures": "dpi: 61",
+    "fetch: {timeout_s: 6.0}": {"fetch"},
+    "particle: {min_atoms: 300}": {"particle"},
+    "relax: {max_steps: 1999}": {"relax"},
+    "scatter: {tolerance: 2.0e-6}": {"scatter", "scatter_check", "scatter_oversampling"},
+    "scatter: {check_side: 9}": {"scatter_check"},
+    "perturb: {support_threshold: 0.11}": {"perturb", "perturb_steps", "perturb_oversampling"},
+    "extract: {min_photons: 11}": {"extract", "extract_scan"},
+    "train: {epochs: 2}": {"train"},
+    "inpaint: {kinds: [plane]}": {"inpaint"},
+    "evaluate: {measured: {patches: 41}}": {"evaluate_measured"},
+    "evaluate: {skip: {steps_px: [9, 30]}}": {"evaluate_skip"},
+    "reconstruct: {map: {hio_cycles: 41}}": {"reconstruct_map_cell"},
+    "reconstruct: {retrieval: {er_cycles: 21}}": {"reconstruct_phase"},
+    "reconstruct: {finetune: {epochs: 2}}": {"reconstruct_finetune"},
+    "figures: {dpi: 61}": {"figures"},
+    "figures: {title: Another}": set(),
+}
+# Files of code, and the tasks that use them.
+CODE = {
+    "stages/fetch/__init__.py": {"fetch"},
+    "stages/particle/lattice.py": {"particle"},
+    "stages/relax.py": {"relax"},
+    "stages/scatter/chunk.py": {"scatter"},
+    "stages/perturb.py": {"perturb", "perturb_steps", "perturb_oversampling"},
+    "stages/extract/scan.py": {"extract_scan"},
+    "stages/train.py": {"train"},
+    "stages/inpaint.py": {"inpaint"},
+    "stages/evaluate/cases.py": {"evaluate_cases"},
+    "stages/reconstruct/mapping.py": {"reconstruct_map_cell", "reconstruct_map"},
+    "filling/finetune.py": {"reconstruct_finetune"},
+    "stages/figures/page.html": {"report"},
 }
 
 
 @pytest.fixture(scope="module")
 def project(top, tmp_path_factory) -> Project:
-    """The project, its tiny DAG run from particles to report."""
+    """The project, its tiny DAG run from particles to report; every job told which modules it had loaded."""
     project = Project.copy(top, tmp_path_factory.mktemp("dag") / "project")
-    project.snakemake()
+    (project.folder / "loaded").mkdir()
+    trace = {"BRAGGFILL_TRACE": str(project.folder / "loaded"), "PYTHONPATH": str(project.folder / "tests/trace")}
+    Project(project.folder, project.environment | trace).snakemake()
     return project
 
 
@@ -57,25 +83,62 @@ def test_a_second_run_has_nothing_to_do(project):
     assert "Nothing to be done" in project.snakemake("-n")
 
 
-@pytest.mark.parametrize("stage", ORDER)
-def test_a_changed_line_reruns_the_stage_and_what_follows(project, graph, stage):
-    module = project.folder / f"workflow/braggfill/{stage}.py"
-    if not module.exists():
-        module = project.folder / f"workflow/braggfill/{stage}/__init__.py"
+def test_every_module_that_a_job_loaded_is_in_its_fingerprint(project):
+    """But for what every script does around its call, where it also asks for settings that no one looks at."""
+    shutil.copy(project.folder / "tests/tasks.smk", project.folder)
+    tasks, root = told(project.folder), project.folder / "workflow/braggfill"
+    jobs = {file: file.stem.rpartition("-")[0] for file in (project.folder / "loaded").iterdir()}
+    assert set(jobs.values()) == tasks.keys()
+    for file, rule in jobs.items():
+        modules = [f"braggfill.{name.removeprefix('braggfill.')}" for name in tasks[rule]["modules"] if "/" not in name]
+        around = ("braggfill.runs.job", *(["braggfill.settings"] if not tasks[rule]["settings"] else []))
+        loaded = {name for name in json.loads(file.read_text()) if not name.startswith(around)}
+        files = {path for name in loaded for path in module_files(name, root)}
+        assert len(files) == len(loaded)
+        missed = files - set(reach(*modules, root=root))
+        assert not missed, f"{rule} does not know that it depends on {sorted(missed)}"
+
+
+@pytest.mark.parametrize("file", CODE)
+def test_a_changed_line_reruns_the_task_and_what_follows(project, graph, file):
+    module = project.folder / "workflow/braggfill" / file
     text = module.read_text()
     try:
-        module.write_text(text + "\n# A comment reruns nothing.\n")
-        assert "Nothing to be done" in project.snakemake("-n")
         module.write_text(text + "\n_changed = True\n")
-        assert set(project.planned()) == descendants(graph, rules_of(project, stage))
+        assert set(project.planned()) == descendants(graph, CODE[file])
     finally:
         module.write_text(text)
 
 
-@pytest.mark.parametrize("stage", ["scatter", "train", "evaluate"])
-def test_a_change_that_failed_is_not_forgotten(project, graph, stage):
+def test_what_computes_nothing_reruns_nothing(project):
+    """Comments everywhere, and a network, a loss, an engine that no setting asks for."""
+    package = project.folder / "workflow/braggfill"
+    old = {file: file.read_text() for file in package.rglob("*.py")}
+    new = [package / folder / "another.py" for folder in ("networks/gap", "learning", "phasing")]
+    try:
+        for file, text in old.items():
+            file.write_text(text + "\n# A comment reruns nothing.\n")
+        for file in new:
+            file.write_text("x = 1\n")
+        assert "Nothing to be done" in project.snakemake("-n")
+    finally:
+        for file, text in old.items():
+            file.write_text(text)
+        for file in new:
+            file.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        ("scatter", "scatter: {tolerance: 2.0e-6}"),
+        ("train", "train: {epochs: 2}"),
+        ("evaluate", "evaluate: {measured: {patches: 41}}"),
+    ],
+)
+def test_a_change_that_failed_is_not_forgotten(project, graph, stage, change):
     """Snakemake removes the output of a changed job before it runs; what follows must not pass for up to date then."""
-    change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
+    change = project.write("change.yaml", change)
     results = project.folder / "results/test"
     (results / stage).rename(results / "away")
     try:
@@ -84,10 +147,10 @@ def test_a_change_that_failed_is_not_forgotten(project, graph, stage):
         (results / "away").rename(results / stage)
 
 
-@pytest.mark.parametrize("stage", ORDER)
-def test_a_changed_setting_reruns_the_stage_and_what_follows(project, graph, stage):
-    change = project.write("change.yaml", f"{stage}:\n  {CHANGES[stage]}\n")
-    assert set(project.planned(configs=(change,))) == descendants(graph, rules_of(project, stage))
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_setting_reruns_the_task_and_what_follows(project, graph, change):
+    written = project.write("change.yaml", change)
+    assert set(project.planned(configs=(written,))) == descendants(graph, CHANGES[change] | {"report"})
 
 
 def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):

@@ -14,11 +14,20 @@ from braggfill.patterns import metrics
 from braggfill.patterns.interpolate import METHODS, interpolate
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages import evaluate
-from braggfill.stages.evaluate.patches import crop_around_peak, interpolation_fill, network_fill
+from braggfill.stages.evaluate.cases import CASE_COLUMNS, case_table
+from braggfill.stages.evaluate.cut import crop_around_peak
+from braggfill.stages.evaluate.fills import interpolation_fill, network_fill
+from braggfill.stages.evaluate.patches import GAP_COLUMNS, gap_table, simulated_table
+from braggfill.stages.evaluate.realism import REALISM_COLUMNS, modulus_fwhm, radial_exponent, realism_table
+from settings_helpers import changed
 
 FEW = EvaluateSettings(
-    patches=60, crop_px=64, gap_widths_px=(3, 6), methods=METHODS, bootstrap_draws=100, ceiling_draws=1
+    measured={"patches": 60},
+    patches={"gap_widths_px": (3, 6)},
+    crop_px=64,
+    methods=METHODS,
+    bootstrap_draws=100,
+    ceiling_draws=1,
 )
 
 
@@ -42,7 +51,7 @@ def scan(tmp_path_factory):
 @pytest.fixture(scope="module")
 def sweep(scan, tmp_path_factory):
     out = tmp_path_factory.mktemp("tables") / "measured.csv"
-    evaluate.gap_table(FEW, 3, scan, scan.with_name("none.safetensors"), out)
+    gap_table(FEW, 3, scan, scan.with_name("none.safetensors"), out)
     return pd.read_csv(out)
 
 
@@ -63,7 +72,7 @@ def network(tmp_path_factory):
 
 
 def test_every_axis_width_method_and_selection_has_its_row(sweep):
-    assert list(sweep.columns) == evaluate.GAP_COLUMNS
+    assert list(sweep.columns) == GAP_COLUMNS
     rows = sweep.groupby(["gap_axis", "gap_px", "method", "selection"]).size()
     assert (rows == 1).all()
     assert len(rows) == 2 * 2 * len(METHODS) * 3
@@ -108,12 +117,12 @@ def test_a_row_is_what_its_definition_says(scan, sweep):
 
 
 def test_the_same_seed_gives_the_same_table_and_batches_do_not_matter(scan, sweep, tmp_path):
-    own = FEW.model_copy(update={"batch_patches": 7, "gap_widths_px": (6,), "gap_axes": (2,)})
-    evaluate.gap_table(own, 3, scan, scan, tmp_path / "again.csv")
+    own = changed(FEW, batch_patches=7, patches={"gap_widths_px": (6,), "gap_axes": (2,)})
+    gap_table(own, 3, scan, scan, tmp_path / "again.csv")
     again = pd.read_csv(tmp_path / "again.csv")
     same = sweep.query("gap_axis == 2 and gap_px == 6").reset_index(drop=True)
     pd.testing.assert_frame_equal(again, same, rtol=1e-9)
-    evaluate.gap_table(own, 4, scan, scan, tmp_path / "other.csv")
+    gap_table(own, 4, scan, scan, tmp_path / "other.csv")
     assert not np.allclose(pd.read_csv(tmp_path / "other.csv").pcc_mean, again.pcc_mean, rtol=1e-6)
 
 
@@ -129,17 +138,17 @@ def test_the_crop_holds_the_peak_in_the_middle_or_as_near_as_can_be():
 def test_a_scan_that_was_left_out_leaves_a_head_only(tmp_path):
     with storage.create(tmp_path / "scan.h5", left_out="no network"):
         pass
-    evaluate.gap_table(FEW, 3, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
+    gap_table(FEW, 3, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     assert len(table) == 0
-    assert list(table.columns) == evaluate.GAP_COLUMNS
+    assert list(table.columns) == GAP_COLUMNS
 
 
 def test_a_scan_smaller_than_a_patch_is_told(tmp_path):
     with storage.create(tmp_path / "scan.h5") as file:
         file["data"] = np.ones((20, 40, 40), int)
     with pytest.raises(BraggfillError, match="smaller than a patch"):
-        evaluate.gap_table(FEW, 3, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
+        gap_table(FEW, 3, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -152,8 +161,13 @@ KNOWN = {3: (0.706, 0.862), 12: (0.659, 0.882)}
 def test_linear_interpolation_meets_the_known_figures(measured, tmp_path):
     with np.load(measured / "aps34idc_Staff20-1a_S0054.npz") as file, storage.create(tmp_path / "scan.h5") as out:
         out["data"] = file["data"]
-    own = EvaluateSettings(gap_axes=(1,), gap_widths_px=tuple(KNOWN), methods=("linear",), ceiling_draws=1)
-    evaluate.gap_table(own, 1, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
+    own = changed(
+        EvaluateSettings(),
+        patches={"gap_axes": (1,), "gap_widths_px": tuple(KNOWN)},
+        methods=("linear",),
+        ceiling_draws=1,
+    )
+    gap_table(own, 1, tmp_path / "scan.h5", tmp_path / "none", tmp_path / "out.csv")
     rows = pd.read_csv(tmp_path / "out.csv").query("selection == 'ge1'").set_index("gap_px")
     for width, (linear, ceiling) in KNOWN.items():
         assert rows.pcc_mean[width] == pytest.approx(linear, abs=0.025)
@@ -205,8 +219,8 @@ def test_the_published_network_is_shown_gaps_across_the_last_axis_alone(tmp_path
 
 
 def test_published_values_stand_beside_the_network(scan, network, tmp_path):
-    own = FEW.model_copy(update={"methods": ("network", "linear"), "patches": 20, "gap_widths_px": (6, 7)})
-    evaluate.gap_table(own, 3, scan, network, tmp_path / "out.csv")
+    own = changed(FEW, methods=("network", "linear"), measured={"patches": 20}, patches={"gap_widths_px": (6, 7)})
+    gap_table(own, 3, scan, network, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     rows = table[table.published.notna()]
     assert rows[["gap_axis", "gap_px", "method", "selection", "published"]].values.tolist() == [
@@ -231,7 +245,7 @@ def test_only_test_patches_count_whatever_the_chunks(tmp_path):
     write_patches(tmp_path / "b.h5", 4, 2, [2, 0, 0, 2])
     write_patches(tmp_path / "c.h5", 2, 3, [0, 1])
     files = [tmp_path / name for name in ("a.h5", "b.h5", "c.h5")]
-    evaluate.simulated_table(FEW, 5, files, tmp_path / "none", tmp_path / "out.csv")
+    simulated_table(FEW, 5, files, tmp_path / "none", tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     every = table[table.selection == "all"]
     assert (every.patches == 7).all()
@@ -239,14 +253,14 @@ def test_only_test_patches_count_whatever_the_chunks(tmp_path):
     assert (table[table.against == "expectation"].ceiling.dropna() == 1).all()
     both = every.pivot_table(index=["gap_px", "method"], columns="against", values="pcc_mean")
     assert (both.expectation > both.counts).all(), "noise can only hide agreement"
-    few = FEW.model_copy(update={"simulated_patches": 3})
-    evaluate.simulated_table(few, 5, files, tmp_path / "none", tmp_path / "few.csv")
+    few = changed(FEW, simulated={"patches": 3})
+    simulated_table(few, 5, files, tmp_path / "none", tmp_path / "few.csv")
     assert (pd.read_csv(tmp_path / "few.csv").query("selection == 'all'").patches == 3).all()
 
 
 def test_no_test_patch_leaves_a_head_only(tmp_path):
     write_patches(tmp_path / "a.h5", 2, 1, [0, 1])
-    evaluate.simulated_table(FEW, 5, [tmp_path / "a.h5"], tmp_path / "none", tmp_path / "out.csv")
+    simulated_table(FEW, 5, [tmp_path / "a.h5"], tmp_path / "none", tmp_path / "out.csv")
     assert len(pd.read_csv(tmp_path / "out.csv")) == 0
 
 
@@ -267,9 +281,9 @@ def cases(scan, tmp_path_factory):
 
 
 def test_cases_are_compared_with_the_scan_itself(scan, cases, tmp_path):
-    evaluate.case_table(FEW, 3, scan, cases, tmp_path / "out.csv")
+    case_table(FEW, 3, scan, cases, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.CASE_COLUMNS
+    assert list(table.columns) == CASE_COLUMNS
     assert sorted(set(table.case)) == ["cross-03", "cross-06", "plane-03", "plane-06"]
     with storage.read(scan) as file:
         counts = storage.array(file, "data")
@@ -299,7 +313,7 @@ def test_the_stated_uncertainty_is_checked(scan, cases, tmp_path):
         del group["filled/linear"]
         group["filled/linear"] = filled
         group["sigma/linear"] = (1 + filled) * np.sinh(np.full(truth.shape, spread))
-    evaluate.case_table(FEW, 3, scan, copy, tmp_path / "out.csv")
+    case_table(FEW, 3, scan, copy, tmp_path / "out.csv")
     row = pd.read_csv(tmp_path / "out.csv").query("case == 'cross-06' and method == 'linear'").iloc[0]
     bright = np.log1p(truth) > 5 * spread
     assert bright.mean() > 0.5
@@ -311,7 +325,7 @@ def test_cases_of_another_scan_are_told(cases, tmp_path):
     with storage.create(tmp_path / "scan.h5") as file:
         file["data"] = np.ones((40, 40, 40), int)
     with pytest.raises(BraggfillError, match="another scan"):
-        evaluate.case_table(FEW, 3, tmp_path / "scan.h5", cases, tmp_path / "out.csv")
+        case_table(FEW, 3, tmp_path / "scan.h5", cases, tmp_path / "out.csv")
 
 
 # Realism --------------------------------------------------------------------------------------------------------------
@@ -323,9 +337,9 @@ def test_the_radial_exponent_is_found(exponent):
     radius = np.sqrt(sum(axis.astype(float) ** 2 for axis in grid))
     intensity = 1e9 * np.where(radius < 1, 1, radius) ** -exponent
     intensity[30, 32, 31] *= 2
-    found = evaluate.radial_exponent(np.random.default_rng(0).poisson(intensity))
+    found = radial_exponent(np.random.default_rng(0).poisson(intensity))
     assert found == pytest.approx(exponent, abs=0.15)
-    assert np.isnan(evaluate.radial_exponent(np.eye(5)[:, :, None] * np.ones(5)))
+    assert np.isnan(radial_exponent(np.eye(5)[:, :, None] * np.ones(5)))
 
 
 def test_the_width_of_the_modulus_is_that_of_its_distribution():
@@ -334,11 +348,11 @@ def test_the_width_of_the_modulus_is_that_of_its_distribution():
     obj = np.zeros((60, 60, 60), complex)
     obj[10:50, 10:50, 10:50] = rng.normal(1, 0.06, (40, 40, 40))
     top = np.abs(obj).max()
-    assert evaluate.modulus_fwhm(obj) == pytest.approx(2.355 * 0.06 / top, rel=0.1)
-    assert evaluate.modulus_fwhm(obj * np.exp(1j * 2) * 1e3) == pytest.approx(evaluate.modulus_fwhm(obj))
+    assert modulus_fwhm(obj) == pytest.approx(2.355 * 0.06 / top, rel=0.1)
+    assert modulus_fwhm(obj * np.exp(1j * 2) * 1e3) == pytest.approx(modulus_fwhm(obj))
     flat = np.where(np.abs(obj) > 0, 1.0, 0.0)
-    assert evaluate.modulus_fwhm(flat) < 0.03
-    assert np.isnan(evaluate.modulus_fwhm(np.zeros((4, 4, 4))))
+    assert modulus_fwhm(flat) < 0.03
+    assert np.isnan(modulus_fwhm(np.zeros((4, 4, 4))))
 
 
 def test_realism_takes_what_there_is(scan, tmp_path):
@@ -352,9 +366,9 @@ def test_realism_takes_what_there_is(scan, tmp_path):
     with storage.create(tmp_path / "obj.h5", left_out="not to be had"):
         pass
     places = {"steps": tmp_path / "steps.h5", "obj": tmp_path / "obj.h5"}
-    evaluate.realism_table(FEW, 1, tmp_path / "patterns.h5", scan, tmp_path / "out.csv", **places)
+    realism_table(FEW, 1, tmp_path / "patterns.h5", scan, tmp_path / "out.csv", **places)
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.REALISM_COLUMNS
+    assert list(table.columns) == REALISM_COLUMNS
     found = {(row.quantity, row.source): row for row in table.itertuples()}
     assert ("modulus_fwhm", "measured") not in found
     assert found["modulus_fwhm", "simulated, as scattered"].published == 0.117
@@ -364,5 +378,5 @@ def test_realism_takes_what_there_is(scan, tmp_path):
     with storage.read(scan) as file:
         cube = crop_around_peak(storage.array(file, "data"), 64)
     assert found["empty_share", "measured"].mean == pytest.approx((cube == 0).mean())
-    evaluate.realism_table(FEW, 1, tmp_path / "patterns.h5", scan, tmp_path / "bare.csv")
+    realism_table(FEW, 1, tmp_path / "patterns.h5", scan, tmp_path / "bare.csv")
     assert set(pd.read_csv(tmp_path / "bare.csv").quantity) == {"empty_share", "radial_exponent"}

@@ -10,29 +10,38 @@ from braggfill.errors import BraggfillError
 from braggfill.patterns import metrics
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages import evaluate
+from braggfill.stages.evaluate.claims import CLAIM_COLUMNS, claims_table
 from braggfill.stages.evaluate.fills import Methods
 from braggfill.stages.evaluate.intensity import intensity_rows
-from braggfill.stages.evaluate.whole import places, predicted, starts
+from braggfill.stages.evaluate.join import COLUMNS, join_tables
+from braggfill.stages.evaluate.patches import GAP_COLUMNS, gap_table
+from braggfill.stages.evaluate.scan import GAPS_COLUMNS, SKIP_COLUMNS, gaps_table, skip_table
+from braggfill.stages.evaluate.whole import (
+    OVERSAMPLING_COLUMNS,
+    POSITION_COLUMNS,
+    oversampling_table,
+    places,
+    position_table,
+    predicted,
+    starts,
+)
 from hypothesis import given
 from hypothesis import strategies as st
+from settings_helpers import changed
 
 INTERPOLATED = ("linear", "cubic", "nearest")
 FEW = EvaluateSettings(
-    patches=30,
+    measured={"patches": 30},
+    patches={"gap_widths_px": (2, 3, 6)},
     crop_px=48,
-    gap_widths_px=(2, 3, 6),
     methods=INTERPOLATED,
-    whole_methods=INTERPOLATED,
+    whole={"methods": INTERPOLATED},
     bootstrap_draws=100,
     ceiling_draws=1,
-    oversampling_widths_px=(3, 5),
-    position_widths_px=(3,),
-    position_spacing_px=8,
-    skip_crop_px=40,
-    skip_steps_px=(9, 31),
-    gaps_px=((6, 2), (0, 12)),
-    gaps_offset_px=(6, 7),
+    oversampling={"gap_widths_px": (3, 5)},
+    position={"gap_widths_px": (3,), "spacing_px": 8},
+    skip={"crop_px": 40, "steps_px": (9, 31)},
+    gaps={"widths_px": ((6, 2), (0, 12)), "offset_px": (6, 7)},
 )
 
 
@@ -130,9 +139,9 @@ def test_places_are_inside_and_one_is_on_the_peak(length, width, spacing, data):
 def test_whole_patterns_are_compared_with_counts_and_expectation(tmp_path):
     shapes = [(20, 20, 36), (30, 30, 54)]
     path = write_patterns(tmp_path / "patterns.h5", shapes, (2.0, 3.0))
-    evaluate.oversampling_table(FEW, 1, path, path, tmp_path / "out.csv", tmp_path / "images.h5")
+    oversampling_table(FEW, 1, path, path, tmp_path / "out.csv", tmp_path / "images.h5")
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.OVERSAMPLING_COLUMNS
+    assert list(table.columns) == OVERSAMPLING_COLUMNS
     assert len(table) == 2 * 2 * 2 * 3 * 2
     assert (table.groupby("oversampling").edge_px.first() == [20, 30]).all()
     assert (table.voxels == table.edge_px**3).all()
@@ -149,9 +158,9 @@ def test_whole_patterns_are_compared_with_counts_and_expectation(tmp_path):
 
 def test_gap_positions_have_their_rows(tmp_path):
     path = write_patterns(tmp_path / "patterns.h5", [(24, 24, 40)] * 2, (3.0, 3.0))
-    evaluate.position_table(FEW, 1, path, path, tmp_path / "out.csv")
+    position_table(FEW, 1, path, path, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.POSITION_COLUMNS
+    assert list(table.columns) == POSITION_COLUMNS
     assert set(table["view"]) == {0}, "as many views as asked for"
     assert set(table.distance_px) == {-16, -8, 0, 8, 16}
     assert len(table) == 2 * 5 * 3
@@ -161,10 +170,10 @@ def test_gap_positions_have_their_rows(tmp_path):
 
 
 def test_skipped_pixels_change_the_time_and_hardly_the_result(scan, network, tmp_path):
-    own = FEW.model_copy(update={"whole_methods": ("network", "linear")})  # an interpolation does not slide
-    evaluate.skip_table(own, 1, scan, network, tmp_path / "out.csv", tmp_path / "images.h5")
+    own = changed(FEW, whole={"methods": ("network", "linear")})  # an interpolation does not slide
+    skip_table(own, 1, scan, network, tmp_path / "out.csv", tmp_path / "images.h5")
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.SKIP_COLUMNS
+    assert list(table.columns) == SKIP_COLUMNS
     assert table[["method", "step_px", "skip_px"]].values.tolist() == [["network", 9, 8], ["network", 31, 30]]
     assert (table.seconds > 0).all()
     assert table.pcc.min() == pytest.approx(table.pcc.max(), abs=0.1)
@@ -175,8 +184,8 @@ def test_skipped_pixels_change_the_time_and_hardly_the_result(scan, network, tmp
 
 
 def test_published_times_stand_beside_the_same_skips(scan, network, tmp_path):
-    own = FEW.model_copy(update={"whole_methods": ("network",), "skip_steps_px": (5, 31)})
-    evaluate.skip_table(own, 1, scan, network, tmp_path / "out.csv", tmp_path / "images.h5")
+    own = changed(FEW, whole={"methods": ("network",)}, skip={"steps_px": (5, 31)})
+    skip_table(own, 1, scan, network, tmp_path / "out.csv", tmp_path / "images.h5")
     table = pd.read_csv(tmp_path / "out.csv").set_index("skip_px")
     assert table.published_seconds[4] == 91
     assert np.isnan(table.published_seconds[30])
@@ -184,16 +193,16 @@ def test_published_times_stand_beside_the_same_skips(scan, network, tmp_path):
 
 
 def test_unequal_and_wide_gaps(scan, tmp_path):
-    evaluate.gaps_table(FEW, 1, scan, scan, tmp_path / "out.csv")
+    gaps_table(FEW, 1, scan, scan, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
-    assert list(table.columns) == evaluate.GAPS_COLUMNS
+    assert list(table.columns) == GAPS_COLUMNS
     assert table.gap.unique().tolist() == ["6 × 2 px cross", "12 px across axis 2"]
     voxels = table.groupby("gap", sort=False).voxels.first().tolist()
     assert voxels == [48 * (6 * 48 + 2 * 48 - 12), 48 * 48 * 12]
     assert (table.pcc < table.ceiling).all()
-    wide = FEW.model_copy(update={"gaps_px": ((0, 48),)})
-    with pytest.raises(BraggfillError, match="gaps_px"):
-        evaluate.gaps_table(wide, 1, scan, scan, tmp_path / "wide.csv")
+    wide = changed(FEW, gaps={"widths_px": ((0, 48),)})
+    with pytest.raises(BraggfillError, match=r"gaps\.widths_px"):
+        gaps_table(wide, 1, scan, scan, tmp_path / "wide.csv")
     assert not (tmp_path / "wide.csv").exists()
 
 
@@ -201,14 +210,14 @@ def test_what_was_left_out_leaves_heads_only(tmp_path):
     with storage.create(tmp_path / "none.h5", left_out="no network"):
         pass
     none = tmp_path / "none.h5"
-    evaluate.skip_table(FEW, 1, none, none, tmp_path / "skip.csv", tmp_path / "skip.h5")
-    evaluate.gaps_table(FEW, 1, none, none, tmp_path / "gaps.csv")
-    evaluate.position_table(FEW, 1, none, none, tmp_path / "position.csv")
-    evaluate.oversampling_table(FEW, 1, none, none, tmp_path / "oversampling.csv", tmp_path / "images.h5")
+    skip_table(FEW, 1, none, none, tmp_path / "skip.csv", tmp_path / "skip.h5")
+    gaps_table(FEW, 1, none, none, tmp_path / "gaps.csv")
+    position_table(FEW, 1, none, none, tmp_path / "position.csv")
+    oversampling_table(FEW, 1, none, none, tmp_path / "oversampling.csv", tmp_path / "images.h5")
     for name in ("skip", "gaps", "position", "oversampling"):
         table = pd.read_csv(tmp_path / f"{name}.csv")
         assert len(table) == 0
-        assert list(table.columns) == evaluate.COLUMNS[name]
+        assert list(table.columns) == COLUMNS[name]
     assert storage.left_out(tmp_path / "skip.h5") == "no network"
 
 
@@ -256,15 +265,14 @@ def test_a_published_network_has_rows_at_its_width_alone(scan, tmp_path):
 
     torch.manual_seed(0)
     networks.save(tmp_path / "p.safetensors", networks.build("paper"))
-    own = FEW.model_copy(
-        update={
-            "methods": ("paper", "linear"),
-            "patches": 20,
-            "gap_axes": (2,),
-            "paper_networks": {6: str(tmp_path / "p.safetensors")},
-        }
+    own = changed(
+        FEW,
+        methods=("paper", "linear"),
+        measured={"patches": 20},
+        patches={"gap_axes": (2,)},
+        paper_networks={6: str(tmp_path / "p.safetensors")},
     )
-    evaluate.gap_table(own, 1, scan, scan, tmp_path / "out.csv")
+    gap_table(own, 1, scan, scan, tmp_path / "out.csv")
     table = pd.read_csv(tmp_path / "out.csv")
     assert set(table[table.method == "paper"].gap_px) == {6}
     assert set(table[table.method == "linear"].gap_px) == {2, 3, 6}
@@ -280,12 +288,12 @@ def joined(scan, tmp_path_factory):
         parts = {"measured": [], "intensity": []}
         for shard in range(shards):
             files = {name: top / f"{name}-{shard}-{shards}.csv" for name in parts}
-            evaluate.gap_table(FEW, 1, scan, scan, files["measured"], files["intensity"], (shard, shards))
+            gap_table(FEW, 1, scan, scan, files["measured"], files["intensity"], (shard, shards))
             for name, path in files.items():
                 parts[name].append(path)
-        out = {name: top / f"{shards}" / f"{name}.csv" for name in (*evaluate.COLUMNS, "claims")}
-        evaluate.join_tables(FEW, parts, {name: out[name] for name in evaluate.COLUMNS})
-        evaluate.claims_table({name: out[name] for name in evaluate.COLUMNS}, out["claims"])
+        out = {name: top / f"{shards}" / f"{name}.csv" for name in (*COLUMNS, "claims")}
+        join_tables(FEW, parts, {name: out[name] for name in COLUMNS})
+        claims_table({name: out[name] for name in COLUMNS}, out["claims"])
         made[shards] = {name: pd.read_csv(path) for name, path in out.items()}
     return made
 
@@ -296,7 +304,7 @@ def test_shards_change_no_number(joined):
 
 
 def test_every_table_is_there_with_its_columns(joined):
-    for name, columns in evaluate.COLUMNS.items():
+    for name, columns in COLUMNS.items():
         assert list(joined[1][name].columns) == columns
         assert (len(joined[1][name]) > 0) == (name in ("measured", "intensity"))
     axes = joined[1]["measured"].groupby("gap_axis").gap_px.unique()
@@ -307,7 +315,7 @@ def test_every_table_is_there_with_its_columns(joined):
 def test_a_part_of_another_version_is_told(tmp_path):
     pd.DataFrame({"x": [1]}).to_csv(tmp_path / "part.csv", index=False)
     with pytest.raises(BraggfillError, match="other columns"):
-        evaluate.join_tables(FEW, {"skip": [tmp_path / "part.csv"]}, {"skip": tmp_path / "skip.csv"})
+        join_tables(FEW, {"skip": [tmp_path / "part.csv"]}, {"skip": tmp_path / "skip.csv"})
 
 
 # Claims ---------------------------------------------------------------------------------------------------------------
@@ -315,7 +323,7 @@ def test_a_part_of_another_version_is_told(tmp_path):
 
 def tables_with(better):
     """Tables in which the shipped network is ahead of linear by ``better`` everywhere."""
-    empty = {name: pd.DataFrame(columns=columns) for name, columns in evaluate.COLUMNS.items()}
+    empty = {name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}
     rows = []
     for width, published in ((3, 0.989), (6, 0.977), (9, 0.955), (12, 0.946)):
         for method, gain in (("braggfill", better), ("linear", 0.0)):
@@ -323,7 +331,7 @@ def tables_with(better):
             row = {"source": "measured", "against": "counts", "gap_axis": 2, "gap_px": width, "method": method}
             row |= {"selection": "all", "patches": 9, "pcc_mean": score, "pcc_binned": score, "ceiling_binned": 0.99}
             rows.append(row | {"published": published if method == "braggfill" else np.nan})
-    empty["measured"] = pd.DataFrame(rows).reindex(columns=evaluate.GAP_COLUMNS)
+    empty["measured"] = pd.DataFrame(rows).reindex(columns=GAP_COLUMNS)
     return empty
 
 
@@ -331,7 +339,7 @@ def test_claims_hold_where_the_tables_say_so():
     from braggfill.stages.evaluate.claims import claims
 
     good = pd.DataFrame(claims(tables_with(0.1)))
-    assert list(good.columns) == evaluate.CLAIM_COLUMNS
+    assert list(good.columns) == CLAIM_COLUMNS
     table_1 = good[good.source == "paper, Table 1"]
     # 0.95 - 0.01 w + 0.1 beside 0.989, 0.977, 0.955, 0.946
     assert table_1.holds.tolist() == ["yes", "yes", "yes", "no"]
@@ -348,4 +356,4 @@ def test_claims_hold_where_the_tables_say_so():
 def test_no_data_no_claims():
     from braggfill.stages.evaluate.claims import claims
 
-    assert claims({name: pd.DataFrame(columns=columns) for name, columns in evaluate.COLUMNS.items()}) == []
+    assert claims({name: pd.DataFrame(columns=columns) for name, columns in COLUMNS.items()}) == []

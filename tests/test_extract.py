@@ -7,7 +7,9 @@ from braggfill.patterns.patching import window
 from braggfill.runs import storage
 from braggfill.runs.splits import RESERVED, TEST, TRAIN, VALIDATION, split_of
 from braggfill.settings.extract import ExtractSettings, ScanSource
-from braggfill.stages import extract
+from braggfill.stages.extract.chunk import extract_chunk
+from braggfill.stages.extract.places import distances, draw_origins, probabilities
+from braggfill.stages.extract.scan import extract_scan, free_places, read_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -78,7 +80,7 @@ def test_the_split_changes_with_the_seed_and_has_no_pattern():
 def test_the_probability_is_that_of_the_equation(seed, power, near):
     peak = np.random.default_rng(seed).integers(0, SHAPE)
     own = change(periphery=power, near_peak_share=near, near_peak_radius_voxels=6)
-    got = extract.probabilities(own, SHAPE, peak)
+    got = probabilities(own, SHAPE, peak)
     assert got.shape == tuple(n - 7 for n in SHAPE)
     centres = np.stack(np.meshgrid(*(np.arange(n - 7) + 3.5 for n in SHAPE), indexing="ij"), -1)
     distance = np.sqrt(((centres - peak) ** 2).sum(-1))
@@ -93,18 +95,16 @@ def test_the_probability_is_that_of_the_equation(seed, power, near):
 def test_drawn_places_follow_the_probability_and_prefer_the_periphery():
     counts = np.full((12, 12, 12), 9, np.uint32)
     own = change(periphery=1.0)
-    chances = extract.probabilities(own, counts.shape, (6, 6, 6))
+    chances = probabilities(own, counts.shape, (6, 6, 6))
     cumulative, hits = np.cumsum(chances), np.zeros(chances.shape)
     for seed in range(3000):
         rng = np.random.default_rng(seed)
-        for origin in extract.draw_origins(rng, cumulative, counts, own, 1):
+        for origin in draw_origins(rng, cumulative, counts, own, 1):
             hits[tuple(origin)] += 1
     chi = ((hits - 3000 * chances) ** 2 / (3000 * chances)).sum()
     assert chi == pytest.approx(chances.size - 1, abs=6 * np.sqrt(2 * chances.size))
-    distance = extract.distances((12, 12, 12), (8, 8, 8), (6, 6, 6))
-    means = [
-        np.sum(distance * extract.probabilities(change(periphery=k), (12, 12, 12), (6, 6, 6))) for k in (-2, 0, 1, 3)
-    ]
+    distance = distances((12, 12, 12), (8, 8, 8), (6, 6, 6))
+    means = [np.sum(distance * probabilities(change(periphery=k), (12, 12, 12), (6, 6, 6))) for k in (-2, 0, 1, 3)]
     assert means == sorted(means)
     assert means[0] < means[-1] - 0.5
 
@@ -113,7 +113,7 @@ def test_drawn_places_follow_the_probability_and_prefer_the_periphery():
 @few
 def test_free_places_hold_no_missing_voxel(seed, size):
     missing = np.random.default_rng(seed).random((7, 6, 9)) < 0.03
-    free = extract.free_places(missing, size)
+    free = free_places(missing, size)
     for origin in np.ndindex(free.shape):
         assert free[origin] == (not missing[window(origin, size)].any())
 
@@ -122,14 +122,14 @@ def test_dark_places_are_drawn_again_and_a_dark_pattern_gives_fewer():
     counts = np.zeros(SHAPE, np.uint32)
     counts[:, :, 20] = 2
     own = change(min_photons=100)
-    cumulative = np.cumsum(extract.probabilities(own, SHAPE, (12, 11, 13)))
-    origins = extract.draw_origins(np.random.default_rng(0), cumulative, counts, own, 12)
+    cumulative = np.cumsum(probabilities(own, SHAPE, (12, 11, 13)))
+    origins = draw_origins(np.random.default_rng(0), cumulative, counts, own, 12)
     assert len(origins) == len(np.unique(origins, axis=0)) == 12
     assert ((origins[:, 2] > 12) & (origins[:, 2] <= 20)).all()
-    assert len(extract.draw_origins(np.random.default_rng(0), cumulative, counts * 0, own, 5)) == 0
+    assert len(draw_origins(np.random.default_rng(0), cumulative, counts * 0, own, 5)) == 0
     single = change(shape=(24, 22, 26))
-    two = np.cumsum(extract.probabilities(single, SHAPE, (12, 11, 13)))
-    assert len(extract.draw_origins(np.random.default_rng(0), two, counts, single, 5)) == 2
+    two = np.cumsum(probabilities(single, SHAPE, (12, 11, 13)))
+    assert len(draw_origins(np.random.default_rng(0), two, counts, single, 5)) == 2
 
 
 # Simulated patterns -------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_dark_places_are_drawn_again_and_a_dark_pattern_gives_fewer():
 
 def test_patches_are_what_the_pattern_holds(tmp_path):
     source = write_patterns(tmp_path / "in.h5", [3, 4, 8])
-    extract.extract_chunk(SMALL, 5, source, tmp_path / "out.h5")
+    extract_chunk(SMALL, 5, source, tmp_path / "out.h5")
     got = contents(tmp_path / "out.h5")
     assert got["source"] == "simulated"
     assert got["counts"].shape == got["expectation"].shape == (3 * 2 * 6, 8, 8, 8)
@@ -156,11 +156,11 @@ def test_patches_are_what_the_pattern_holds(tmp_path):
 
 
 def test_any_chunking_gives_the_same_patches(tmp_path):
-    extract.extract_chunk(SMALL, 5, write_patterns(tmp_path / "in.h5", range(6)), tmp_path / "all.h5")
+    extract_chunk(SMALL, 5, write_patterns(tmp_path / "in.h5", range(6)), tmp_path / "all.h5")
     parts = []
     for chunk in (range(2), range(2, 5), range(5, 6)):
         out = tmp_path / f"{chunk.start}.h5"
-        extract.extract_chunk(SMALL, 5, write_patterns(tmp_path / f"in{chunk.start}.h5", chunk), out)
+        extract_chunk(SMALL, 5, write_patterns(tmp_path / f"in{chunk.start}.h5", chunk), out)
         parts.append(contents(out))
     whole = contents(tmp_path / "all.h5")
     for name in set(whole) - {"source"}:
@@ -184,7 +184,7 @@ def test_damaged_files_give_one_line_and_no_output(tmp_path):
         (whole, change(shape=(8, 8, 30)), r"extract\.shape: patches of \(8, 8, 30\) do not fit"),
     ]:
         with pytest.raises(BraggfillError, match=words) as caught:
-            extract.extract_chunk(own, 1, path, out)
+            extract_chunk(own, 1, path, out)
         assert "\n" not in str(caught.value)
         assert not out.exists()
 
@@ -192,8 +192,8 @@ def test_damaged_files_give_one_line_and_no_output(tmp_path):
 def test_a_step_left_out_stays_left_out(tmp_path):
     with storage.create(tmp_path / "in.h5", left_out="no LAMMPS"):
         pass
-    extract.extract_chunk(SMALL, 1, tmp_path / "in.h5", tmp_path / "out.h5")
-    extract.extract_scan(SMALL, 1, tmp_path / "in.h5", "any", tmp_path / "scan.h5")
+    extract_chunk(SMALL, 1, tmp_path / "in.h5", tmp_path / "out.h5")
+    extract_scan(SMALL, 1, tmp_path / "in.h5", "any", tmp_path / "scan.h5")
     assert storage.left_out(tmp_path / "out.h5") == storage.left_out(tmp_path / "scan.h5") == "no LAMMPS"
 
 
@@ -218,7 +218,7 @@ def listed(**entry):
 def test_measured_patches_avoid_the_mask_and_share_one_split(scan, tmp_path):
     path, counts, mask = scan
     own = listed(mask=str(tmp_path / "mask.npy"), source="my beamline", split="validation")
-    extract.extract_scan(own, 2, path, "mine", tmp_path / "out.h5", patches=40)
+    extract_scan(own, 2, path, "mine", tmp_path / "out.h5", patches=40)
     got = contents(tmp_path / "out.h5")
     assert len(got["counts"]) == 40
     assert got["source"] == "my beamline"
@@ -232,7 +232,7 @@ def test_measured_patches_avoid_the_mask_and_share_one_split(scan, tmp_path):
 
 
 def test_a_scan_that_is_not_listed_goes_to_the_test(scan, tmp_path):
-    extract.extract_scan(SMALL, 2, scan[0], "other", tmp_path / "out.h5", patches=5)
+    extract_scan(SMALL, 2, scan[0], "other", tmp_path / "out.h5", patches=5)
     got = contents(tmp_path / "out.h5")
     assert set(got["split"]) == {TEST}
     assert got["source"] == "other"
@@ -242,14 +242,14 @@ def test_voxels_that_are_no_counts_are_masked(scan, tmp_path):
     counts = scan[1].astype(np.float32)
     counts[5, 5, 5], counts[20, 20, 20], counts[3, 18, 2] = np.nan, -1, np.inf
     np.save(tmp_path / "float.npy", counts)
-    got, missing = extract.read_scan(tmp_path / "float.npy", ScanSource(path="float.npy"))
+    got, missing = read_scan(tmp_path / "float.npy", ScanSource(path="float.npy"))
     assert got.dtype == np.float32
     assert np.argwhere(missing).tolist() == [[3, 18, 2], [5, 5, 5], [20, 20, 20]]
     assert not got[missing].any()
     eiger = scan[1].astype(np.uint32)
     eiger[4, 4, 4] = 2**32 - 1
     np.save(tmp_path / "eiger.npy", eiger)
-    got, missing = extract.read_scan(tmp_path / "eiger.npy", ScanSource(path="eiger.npy"))
+    got, missing = read_scan(tmp_path / "eiger.npy", ScanSource(path="eiger.npy"))
     assert np.argwhere(missing).tolist() == [[4, 4, 4]]
     assert np.array_equal(got[~missing], eiger[~missing])
 
@@ -259,7 +259,7 @@ def test_the_peak_is_the_brightest_voxel_or_the_one_named(scan, tmp_path):
     own = {"periphery": 0, "near_peak_share": 1.0, "near_peak_radius_voxels": 4}
     for entry, peak in [({}, (12, 11, 5)), ({"peak": (10, 10, 20)}, (10, 10, 20))]:
         chosen = change(**own).model_copy(update={"scans": listed(**entry).scans})
-        extract.extract_scan(chosen, 2, path, "mine", tmp_path / "out.h5", patches=20)
+        extract_scan(chosen, 2, path, "mine", tmp_path / "out.h5", patches=20)
         centres = contents(tmp_path / "out.h5")["origin"] + 3.5
         assert (np.linalg.norm(centres - peak, axis=1) <= 4).all()
 
@@ -275,17 +275,17 @@ def test_what_is_wrong_with_a_scan_is_told_in_one_line(scan, tmp_path):
         ({"dataset": "nothing"}, "no array 'nothing'"),
     ]:
         with pytest.raises(BraggfillError, match=words) as caught:
-            extract.extract_scan(listed(**entry), 1, path, "mine", tmp_path / "out.h5")
+            extract_scan(listed(**entry), 1, path, "mine", tmp_path / "out.h5")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "out.h5").exists()
     with pytest.raises(BraggfillError, match=r"none\.npz: no such file"):
-        extract.extract_scan(SMALL, 1, tmp_path / "none.npz", "mine", tmp_path / "out.h5")
+        extract_scan(SMALL, 1, tmp_path / "none.npz", "mine", tmp_path / "out.h5")
 
 
 def test_a_measured_scan_gives_its_patches(measured, tmp_path):
     own = ExtractSettings()
     path = measured / "aps34idc_Staff20-1a_S0054.npz"
-    extract.extract_scan(own, 1, path, "aps_staff20_s0054", tmp_path / "out.h5", patches=20)
+    extract_scan(own, 1, path, "aps_staff20_s0054", tmp_path / "out.h5", patches=20)
     got = contents(tmp_path / "out.h5")
     assert got["counts"].shape == (20, 32, 32, 32)
     assert (got["counts"].sum(axis=(1, 2, 3)) >= own.min_photons).all()

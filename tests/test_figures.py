@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from braggfill.filling import methods
 from braggfill.runs import storage
-from braggfill.stages import figures
 from braggfill.stages.figures import page, slices, style, tables
+from braggfill.stages.figures.catalogue import catalogue, draw, draw_one
+from braggfill.stages.figures.page import left_out, report, summary
 from figures_helpers import RULES, RUN, SETTINGS, folder
 from PIL import Image
 
@@ -22,13 +23,13 @@ __all__ = ["folder"]  # a fixture
 
 @pytest.fixture(scope="module")
 def drawn(folder):
-    figures.draw(SETTINGS.figures, SETTINGS.seed, RUN, folder, folder / "figures/figures.json")
+    draw(SETTINGS.figures, SETTINGS.seed, RUN, folder, folder / "figures/figures.json")
     return {entry["name"]: entry for entry in json.loads((folder / "figures/figures.json").read_text())}
 
 
 @pytest.fixture(scope="module")
 def html(folder, drawn):
-    figures.report(SETTINGS.figures, RUN, folder, folder / "report.html", RULES)
+    report(SETTINGS.figures, RUN, folder, folder / "report.html", RULES)
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
@@ -73,16 +74,16 @@ def test_a_figure_is_a_png_with_something_in_it_and_an_svg(folder, drawn, name):
 
 
 def test_a_figure_drawn_again_is_the_same_to_the_byte(folder, drawn, tmp_path):
-    figure = next(f for f in figures.catalogue(SETTINGS.figures, RUN) if f.name == "errors")
-    files, _ = figures.draw_one(SETTINGS.figures, figure, folder, tmp_path)
+    figure = next(f for f in catalogue(SETTINGS.figures, RUN) if f.name == "errors")
+    files, _ = draw_one(SETTINGS.figures, figure, folder, tmp_path)
     for path in files:
         assert path.read_bytes() == (folder / "figures" / path.name).read_bytes()
 
 
 def test_formats_are_those_of_the_settings(folder, tmp_path):
     own = SETTINGS.figures.model_copy(update={"formats": ("svg",)})
-    figure = next(f for f in figures.catalogue(own, RUN) if f.name == "errors")
-    figures.draw_one(own, figure, folder, tmp_path)
+    figure = next(f for f in catalogue(own, RUN) if f.name == "errors")
+    draw_one(own, figure, folder, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["errors.svg"]
 
 
@@ -213,20 +214,20 @@ def test_every_number_of_the_tables_is_in_its_csv(folder, html):
 
 
 def test_an_empty_folder_gives_a_report_too(tmp_path):
-    figures.report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html", RULES)
+    report(SETTINGS.figures, RUN, tmp_path, tmp_path / "report.html", RULES)
     parser = Page()
     parser.feed((tmp_path / "report.html").read_text())
     assert parser.open == []
     assert parser.pictures == 0
-    assert figures.summary(tmp_path) == ""
+    assert summary(tmp_path) == ""
 
 
 def test_a_damaged_file_is_told_in_one_line(folder, tmp_path):
     (tmp_path / "relax").mkdir()
     (tmp_path / "relax/chunk-0000.h5").write_bytes(b"not HDF5")
-    figure = figures.catalogue(SETTINGS.figures, RUN)[0]
+    figure = catalogue(SETTINGS.figures, RUN)[0]
     with pytest.raises(storage.BraggfillError, match="chunk-0000"):
-        figures.draw_one(SETTINGS.figures, figure, tmp_path, tmp_path / "figures")
+        draw_one(SETTINGS.figures, figure, tmp_path, tmp_path / "figures")
 
 
 # The summary ----------------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ def test_a_damaged_file_is_told_in_one_line(folder, tmp_path):
 def test_the_summary_is_aligned_and_says_the_tables_numbers(folder):
     import pandas as pd
 
-    text = figures.summary(folder)
+    text = summary(folder)
     lines = text.splitlines()
     measured = pd.read_csv(folder / "evaluate/measured.csv").query("selection == 'ge1' and gap_axis == 2")
     start = lines.index("measured, gap across axis 2")
@@ -259,7 +260,7 @@ def test_what_is_missing_for_one_reason_is_told_in_one_line(tmp_path):
         file.attrs["left_out_known"] = "no object"
     with h5py.File(tmp_path / "inpaint/cases.h5", "r+") as file:
         file.attrs["without_detector"] = "no masks"
-    assert figures.left_out(tmp_path) == [
+    assert left_out(tmp_path) == [
         ("fetch/a.h5, inpaint/cases.h5", "no data"),
         ("fetch/b.h5 (known)", "no object"),
         ("inpaint/cases.h5 (detector)", "no masks"),

@@ -88,7 +88,7 @@ def test_the_walk_sees_imports_inside_functions_and_relative_ones(tmp_path):
     (tmp_path / "beta.py").write_text("from .gamma import x\nimport os\n")
     (tmp_path / "gamma.py").write_text("x = 1\n")
     (tmp_path / "delta.py").write_text("y = 1\n")
-    names = [file.name for file in fingerprint.reach("braggfill.alpha", tmp_path)]
+    names = [file.name for file in fingerprint.reach("braggfill.alpha", root=tmp_path)]
     assert names == ["alpha.py", "beta.py", "gamma.py"]
 
 

@@ -10,7 +10,6 @@ from braggfill.errors import BraggfillError
 from braggfill.physics import fourier, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
-from braggfill.stages import reconstruct
 from braggfill.stages.reconstruct import cases, exact, objects
 from reconstruct_helpers import NO_MODEL, SETTINGS, obj, particle, run_true_phase, scattered, with_retrieval
 
@@ -34,7 +33,7 @@ def test_prepared_objects_are_cut_resampled_and_padded():
 
 def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, obj):
     table = run_true_phase(tmp_path, obj)
-    assert list(table.columns) == reconstruct.TRUE_PHASE_COLUMNS
+    assert list(table.columns) == exact.TRUE_PHASE_COLUMNS
     assert list(zip(table.gap_px, table.method, strict=True)) == [
         (0, "whole"),
         (2, "gap"),
@@ -90,18 +89,18 @@ def test_the_oversampling_is_the_one_asked_for(tmp_path, obj):
 
 def test_relaxed_particles_are_compared_with_their_own_phase(tmp_path, scattered, obj):
     table, means = tmp_path / "particles.csv", tmp_path / "means.csv"
-    reconstruct.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[0])
+    exact.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[0])
     rows = pandas.read_csv(table).set_index(["gap_px", "method"])
-    assert list(rows.columns) == [name for name in reconstruct.PARTICLE_COLUMNS if name not in ("gap_px", "method")]
+    assert list(rows.columns) == [name for name in exact.PARTICLE_COLUMNS if name not in ("gap_px", "method")]
     assert rows.loc[(0, "whole"), "strain_rmse"] < 1e-6 * rows.loc[(3, "gap"), "strain_rmse"]
     assert rows.loc[(3, "linear"), "strain_rmse"] < rows.loc[(3, "gap"), "strain_rmse"]
     average = pandas.read_csv(means).set_index(["gap_px", "method"])
-    assert list(average.columns) == [name for name in reconstruct.MEAN_COLUMNS if name not in ("gap_px", "method")]
+    assert list(average.columns) == [name for name in exact.MEAN_COLUMNS if name not in ("gap_px", "method")]
     assert average.loc[(3, "gap"), "strain_rmse_mean"] == pytest.approx(rows.loc[(3, "gap"), "strain_rmse"])
     assert average.loc[(3, "gap"), "strain_rmse_spread"] == 0
     with pytest.raises(BraggfillError, match="does not hold particle 000007"):
-        reconstruct.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
-    reconstruct.particles(SETTINGS, 3, [], NO_MODEL, table, means)
+        exact.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
+    exact.particles(SETTINGS, 3, [], NO_MODEL, table, means)
     assert pandas.read_csv(means).empty
 
 

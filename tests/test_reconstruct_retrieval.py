@@ -12,8 +12,7 @@ from braggfill.patterns import calibration
 from braggfill.phasing import pynx
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
-from braggfill.stages import reconstruct
-from braggfill.stages.reconstruct import cases, mapping, objects, phasing, treatments
+from braggfill.stages.reconstruct import cases, exact, mapping, objects, phasing, treatments
 from reconstruct_helpers import (
     NO_MODEL,
     SETTINGS,
@@ -89,10 +88,10 @@ def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
     assert SETTINGS.map.cells == len(mapping.cells(SETTINGS)) == 2
     parts = [tmp_path / f"{cell}.csv" for cell in range(2)]
     for cell, path in enumerate(parts):
-        reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
-    reconstruct.chart(SETTINGS, 3, parts, tmp_path / "map.csv")
+        mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
+    mapping.chart(SETTINGS, 3, parts, tmp_path / "map.csv")
     table = pandas.read_csv(tmp_path / "map.csv")
-    assert list(table.columns) == reconstruct.MAP_COLUMNS
+    assert list(table.columns) == mapping.MAP_COLUMNS
     assert list(table.treatment) == ["whole", "free", "linear"] * 2
     assert list(table.gap_px) == [2] * 3 + [3] * 3
     assert (table.to_whole[table.treatment == "whole"] == 1).all()
@@ -121,7 +120,7 @@ def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeyp
 @needs_pynx
 def test_a_cell_whose_whole_pattern_stalls_is_not_judged(tmp_path, obj, monkeypatch):
     monkeypatch.setattr(phasing, "ARRIVED", 0.0)
-    reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
     table = pandas.read_csv(tmp_path / "0.csv")
     assert table.problem.str.contains("arrived from none of 4 starts").all()
     assert table[["to_whole", "to_best"]].isna().all(axis=None)
@@ -130,8 +129,8 @@ def test_a_cell_whose_whole_pattern_stalls_is_not_judged(tmp_path, obj, monkeypa
 
 def test_a_map_without_pynx_is_empty(tmp_path, obj, monkeypatch):
     monkeypatch.setattr(external, "have_pynx", lambda: False)
-    reconstruct.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
-    reconstruct.chart(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
+    mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    mapping.chart(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
     assert pandas.read_csv(tmp_path / "map.csv").empty
 
 
@@ -149,7 +148,7 @@ def test_ranks_in_a_cell():
 @needs_pynx
 def test_retrieval_of_what_is_known(tmp_path, scattered, obj):
     table = run_retrieve(tmp_path, scattered, obj)
-    assert list(table.columns) == reconstruct.RETRIEVAL_COLUMNS
+    assert list(table.columns) == phasing.RETRIEVAL_COLUMNS
     assert list(table.case) == ["simulated"] * 3 + ["known"] * 3
     assert list(table.treatment) == ["whole", "free", "zeros"] * 2
     assert (table.reference == "truth").all()
@@ -221,13 +220,13 @@ def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
 
 def test_what_is_left_out_stays_left_out(tmp_path, scattered, obj, monkeypatch):
     table = run_true_phase(tmp_path, left_out(tmp_path / "none.h5", "no object here"))
-    assert list(table.columns) == reconstruct.TRUE_PHASE_COLUMNS
+    assert list(table.columns) == exact.TRUE_PHASE_COLUMNS
     assert table.empty
     assert storage.left_out(tmp_path / "true.h5") == "no object here"
 
     monkeypatch.setattr(external, "have_pynx", lambda: False)
     table = run_retrieve(tmp_path, scattered, obj)
-    assert list(table.columns) == reconstruct.RETRIEVAL_COLUMNS
+    assert list(table.columns) == phasing.RETRIEVAL_COLUMNS
     assert table.empty
     assert "PyNX is not installed" in storage.left_out(tmp_path / "retrieval.h5")
 

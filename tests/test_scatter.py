@@ -8,7 +8,7 @@ from braggfill.errors import BraggfillError
 from braggfill.physics import fourier
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.scatter import ScatterSettings
-from braggfill.stages import scatter
+from braggfill.stages.scatter import backends, check, chunk, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -60,10 +60,10 @@ def write_atoms(path, indices, atoms=None, **attributes):
 @few
 def test_nufft_equals_direct_to_a_millionth_of_the_maximum(shape, seed):
     rng = np.random.default_rng(seed)
-    rotation, atoms = scatter.random_rotation(rng), strained(rng.uniform(0, 6))
-    step = rng.uniform(0.2, 1, 3) / (2 * scatter.extents(atoms, rotation, A))
-    exact = scatter.amplitude(atoms, PEAK, rotation, step, shape, backend="direct")
-    fast = scatter.amplitude(atoms, PEAK, rotation, step, shape, backend="nufft", device="cpu")
+    rotation, atoms = views.random_rotation(rng), strained(rng.uniform(0, 6))
+    step = rng.uniform(0.2, 1, 3) / (2 * views.extents(atoms, rotation, A))
+    exact = backends.amplitude(atoms, PEAK, rotation, step, shape, backend="direct")
+    fast = backends.amplitude(atoms, PEAK, rotation, step, shape, backend="nufft", device="cpu")
     assert fast.shape == exact.shape == shape
     assert np.abs(fast - exact).max() <= 1e-6 * np.abs(exact).max()
 
@@ -72,32 +72,32 @@ def test_nufft_equals_direct_to_a_millionth_of_the_maximum(shape, seed):
 @few
 def test_direct_equals_its_equation(shape, seed):
     rng = np.random.default_rng(seed)
-    rotation, atoms = scatter.random_rotation(rng), strained()
+    rotation, atoms = views.random_rotation(rng), strained()
     step = rng.uniform(0.003, 0.02, 3)
-    exact = scatter.amplitude(atoms, PEAK, rotation, step, shape, backend="direct")
+    exact = backends.amplitude(atoms, PEAK, rotation, step, shape, backend="direct")
     voxel = rng.integers(0, shape)
     turned = atoms @ rotation.T
     phase = atoms @ PEAK + turned @ (step * (voxel - np.array(shape) // 2))
     assert exact[tuple(voxel)] == pytest.approx(np.exp(-2j * np.pi * phase).sum(), abs=1e-9 * len(atoms))
     q = PEAK + (step * (voxel - np.array(shape) // 2)) @ rotation
-    assert scatter.direct_at(atoms, q[None])[0] == pytest.approx(exact[tuple(voxel)], abs=1e-9 * len(atoms))
+    assert backends.direct_at(atoms, q[None])[0] == pytest.approx(exact[tuple(voxel)], abs=1e-9 * len(atoms))
 
 
 @pytest.mark.pynx
 @needs_pynx
 @pytest.mark.parametrize("hkl", [(2, 0, 0), (1, 1, 1), (-3, 1, 1)])
 def test_nufft_equals_pynx_to_a_thousandth_of_the_maximum(hkl):
-    atoms, rotation = strained(), scatter.random_rotation(np.random.default_rng(3))
+    atoms, rotation = strained(), views.random_rotation(np.random.default_rng(3))
     arguments = atoms, np.array(hkl) / A, rotation, 0.008, (17, 16, 12)
-    fast = scatter.amplitude(*arguments)
-    theirs = scatter.amplitude(*arguments, backend="pynx")
+    fast = backends.amplitude(*arguments)
+    theirs = backends.amplitude(*arguments, backend="pynx")
     assert np.abs(fast - theirs).max() <= 1e-3 * np.abs(fast).max()
 
 
 def test_a_block_gives_the_product_of_three_fringe_functions():
     cells, shape, step = np.array([3, 4, 5]), (15, 16, 17), 0.007
-    rotation = scatter.random_rotation(np.random.default_rng(5))
-    got = scatter.amplitude(block(cells), PEAK, rotation, step, shape)
+    rotation = views.random_rotation(np.random.default_rng(5))
+    got = backends.amplitude(block(cells), PEAK, rotation, step, shape)
     mesh = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), -1) * step
     x = (PEAK + mesh @ rotation) * A
     cell = np.exp(-2j * np.pi * (x @ BASIS.T)).sum(-1)
@@ -111,11 +111,11 @@ def test_a_block_gives_the_product_of_three_fringe_functions():
 @few
 def test_friedel_symmetry_of_an_unstrained_centrosymmetric_particle(shape, seed):
     shape = tuple(n | 1 for n in shape)
-    arguments = PEAK, scatter.random_rotation(np.random.default_rng(seed)), 0.012, shape
-    even = np.abs(scatter.amplitude(octahedron(17), *arguments))
+    arguments = PEAK, views.random_rotation(np.random.default_rng(seed)), 0.012, shape
+    even = np.abs(backends.amplitude(octahedron(17), *arguments))
     np.testing.assert_allclose(even, even[::-1, ::-1, ::-1], atol=1e-6 * even.max())
     assert even[tuple(n // 2 for n in shape)] == pytest.approx(len(octahedron(17)))
-    odd = np.abs(scatter.amplitude(strained(), *arguments))
+    odd = np.abs(backends.amplitude(strained(), *arguments))
     assert np.abs(odd - odd[::-1, ::-1, ::-1]).max() > 0.01 * odd.max()
 
 
@@ -123,9 +123,9 @@ def test_friedel_symmetry_of_an_unstrained_centrosymmetric_particle(shape, seed)
 @few
 def test_shift_theorem(shape, seed):
     rng = np.random.default_rng(seed)
-    rotation, shift, step, atoms = scatter.random_rotation(rng), rng.uniform(-200, 200, 3), 0.01, strained()
-    here = scatter.amplitude(atoms, PEAK, rotation, step, shape)
-    there = scatter.amplitude(atoms + shift, PEAK, rotation, step, shape)
+    rotation, shift, step, atoms = views.random_rotation(rng), rng.uniform(-200, 200, 3), 0.01, strained()
+    here = backends.amplitude(atoms, PEAK, rotation, step, shape)
+    there = backends.amplitude(atoms + shift, PEAK, rotation, step, shape)
     mesh = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in shape), indexing="ij"), -1) * step
     ramp = np.exp(-2j * np.pi * ((PEAK + mesh @ rotation) @ shift))
     assert np.abs(there - here * ramp).max() <= 2e-6 * np.abs(here).max()
@@ -136,14 +136,14 @@ def test_the_total_is_parsevals(sides):
     """Atoms on the grid that the array spans: the sum of |A|² is (number of voxels) x (number of atoms)."""
     atoms = block([3, 3, 3])
     step = 1 / (np.array(sides) * A / 2)
-    got = scatter.amplitude(atoms, PEAK, np.eye(3), step, sides)
+    got = backends.amplitude(atoms, PEAK, np.eye(3), step, sides)
     assert np.sum(np.abs(got) ** 2) == pytest.approx(len(atoms) * np.prod(sides), rel=1e-6)
 
 
 def test_turning_the_crystal_turns_the_pattern():
     quarter = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]])
-    plain = scatter.amplitude(strained(), PEAK, np.eye(3), 0.01, (11, 11, 11))
-    turned = scatter.amplitude(strained(), PEAK, quarter, 0.01, (11, 11, 11))
+    plain = backends.amplitude(strained(), PEAK, np.eye(3), 0.01, (11, 11, 11))
+    turned = backends.amplitude(strained(), PEAK, quarter, 0.01, (11, 11, 11))
     np.testing.assert_allclose(turned, plain.transpose(1, 2, 0), atol=1e-5 * np.abs(plain).max())
 
 
@@ -151,16 +151,16 @@ def test_what_cannot_be_summed_is_told():
     arguments = PEAK, np.eye(3), 0.01, (8, 8, 8)
     for atoms, words in [(np.zeros((0, 3)), "at least one atom"), (np.full((4, 3), np.nan), "NaN")]:
         with pytest.raises(BraggfillError, match=words):
-            scatter.amplitude(atoms, *arguments)
+            backends.amplitude(atoms, *arguments)
     with pytest.raises(BraggfillError, match=r"scatter.backend.*'dft'"):
-        scatter.amplitude(strained(), *arguments, backend="dft")
+        backends.amplitude(strained(), *arguments, backend="dft")
 
 
 def test_a_gpu_that_is_not_there_is_told():
-    if scatter.backends.on_gpu("auto"):
+    if backends.on_gpu("auto"):
         pytest.skip("there is a GPU")
     with pytest.raises(BraggfillError, match=r"scatter\.device"):
-        scatter.amplitude(strained(), PEAK, np.eye(3), 0.01, (8, 8, 8), device="gpu")
+        backends.amplitude(strained(), PEAK, np.eye(3), 0.01, (8, 8, 8), device="gpu")
 
 
 # Views --------------------------------------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ def test_a_gpu_that_is_not_there_is_told():
 
 def test_rotations_are_rotations_and_have_no_preferred_direction():
     rng = np.random.default_rng(0)
-    turns = np.stack([scatter.random_rotation(rng) for _ in range(4000)])
+    turns = np.stack([views.random_rotation(rng) for _ in range(4000)])
     np.testing.assert_allclose(turns @ turns.transpose(0, 2, 1), np.broadcast_to(np.eye(3), turns.shape), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(turns), 1)
     assert np.abs(turns.mean(axis=0)).max() < 5 * np.sqrt(1 / 3 / len(turns))
@@ -184,7 +184,7 @@ def test_the_oversampling_is_array_over_crystal(seed, equal, lowest, span):
     own = ScatterSettings(
         shape=(24, 32, 28), oversampling_min=lowest, oversampling_max=lowest + span, equal_steps=equal
     )
-    view = scatter.draw_view(own, np.random.default_rng(seed), atoms, A)
+    view = views.draw_view(own, np.random.default_rng(seed), atoms, A)
     size = np.ptp(atoms @ view.rotation.T, axis=0) + A / np.sqrt(2)
     np.testing.assert_allclose(view.oversampling, 1 / (view.step_inverse_angstrom * size))
     drawn = view.oversampling.min(keepdims=True) if equal else view.oversampling
@@ -196,8 +196,8 @@ def test_the_oversampling_is_array_over_crystal(seed, equal, lowest, span):
 def test_the_object_fills_its_share_of_the_array():
     own = ScatterSettings(shape=(48, 48, 48), oversampling_min=2.5, oversampling_max=2.5)
     atoms = block([8, 8, 8]) - 4 * A
-    view = scatter.draw_view(own, np.random.default_rng(1), atoms, A)
-    obj = np.abs(fourier.inverse(scatter.pattern(own, view, atoms, A)))
+    view = views.draw_view(own, np.random.default_rng(1), atoms, A)
+    obj = np.abs(fourier.inverse(views.pattern(own, view, atoms, A)))
     for axis in range(3):
         others = tuple(i for i in range(3) if i != axis)
         wide = np.count_nonzero(obj.max(axis=others) > 0.3 * obj.max())
@@ -208,21 +208,21 @@ def test_the_object_fills_its_share_of_the_array():
 @few
 def test_a_small_particle_does_not_reach_the_next_peak(seed, shape, equal):
     own = ScatterSettings(shape=shape, equal_steps=equal)
-    view = scatter.draw_view(own, np.random.default_rng(seed), octahedron(9), A)
+    view = views.draw_view(own, np.random.default_rng(seed), octahedron(9), A)
     reach = view.step_inverse_angstrom * np.array(shape) / 2
-    assert (reach <= own.reach * scatter.next_peak(A) * (1 + 1e-12)).all()
+    assert (reach <= own.reach * views.next_peak(A) * (1 + 1e-12)).all()
 
 
 def test_fading_leaves_the_peak_and_removes_its_neighbours():
     atoms = octahedron(17)
-    shape, step = (41, 41, 41), np.full(3, 1.1 * scatter.next_peak(A) / np.sqrt(3) / 20)
-    window = scatter.fade(shape, step, A)
+    shape, step = (41, 41, 41), np.full(3, 1.1 * views.next_peak(A) / np.sqrt(3) / 20)
+    window = views.fade(shape, step, A)
     distance = step[0] * np.sqrt(sum(g**2 for g in fourier.grid(shape)))
-    assert (window[distance <= 0.5 * scatter.next_peak(A)] == 1).all()
-    assert (window[distance >= 0.9 * scatter.next_peak(A) + 1e-9] == 0).all()
+    assert (window[distance <= 0.5 * views.next_peak(A)] == 1).all()
+    assert (window[distance >= 0.9 * views.next_peak(A) + 1e-9] == 0).all()
     assert window.min() == 0
-    bare = np.abs(scatter.amplitude(atoms, PEAK, np.eye(3), step, shape))
-    far = distance > 0.8 * scatter.next_peak(A)
+    bare = np.abs(backends.amplitude(atoms, PEAK, np.eye(3), step, shape))
+    far = distance > 0.8 * views.next_peak(A)
     assert bare[far].max() > 0.9 * bare.max()
     assert (bare * window)[far].max() < 0.02 * bare.max()
 
@@ -249,7 +249,7 @@ def test_settings_that_make_no_sense_are_named(wrong, words):
 
 def test_a_forbidden_peak_is_dark():
     """Why 110 is refused: its four atoms a cell cancel."""
-    dark = scatter.direct_at(block([4, 4, 4]), np.array([[1, 1, 0]]) / A)
+    dark = backends.direct_at(block([4, 4, 4]), np.array([[1, 1, 0]]) / A)
     assert abs(dark[0]) < 1e-9
 
 
@@ -272,10 +272,10 @@ def contents(path):
 
 def test_any_chunking_gives_the_same_arrays(tmp_path):
     whole, parts = tmp_path / "whole.h5", {}
-    scatter.scatter_chunk(SMALL, 7, write_atoms(tmp_path / "atoms.h5", [0, 1, 2]), whole)
-    for chunk in ([2], [0, 1]):
-        out = tmp_path / f"{chunk[0]}.h5"
-        scatter.scatter_chunk(SMALL, 7, write_atoms(tmp_path / f"atoms{chunk[0]}.h5", chunk), out)
+    chunk.scatter_chunk(SMALL, 7, write_atoms(tmp_path / "atoms.h5", [0, 1, 2]), whole)
+    for few in ([2], [0, 1]):
+        out = tmp_path / f"{few[0]}.h5"
+        chunk.scatter_chunk(SMALL, 7, write_atoms(tmp_path / f"atoms{few[0]}.h5", few), out)
         parts |= contents(out)
     together = contents(whole)
     assert list(together) == [f"{p:06d}/{v:02d}" for p in range(3) for v in range(2)]
@@ -285,16 +285,16 @@ def test_any_chunking_gives_the_same_arrays(tmp_path):
         assert all(np.array_equal(value, parts[name][1][key]) for key, value in attributes.items())
     assert not np.allclose(together["000000/00"][0], together["000000/01"][0])
     other = tmp_path / "seed.h5"
-    scatter.scatter_chunk(SMALL, 8, tmp_path / "atoms.h5", other)
+    chunk.scatter_chunk(SMALL, 8, tmp_path / "atoms.h5", other)
     assert not np.array_equal(contents(other)["000000/00"][0], together["000000/00"][0])
 
 
 def test_what_is_stored_is_the_sum(tmp_path):
     own = SMALL.model_copy(update={"isolate": False})
-    scatter.scatter_chunk(own, 1, write_atoms(tmp_path / "atoms.h5", [4]), tmp_path / "out.h5")
+    chunk.scatter_chunk(own, 1, write_atoms(tmp_path / "atoms.h5", [4]), tmp_path / "out.h5")
     array, attributes = contents(tmp_path / "out.h5")["000004/01"]
     atoms = strained(4) - strained(4).mean(axis=0)
-    exact = scatter.amplitude(
+    exact = backends.amplitude(
         atoms, PEAK, attributes["rotation"], attributes["step_inverse_angstrom"], own.shape, backend="direct"
     )
     assert array.dtype == np.complex64
@@ -308,9 +308,9 @@ def test_what_is_stored_is_the_sum(tmp_path):
 def test_a_step_left_out_stays_left_out(tmp_path):
     with storage.create(tmp_path / "atoms.h5", left_out="LAMMPS is not installed"):
         pass
-    scatter.scatter_chunk(SMALL, 1, tmp_path / "atoms.h5", tmp_path / "out.h5")
+    chunk.scatter_chunk(SMALL, 1, tmp_path / "atoms.h5", tmp_path / "out.h5")
     assert storage.left_out(tmp_path / "out.h5") == "LAMMPS is not installed"
-    scatter.check_backends(SMALL, 1, tmp_path / "atoms.h5", tmp_path / "out.csv")
+    check.check_backends(SMALL, 1, tmp_path / "atoms.h5", tmp_path / "out.csv")
     assert "LAMMPS is not installed" in (tmp_path / "out.csv").read_text()
 
 
@@ -336,7 +336,7 @@ def test_damaged_files_give_one_line_and_no_output(tmp_path):
     ]
     for path, words in cases:
         with pytest.raises(BraggfillError, match=words) as caught:
-            scatter.scatter_chunk(SMALL, 1, path, out)
+            chunk.scatter_chunk(SMALL, 1, path, out)
         assert "\n" not in str(caught.value)
         assert not out.exists()
 
@@ -348,9 +348,9 @@ def rows(path):
 
 def test_the_check_finds_the_back_ends_equal(tmp_path):
     atoms = write_atoms(tmp_path / "atoms.h5", [2])
-    scatter.check_backends(SMALL, 1, atoms, tmp_path / "check.csv")
+    check.check_backends(SMALL, 1, atoms, tmp_path / "check.csv")
     table = rows(tmp_path / "check.csv")
-    assert list(table[0]) == scatter.CHECK_COLUMNS
+    assert list(table[0]) == check.CHECK_COLUMNS
     assert (table[0]["backend"], table[0]["against"], table[0]["voxels"]) == ("nufft", "direct", "20")
     assert 0 < float(table[0]["max_error_relative"]) < 1e-6
     assert int(table[0]["atoms"]) == len(strained())
@@ -361,7 +361,7 @@ def test_the_check_finds_the_back_ends_equal(tmp_path):
 
 def test_without_pynx_the_check_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(external, "have_pynx", lambda: False)
-    scatter.check_backends(SMALL, 1, write_atoms(tmp_path / "atoms.h5", [2]), tmp_path / "check.csv")
+    check.check_backends(SMALL, 1, write_atoms(tmp_path / "atoms.h5", [2]), tmp_path / "check.csv")
     first, second = rows(tmp_path / "check.csv")
     assert float(first["max_error_relative"]) < 1e-6
     assert (second["against"], second["max_error_relative"]) == ("pynx", "")
@@ -371,6 +371,6 @@ def test_without_pynx_the_check_says_so(tmp_path, monkeypatch):
 def test_views_do_not_depend_on_the_size_of_the_array():
     rng = [seeds.generator(1, "scatter", 3, 0) for _ in range(2)]
     shapes = [ScatterSettings(shape=s, reach=1.0) for s in ((16, 16, 16), (17, 12, 9))]
-    first, second = (scatter.draw_view(s, r, octahedron(17) * 10, A) for s, r in zip(shapes, rng, strict=True))
+    first, second = (views.draw_view(s, r, octahedron(17) * 10, A) for s, r in zip(shapes, rng, strict=True))
     assert np.array_equal(first.rotation, second.rotation)
     assert np.array_equal(first.oversampling, second.oversampling)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from braggfill.settings.scatter import ScatterSettings
-from braggfill.stages import scatter
-from braggfill.stages.scatter.sampling import MARGIN, views
+from braggfill.stages.scatter import sampling, views
 
 
 def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_particle():
@@ -13,15 +12,17 @@ def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_parti
     constant = 4.0
     positions = rng.uniform(-1, 1, (400, 3)) * np.array([40.0, 30.0, 25.0])
     own = ScatterSettings()
-    turn = scatter.random_rotation(rng)
-    made = views(own, positions, turn, constant, (2.0, 4.0), 8.0)
-    size = scatter.extents(positions, turn, constant)
-    for (view, shape), sampling in zip(made, (2.0, 4.0), strict=True):
-        assert view.oversampling.min() == pytest.approx(sampling)
+    turn = views.random_rotation(rng)
+    made = sampling.views(own, positions, turn, constant, (2.0, 4.0), 8.0)
+    size = views.extents(positions, turn, constant)
+    for (view, shape), wanted in zip(made, (2.0, 4.0), strict=True):
+        assert view.oversampling.min() == pytest.approx(wanted)
         np.testing.assert_allclose(view.oversampling, 1 / (view.step_inverse_angstrom * size))
-        np.testing.assert_allclose(np.array(shape) * view.step_inverse_angstrom * size.max(), [8, 8, 8 + 2 * MARGIN])
+        np.testing.assert_allclose(
+            np.array(shape) * view.step_inverse_angstrom * size.max(), [8, 8, 8 + 2 * sampling.MARGIN]
+        )
     coarse, fine = (
-        scatter.pattern(own.model_copy(update={"shape": shape}), view, positions, constant) for view, shape in made
+        views.pattern(own.model_copy(update={"shape": shape}), view, positions, constant) for view, shape in made
     )
     np.testing.assert_allclose(fine[::2, ::2, ::2], coarse, atol=2e-5 * np.abs(coarse).max())
 
@@ -29,6 +30,6 @@ def test_every_oversampling_reaches_over_the_same_extent_and_sees_the_same_parti
 def test_a_small_particle_is_seen_over_a_smaller_extent():
     own = ScatterSettings()
     positions = np.random.default_rng(0).uniform(-10, 10, (60, 3))
-    ((view, shape),) = views(own, positions, np.eye(3), 4.0, (3.0,), 14.0)
+    ((view, shape),) = sampling.views(own, positions, np.eye(3), 4.0, (3.0,), 14.0)
     assert shape[0] < 3 * 14
-    assert shape[2] * view.step_inverse_angstrom[2] / 2 <= 1.05 * own.reach * scatter.next_peak(4.0)
+    assert shape[2] * view.step_inverse_angstrom[2] / 2 <= 1.05 * own.reach * views.next_peak(4.0)

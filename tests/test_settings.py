@@ -12,6 +12,8 @@ import pytest
 import yaml
 from braggfill.errors import BraggfillError
 from braggfill.settings import document
+from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.settings.root import Settings, load, merge, model_of, parse
 from pydantic import BaseModel, ValidationError
 
@@ -165,8 +167,11 @@ def test_an_unknown_setting_deep_inside_is_told():
         ({"size": [1, 2]}, ["size: "]),
         ({"fetch": {"timeout_s": 0}}, ["fetch.timeout_s: ", "greater than 0", "got 0"]),
         ({"fetch": {"github_raw_url": "ftp://x"}}, ["fetch.github_raw_url: ", "ftp://x"]),
-        ({"evaluate": {"gap_widths_px": []}}, ["evaluate.gap_widths_px: ", "at least 1 item", "got []"]),
-        ({"evaluate": {"gap_widths_px": [3, 99]}}, ["evaluate.gap_widths_px.1: ", "got 99"]),
+        (
+            {"evaluate": {"patches": {"gap_widths_px": []}}},
+            ["evaluate.patches.gap_widths_px: ", "at least 1 item", "got []"],
+        ),
+        ({"evaluate": {"patches": {"gap_widths_px": [3, 99]}}}, ["evaluate.patches.gap_widths_px.1: ", "got 99"]),
         ({"particle": {"min_atoms": 10, "max_atoms": 5}}, ["particle: ", "min_atoms", "max_atoms"]),
         ({"scatter": {"backend": "fast"}}, ["scatter.backend: ", "'nufft'", "got 'fast'"]),
         ({"train": {"epochs": None}}, ["train.epochs: ", "got None"]),
@@ -250,3 +255,31 @@ def test_the_program_that_writes_the_files_runs(top):
     command = [sys.executable, "-m", "braggfill.settings.document", str(Path(top) / "config"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_part_of_the_settings_holds_what_was_named_and_nothing_else():
+    whole = ReconstructSettings(device="cpu", map={"starts": 4})
+    plain = whole.only("true_phase.zoom", "map", "device", "true_phase.box_px")
+    assert plain["true_phase"] == {"zoom": 0.4, "box_px": 192}
+    assert plain["map"] == whole.map.model_dump(mode="json")
+    part = ReconstructSettings.part(plain)
+    assert (part.map.starts, part.device, part.true_phase.zoom) == (4, "cpu", 0.4)
+    assert part.model_dump(mode="json") == plain
+    for look in (lambda: part.threads, lambda: part.retrieval, lambda: part.true_phase.offset_px):
+        with pytest.raises(AttributeError):
+            look()
+
+
+@pytest.mark.parametrize("name", ["nothing", "map.nothing"])
+def test_a_part_of_unknown_settings_is_an_error(name):
+    with pytest.raises(ValueError, match="nothing"):
+        ReconstructSettings().only(name)
+
+
+def test_every_former_name_is_told_where_it_is_now():
+    """In one line, with the file's own value or another, and what it names is a setting."""
+    for old, new in EvaluateSettings.moved.items():
+        with pytest.raises(BraggfillError) as error:
+            parse({"evaluate": {old: [3]}}, "my.yaml")
+        assert str(error.value) == f"my.yaml: evaluate.{old}: this setting is evaluate.{new} now"
+        assert EvaluateSettings().only(new)

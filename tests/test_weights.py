@@ -14,7 +14,9 @@ import torch
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.settings.root import load
-from braggfill.stages.evaluate import CALIBRATION_COLUMNS, CASE_COLUMNS, GAP_COLUMNS
+from braggfill.stages.evaluate.calibration import CALIBRATION_COLUMNS
+from braggfill.stages.evaluate.cases import CASE_COLUMNS
+from braggfill.stages.evaluate.patches import GAP_COLUMNS
 from braggfill.weights import check, shipping
 from safetensors import safe_open
 

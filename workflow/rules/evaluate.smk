@@ -1,5 +1,26 @@
 # Sweeps to tables. A sweep that takes long is dealt out to shards, or to the chunks of the test particles that the
-# evaluation has for itself (common.smk); `evaluate_tables` joins what they leave in `evaluate/parts`.
+# evaluation has for itself (particle.smk); `evaluate_patches` and `evaluate_whole` join what they leave in `evaluate/parts`.
+OWN = [f"test{i:04d}" for i in range(-(-settings.evaluate.particles // settings.evaluate.particles_per_shard))]
+PUBLISHED_KIND = list(settings.evaluate.paper_networks.values())  # trained networks of the published kind
+JUDGED_SCAN = settings.evaluate.scan  # the one that patches are judged on
+PATCH_FILLS = filled_by(*settings.evaluate.methods)
+WHOLE_FILLS = filled_by(*settings.evaluate.whole.methods)
+FILLS = ("paper_networks", "ceiling_draws", "batch_patches")  # what every sweep looks at
+
+
+def own(stage, sweep):
+    """The chunks of the evaluation's own test particles, for a sweep that runs."""
+    return expand(f"{RUN}/{stage}/chunk-{{chunk}}.h5", chunk=OWN if sweep in settings.evaluate.sweeps else [])
+
+
+def parts(sweep, table=None):
+    """The parts of a sweep's table, those of its shards or chunks; none of a sweep that does not run."""
+    own_chunks = OWN if sweep in ("oversampling", "position") else range(settings.evaluate.shards)
+    pieces = [""] if sweep in ("skip", "gaps") else [f"-{piece}" for piece in own_chunks]
+    runs = sweep in settings.evaluate.sweeps
+    return [f"{RUN}/evaluate/parts/{table or sweep}{piece}.csv" for piece in pieces] if runs else []
+
+
 rule evaluate_measured:
     input:
         scan=f"{RUN}/fetch/{JUDGED_SCAN}.h5",
@@ -18,8 +39,8 @@ rule evaluate_measured:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "measured", "patches", "crop_px", "methods", "bootstrap_draws", *FILLS),
+        code=code("stages.evaluate.patches", *PATCH_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -45,8 +66,8 @@ rule evaluate_simulated:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "simulated", "patches", "methods", "bootstrap_draws", *FILLS),
+        code=code("stages.evaluate.patches", *PATCH_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         shards=settings.evaluate.shards,
@@ -72,8 +93,8 @@ rule evaluate_oversampling:
         mem_mb=memory(4000),
         runtime=minutes(240),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "oversampling.gap_widths_px", "whole", *FILLS),
+        code=code("stages.evaluate.whole", *WHOLE_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -97,8 +118,8 @@ rule evaluate_position:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "position", "whole", *FILLS),
+        code=code("stages.evaluate.whole", *WHOLE_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -124,8 +145,8 @@ rule evaluate_skip:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "skip", "whole.methods", "gaps.offset_px", *FILLS),
+        code=code("stages.evaluate.scan", *WHOLE_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -150,8 +171,8 @@ rule evaluate_gaps:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "gaps", "crop_px", "methods", *FILLS),
+        code=code("stages.evaluate.scan", *PATCH_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -177,8 +198,8 @@ rule evaluate_patches:
         mem_mb=memory(1000),
         runtime=minutes(15),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "patches.gap_axes"),
+        code=code("stages.evaluate.join"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -205,8 +226,8 @@ rule evaluate_whole:
         mem_mb=memory(1000),
         runtime=minutes(15),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=dict(),
+        code=code("stages.evaluate.join"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -233,8 +254,8 @@ rule evaluate_claims:
         mem_mb=memory(1000),
         runtime=minutes(15),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=dict(),
+        code=code("stages.evaluate.claims"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -258,8 +279,17 @@ rule evaluate_calibration:
         mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block(
+            "evaluate",
+            "calibration",
+            "patches.gap_widths_px",
+            "patches.gap_axes",
+            "crop_px",
+            "methods",
+            "bootstrap_draws",
+            "batch_patches",
+        ),
+        code=code("stages.evaluate.calibration", *PATCH_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -282,8 +312,8 @@ rule evaluate_cases:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "ceiling_draws"),
+        code=code("stages.evaluate.cases"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"
@@ -307,8 +337,8 @@ rule evaluate_realism:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        settings=block("evaluate"),
-        code=code("stages.evaluate"),
+        settings=block("evaluate", "crop_px"),
+        code=code("stages.evaluate.realism"),
         seed=SEED,
     script:
         "../../scripts/evaluate.py"

@@ -1,5 +1,8 @@
 # Measured data: found on this machine or at their public source, checked by sha256. On a cluster it is fetched where
 # Snakemake runs, because compute nodes often have no network.
+from braggfill.stages import fetch as _fetch
+
+
 rule fetch:
     output:
         f"{RUN}/fetch/{{name}}.h5",

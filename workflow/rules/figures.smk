@@ -3,6 +3,13 @@ SWEPT = ["measured", "simulated", "intensity", "oversampling", "position", "skip
 TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=[*SWEPT, "calibration", "cases", "realism"])
 
 
+def swept_images():
+    """What the sweeps that run leave for figures beside their tables."""
+    sweeps = settings.evaluate.sweeps
+    skip = [f"{RUN}/evaluate/skip.h5"] if "skip" in sweeps else []
+    return skip + expand(f"{RUN}/evaluate/oversampling-{{chunk}}.h5", chunk=OWN if "oversampling" in sweeps else [])
+
+
 rule figures:
     input:
         chunks("relax"),
@@ -35,8 +42,8 @@ rule figures:
         runtime=minutes(30),
     params:
         settings=block("figures"),
-        run=settings.model_dump(mode="json"),
-        code=code("stages.figures"),
+        run=settings.only("seed", "inpaint.scan", "evaluate.scan", "reconstruct.retrieval.cases"),
+        code=code("stages.figures.catalogue", *filled_by("network")),
         seed=SEED,
     script:
         "../../scripts/figures.py"
@@ -67,9 +74,9 @@ rule report:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        settings=block("figures"),
+        settings=block("figures", "title"),
         run=settings.model_dump(mode="json"),
-        code=code("stages.figures"),
+        code=code("stages.figures.page", "stages/figures/page.html", "stages/figures/page.css"),
         seed=SEED,
     script:
         "../../scripts/figures.py"

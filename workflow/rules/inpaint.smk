@@ -1,4 +1,19 @@
 # A measured scan with artificial gaps and with a real detector's mask, filled by every method.
+SHIPPED = networks.shipped_digest()  # the network that comes with the package
+FILLED_SCAN = settings.inpaint.scan  # the measured scan whose gaps are filled
+
+
+def filled_by(*methods):
+    """The modules of the networks that fill for these methods, for the fingerprint of a task."""
+    ours = settings.train.network
+    comes = "braggfill" if networks.is_shipped() else ours
+    kinds = {"network": [ours], "braggfill": [comes], "finite": [comes]}
+    files = settings.evaluate.paper_networks.values()
+    kinds["paper"] = [networks.card(file)["network"] for file in files if Path(file).is_file()]
+    found = [kind for method in methods for kind in kinds.get(method, ())]
+    return [networks.module_of(kind) for kind in dict.fromkeys(found)]
+
+
 rule inpaint:
     input:
         scan=f"{RUN}/fetch/{FILLED_SCAN}.h5",
@@ -18,7 +33,7 @@ rule inpaint:
         runtime=minutes(60),
     params:
         settings=block("inpaint"),
-        code=code("stages.inpaint"),
+        code=code("stages.inpaint", *filled_by(*settings.inpaint.methods)),
         seed=SEED,
         shipped=SHIPPED,
     script:

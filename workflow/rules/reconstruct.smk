@@ -1,4 +1,33 @@
 # Patterns with gap, filled and whole to real-space objects, strain and errors.
+from braggfill.runs.splits import TEST, VALIDATION, split_of
+from braggfill.settings.reconstruct import RecipeSettings
+
+# What tasks look at: what turns a phase into a strain, where networks run, how gaps with the true phase are treated,
+# one start of a recipe.
+GEOMETRY = ("d_spacing_angstrom", "voxel_nm", "strain_axis", "surface_layers")
+NETWORK = ("device", "threads")
+SUPPORT = "true_phase.support_threshold"
+EXACT = (SUPPORT, "true_phase.photons_at_peak", "true_phase.offset_px", "true_phase.methods")
+RECIPE = [name for name in RecipeSettings.model_fields if name != "starts"]
+CASES = ("cases", "simulated_particles", "box_px", "zoom", "strained_zoom", "gap_width_px", "offset_px", "far")
+CASES += ("photons_at_peak", "min_oversampling")
+
+EXACT_FILLS = filled_by(*settings.reconstruct.true_phase.methods)
+RETRIEVAL_FILLS = filled_by(settings.reconstruct.retrieval.filled_by, *settings.reconstruct.retrieval.treatments)
+MAP_FILLS = filled_by(settings.reconstruct.map.filled_by, *settings.reconstruct.map.treatments)
+
+
+def untrained(number):
+    """The first particles that the network was not trained on, those of the test before those of the validation."""
+    looked_at = range(min(settings.size.particles, 100 * max(number, 1)))
+    split = {i: split_of(settings.extract.fractions, SEED, i) for i in looked_at}
+    return [i for wanted in (TEST, VALIDATION) for i in split if split[i] == wanted][:number]
+
+
+def scattered(particles):
+    """The files of their patterns."""
+    return [f"{RUN}/scatter/chunk-{i:04d}.h5" for i in sorted({i // settings.size.chunk for i in particles})]
+
 
 PARTICLES = untrained(settings.reconstruct.true_phase.particles)
 PHASED = untrained(settings.reconstruct.retrieval.simulated_particles) or [0]
@@ -31,8 +60,14 @@ rule reconstruct_true_phase:
         mem_mb=memory(6000),
         runtime=minutes(120),
     params:
-        settings=block("reconstruct", "retrieval", "map", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block(
+            "reconstruct",
+            *EXACT,
+            *(f"true_phase.{name}" for name in ("oversamplings", "zoom", "box_px", "gap_widths_px")),
+            *GEOMETRY,
+            *NETWORK,
+        ),
+        code=code("stages.reconstruct.exact", *EXACT_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -57,8 +92,8 @@ rule reconstruct_particles:
         mem_mb=memory(4000),
         runtime=minutes(180),
     params:
-        settings=block("reconstruct", "retrieval", "map", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block("reconstruct", *EXACT, "true_phase.particle_gap_widths_px", "surface_layers", *NETWORK),
+        code=code("stages.reconstruct.exact", *EXACT_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         chosen=PARTICLES,
@@ -86,8 +121,14 @@ rule reconstruct_prepare:
         mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "map", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block(
+            "reconstruct",
+            *(f"retrieval.{name}" for name in (*CASES, "treatments", "filled_by")),
+            SUPPORT,
+            *GEOMETRY,
+            *NETWORK,
+        ),
+        code=code("stages.reconstruct.phasing", *RETRIEVAL_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -111,8 +152,8 @@ rule reconstruct_phase:
         mem_mb=memory(4000),
         runtime=minutes(240),
     params:
-        settings=block("reconstruct", "map", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block("reconstruct", *(f"retrieval.{name}" for name in RECIPE)),
+        code=code("stages.reconstruct.phasing"),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -137,8 +178,8 @@ rule reconstruct_retrieval:
         mem_mb=memory(4000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "map", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block("reconstruct", "retrieval.cases", "retrieval.treatments", SUPPORT),
+        code=code("stages.reconstruct.phasing"),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -161,8 +202,8 @@ rule reconstruct_map_cell:
         mem_mb=memory(3000),
         runtime=minutes(60),
     params:
-        settings=block("reconstruct", "retrieval", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=block("reconstruct", "map", SUPPORT, *GEOMETRY, "device"),
+        code=code("stages.reconstruct.mapping", *MAP_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -186,8 +227,8 @@ rule reconstruct_map:
         mem_mb=memory(1000),
         runtime=minutes(10),
     params:
-        settings=block("reconstruct", "retrieval", "finetune"),
-        code=code("stages.reconstruct"),
+        settings=dict(),
+        code=code("stages.reconstruct.mapping"),
         seed=SEED,
     script:
         "../../scripts/reconstruct.py"
@@ -213,8 +254,8 @@ rule reconstruct_finetune:
         mem_mb=memory(4000),
         runtime=minutes(120),
     params:
-        settings=block("reconstruct", "retrieval", "map"),
-        code=code("stages.reconstruct"),
+        settings=block("reconstruct", "finetune", SUPPORT, *NETWORK),
+        code=code("stages.reconstruct.tuning", *filled_by("network", "braggfill")),
         seed=SEED,
         shipped=SHIPPED,
     script:

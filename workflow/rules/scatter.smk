@@ -1,4 +1,17 @@
 # Atoms to the complex amplitude around a Bragg peak; test particles at several oversamplings; a check by other means.
+from braggfill.runs.external import pynx_version
+
+PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
+PYNX = pynx_version() or "none"
+SUM = ("hkl", "isolate", "backend", "tolerance", "device")  # what the sum over the atoms looks at
+VIEWS = ("shape", "oversampling_min", "oversampling_max", "equal_steps", "reach")  # what a view is drawn by
+
+
+def kept(path):
+    """Whole patterns are kept, or removed once their patches are cut (`size.keep_patterns`)."""
+    return path if settings.size.keep_patterns else temp(path)
+
+
 rule scatter:
     input:
         f"{RUN}/relax/chunk-{{chunk}}.h5",
@@ -17,8 +30,8 @@ rule scatter:
         runtime=minutes(15, pattern=0.2 * PATTERN),
         gpu=int(settings.scatter.device == "gpu"),
     params:
-        settings=block("scatter"),
-        code=code("stages.scatter"),
+        settings=block("scatter", *SUM, *VIEWS, "views"),
+        code=code("stages.scatter.chunk"),
         seed=SEED,
     script:
         "../../scripts/scatter.py"
@@ -40,8 +53,8 @@ rule scatter_check:
         runtime=minutes(60),
         gpu=int(settings.scatter.device == "gpu"),
     params:
-        settings=block("scatter"),
-        code=code("stages.scatter"),
+        settings=block("scatter", "hkl", "tolerance", "device", *VIEWS, "check_voxels", "check_side"),
+        code=code("stages.scatter.check"),
         seed=SEED,
         pynx=PYNX,
     script:
@@ -66,12 +79,12 @@ rule scatter_oversampling:
         runtime=minutes(30),
         gpu=int(settings.scatter.device == "gpu"),
     params:
-        settings=block("scatter"),
+        settings=block("scatter", *SUM, "reach"),
         options=dict(
-            oversampling=list(settings.evaluate.oversampling),
-            fringes=settings.evaluate.oversampling_fringes,
+            oversampling=list(settings.evaluate.oversampling.oversamplings),
+            fringes=settings.evaluate.oversampling.fringes,
         ),
-        code=code("stages.scatter"),
+        code=code("stages.scatter.sampling"),
         seed=SEED,
     script:
         "../../scripts/scatter.py"

@@ -1,4 +1,7 @@
 # Patches to a network. The checkpoints in train/work outlive a killed job: it goes on from the last one.
+from braggfill import networks
+
+
 rule train:
     input:
         simulated=chunks("extract"),
@@ -20,7 +23,7 @@ rule train:
         gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),
     params:
         settings=block("train"),
-        code=code("stages.train"),
+        code=code("stages.train", networks.module_of(settings.train.network)),
         seed=SEED,
     script:
         "../../scripts/train.py"

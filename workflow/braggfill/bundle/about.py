@@ -17,9 +17,7 @@ import braggfill
 from braggfill.bundle.files import CODE, TEXTS, Entry, of_run
 from braggfill.errors import BraggfillError
 from braggfill.runs.external import pynx_version
-from braggfill.runs.fingerprint import code, module_files
 from braggfill.settings.root import explain
-from braggfill.stages import ORDER
 
 PACKAGE = Path(braggfill.__file__).parent
 RUN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
@@ -68,7 +66,6 @@ class About(BaseModel):
     settings: dict[Block, Any]
     configfiles: list[Text]
     code: dict[Text, Text]
-    code_included: dict[Text, Text]
     git: Git | None
     environment: Environment
     arrays_made_with: dict[Text, list[Result]]
@@ -115,14 +112,6 @@ def environment() -> dict[str, Any]:
         "platform": f"{sys.platform} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
         "pynx": pynx_version() or "none",
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-    }
-
-
-def fingerprints(top: Path) -> dict[str, str]:
-    """The code fingerprint of every stage, of the project at ``top``."""
-    package = top / "workflow" / "braggfill"
-    return {
-        stage: code(f"stages.{stage}", package) for stage in ORDER if module_files(f"braggfill.stages.{stage}", package)
     }
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from braggfill.bundle import crate, records
-from braggfill.bundle.about import RUN, checked, code_of, environment, fingerprints, regular, revision
+from braggfill.bundle.about import RUN, checked, code_of, environment, regular, revision
 from braggfill.bundle.files import CHECKSUMS, Entry, belongs, of_run, write
+from braggfill.bundle.verify import stages_of_other_code
 from braggfill.errors import BraggfillError
 from braggfill.runs import storage
 from braggfill.settings import root as settings_root
@@ -151,11 +152,13 @@ def _take_what_ran(run: Run) -> None:
             run.remarks.append(f"it was run with other settings, which the bundle takes ({told})")
         except BraggfillError:
             run.remarks.append(f"it was run with settings that this code does not know ({told})")
-    here = fingerprints(run.top)
-    for stage in dict.fromkeys(job.stage for job in run.jobs):
-        codes = {job.code for job in run.jobs if job.stage == stage} - {None}
-        if codes and codes != {here.get(stage)}:
-            run.remarks.append(f"{stage}: was run with other code than is here now, which is what the bundle includes")
+    try:
+        others = stages_of_other_code(run.top, run.name, run.records, run.settings.model_dump(mode="json"))
+    except BraggfillError as error:
+        run.remarks.append(f"whether it was run with the code that is here now is not known ({error})")
+        return
+    for stage in others:
+        run.remarks.append(f"{stage}: was run with other code than is here now, which is what the bundle includes")
 
 
 def _entries(run: Run, with_data: bool) -> tuple[list[Entry], list[Entry]]:
@@ -210,8 +213,7 @@ def _about(run: Run, left: list[Entry]) -> dict[str, Any]:
         "seed": run.settings.seed,
         "settings": run.settings.model_dump(mode="json"),
         "configfiles": run.configfiles,
-        "code": {job.stage: job.code for job in run.jobs if job.code},
-        "code_included": fingerprints(run.top),
+        "code": {job.rule: job.code for job in run.jobs if job.code},
         "git": revision(run.top),
         "environment": environment(),
         "arrays_made_with": versions,

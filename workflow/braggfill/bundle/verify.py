@@ -22,6 +22,7 @@ from braggfill.settings import root as settings_root
 from braggfill.stages import ORDER
 
 LONGEST_PLAN_S = 900
+OTHER_CODE = "its code differs here"
 _UPSTREAM = re.compile(r"'[0-9a-f]{32}'")
 
 
@@ -81,6 +82,21 @@ def verify(path: Path, top: Path | None, *, configfiles: Iterable[Path] = ()) ->
     except BraggfillError as error:
         unknown = str(error)
     return Verdict(about.run, len(listed), about.made, _code(listed, top), reruns, unknown, remarks)
+
+
+def stages_of_other_code(
+    top: Path, run: str, kept: Mapping[str, records.Record], settings: Mapping[str, Any]
+) -> list[str]:
+    """The stages of a run that were run with other code than that at ``top``, as Snakemake finds it.
+
+    Raises
+    ------
+    BraggfillError : Snakemake has no plan.
+    """
+    names = [*kept, *(name for record in kept.values() for name in record.input or () if name.startswith("results/"))]
+    jobs = _plan(top, names, {output: record.text() for output, record in kept.items()}, settings)
+    told = {records.stage_of(job["output"][0]) for job in jobs if OTHER_CODE in _changed("", job["before"], job["now"])}
+    return _in_order(told)
 
 
 def read_records(bundle: files.Bundle, listed: Iterable[str]) -> dict[str, records.Record]:
@@ -180,7 +196,7 @@ def _changed(stage: str, before: Iterable[str], now: Iterable[str]) -> list[str]
     for old, new in zip_longest(sorted(there, key=_kind), sorted(here, key=_kind), fillvalue="nothing"):
         blocks = records.literal(old), records.literal(new)
         if _kind(old) == _kind(new) == 1:
-            found.append("its code differs here")
+            found.append(OTHER_CODE)
         elif all(isinstance(block, dict) for block in blocks):
             differ = records.differences(*blocks, "" if "run" in blocks[1] else stage)
             found.append(f"its settings differ ({', '.join(differ[:3])}{', …' if len(differ) > 3 else ''})")

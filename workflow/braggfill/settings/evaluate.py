@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from braggfill.settings.base import Field, OneOf, StageSettings
 
@@ -13,8 +14,133 @@ Oversampling = Annotated[float, Field(ge=1.0, le=20.0)]
 Arm = Annotated[int, Field(ge=0, le=48)]
 
 
+class PatchSettings(StageSettings):
+    """What the sweeps over patches share: `measured`, `simulated` and, but for the last two, `calibration`."""
+
+    gap_widths_px: tuple[GapWidth, ...] = Field(tuple(range(1, 17)), min_length=1)
+    """Widths of the gap in the middle of each patch; the paper's are 3, 6, 9 and 12."""
+
+    gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
+    """Axes that the gap interrupts in measured patches, one sweep each: 2 is the vertical gap of the paper and the
+    thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
+    easier there. Axes after the first take of the widths those that were published, if there are any; simulated
+    patches take the first axis alone."""
+
+    bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
+    """Patches with at least this mean count a voxel are reported apart, a selection for each number, because in darker
+    ones the truth is noise."""
+
+    bins: int = Field(20, ge=2, le=200)
+    """Equal bins of the logarithm of a patch's mean count, over which the published figures were averaged."""
+
+
+class MeasuredSettings(StageSettings):
+    """Random patches of the measured scan against the width of the gap and the intensity (paper, Table 1, Fig. 5)."""
+
+    patches: int = Field(1000, ge=20, le=100_000)
+    """Random patches of 32³ voxels cut from the measured scan, the published 1000 by default; fewer are faster and
+    widen the bootstrap intervals as one over the square root."""
+
+
+class SimulatedSettings(StageSettings):
+    """Patches of simulated test particles, likewise, against their counts and against the noise-free expectation."""
+
+    patches: int = Field(1000, ge=1, le=100_000)
+    """The most test patches of simulated patterns to evaluate; where there are more, the same ones are drawn every
+    time."""
+
+
+class WholeSettings(StageSettings):
+    """What the sweeps over whole patterns share: `oversampling`, `position` and `skip`."""
+
+    methods: tuple[Method, ...] = Field(("network", "braggfill", "paper", "linear", "cubic", "nearest"), min_length=1)
+    """What fills whole patterns there."""
+
+    step_px: int = Field(24, ge=1, le=32)
+    """Voxels between neighbouring patches of a network there. The paper's is 1; at 24 they overlap by a quarter, and
+    a pattern takes a sixth of the time that it takes at 9. `skip` has steps of its own."""
+
+
+class OversamplingSettings(StageSettings):
+    """Whole patterns of the test particles at several oversamplings (paper, Fig. 6; thesis, Fig. 3.17)."""
+
+    oversamplings: tuple[Oversampling, ...] = Field((2.0, 2.5, 3.0, 4.0, 5.0, 7.0), min_length=1)
+    """Oversampling along the crystal's longest side at which each test particle is simulated; the paper's 2 to 7."""
+
+    fringes: float = Field(14.0, ge=4.0, le=64.0)
+    """Extent of reciprocal space that is predicted at every oversampling, in fringes of the crystal's longest side: the
+    edge of the pattern is this many times the oversampling, in voxels. The cost grows with the third power."""
+
+    gap_widths_px: tuple[GapWidth, ...] = Field((3, 6, 9, 12), min_length=1)
+    """Widths of the gap that is shifted until the whole pattern has been predicted."""
+
+    photons_at_peak: float = Field(1e6, ge=10.0, le=1e9)
+    """Photons in the brightest voxel of those patterns, the same at every oversampling."""
+
+
+class PositionSettings(StageSettings):
+    """A gap at many places of the test particles' patterns (thesis, Fig. 3.6)."""
+
+    gap_widths_px: tuple[GapWidth, ...] = Field((3, 9), min_length=1)
+    """Widths of the gap; the thesis has 9."""
+
+    spacing_px: int = Field(8, ge=1, le=64)
+    """Voxels between neighbouring places of the gap, from one end of the pattern to the other."""
+
+    views: int = Field(1, ge=1, le=1000)
+    """Patterns of each test particle, at most as many as `scatter.views`."""
+
+
+class SkipSettings(StageSettings):
+    """Time and error against the step of the sliding, a cross gap in the measured scan (supplement, Figs S10 to S12).
+
+    Its place is that of `gaps`.
+    """
+
+    steps_px: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field((1, 2, 3, 5, 9, 16, 21, 31), min_length=1)
+    """Voxels between neighbouring patches: those skipped, and one."""
+
+    crop_px: int = Field(96, ge=32, le=512)
+    """Edge of the cube around the peak of the measured scan; the published times are for 128."""
+
+    gap_width_px: int = Field(6, ge=1, le=16)
+    """Width of the cross."""
+
+
+class GapsSettings(StageSettings):
+    """Unequal crosses and the wide gaps of Eiger detectors in the measured scan."""
+
+    widths_px: tuple[tuple[Arm, Arm], ...] = ((6, 6), (3, 9), (12, 6), (0, 12), (0, 38), (38, 12))
+    """Gaps laid over a cube of `crop_px` of the measured scan, width across axis 1 and across axis 2, 0 for none: a
+    cross whose arms differ, and the 12 and 38 pixels of Eiger detectors."""
+
+    offset_px: tuple[int, int] = (13, 16)
+    """Where the middle of those crosses lies, in voxels from the peak along axes 1 and 2; a wide arm is moved out until
+    it leaves the peak itself measured."""
+
+    step_px: int = Field(9, ge=1, le=32)
+    """Voxels between neighbouring patches of a network there."""
+
+
+class CalibrationSettings(StageSettings):
+    """Whether the stated uncertainty is right, on patches of both sources."""
+
+    patches: int = Field(400, ge=1, le=100_000)
+    """Patches, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
+    accuracy's."""
+
+    voxels: int = Field(256, ge=1, le=100_000)
+    """Voxels of each gap, drawn at random, whose counts are compared with the stated interval; neighbours tell the
+    same, so that more patches tell more than more voxels."""
+
+    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99), min_length=1
+    )
+    """Levels of the intervals that are judged; the report's table shows 0.68 and 0.95 where they are among them."""
+
+
 class EvaluateSettings(StageSettings):
-    """How the predictions are compared with what was measured."""
+    """How the predictions are compared with what was measured: what the sweeps share, and a block for each."""
 
     sweeps: tuple[Sweep, ...] = ("measured", "simulated", "oversampling", "position", "skip", "gaps")
     """Which sweeps run, each to a table and a figure of its own: patches of the `measured` scan and of `simulated`
@@ -41,39 +167,15 @@ class EvaluateSettings(StageSettings):
     scan: str = Field("aps_staff20_s0054", min_length=1)
     """Measured scan without gaps, one of those that `fetch` knows; its patches were never trained on."""
 
-    patches: int = Field(1000, ge=20, le=100_000)
-    """Random patches of 32³ voxels cut from the measured scan, the published 1000 by default; fewer are faster and
-    widen the bootstrap intervals as one over the square root."""
-
-    simulated_patches: int = Field(1000, ge=1, le=100_000)
-    """The most test patches of simulated patterns to evaluate; where there are more, the same ones are drawn every
-    time."""
-
     crop_px: int = Field(128, ge=32, le=512)
     """Edge of the cube around the peak of the measured scan from which patches are cut; the paper's 128 by default,
     cut down where the scan is smaller."""
 
-    gap_widths_px: tuple[GapWidth, ...] = Field(tuple(range(1, 17)), min_length=1)
-    """Widths of the gap in the middle of each patch; the paper's are 3, 6, 9 and 12."""
-
-    gap_axes: tuple[Literal[0, 1, 2], ...] = Field((2, 1), min_length=1)
-    """Axes that the gap interrupts in measured patches, one sweep each: 2 is the vertical gap of the paper and the
-    thesis. In the APS scan a rod runs along axis 1 and hides in a gap across axis 2, so that a gap across axis 1 is
-    easier there. Axes after the first take of the widths those that were published, if there are any; simulated
-    patches take the first axis alone."""
-
     methods: tuple[Method, ...] = Field(
         ("network", "braggfill", "paper", "linear", "cubic", "nearest", "idw", "biharmonic"), min_length=1
     )
-    """What fills the gap of a patch; `network` is the one that the run trained, `braggfill` the one that comes with the
-    package, `paper` those of `paper_networks`, the others interpolate."""
-
-    bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
-    """Patches with at least this mean count a voxel are reported apart, a selection for each number, because in darker
-    ones the truth is noise."""
-
-    bins: int = Field(20, ge=2, le=200)
-    """Equal bins of the logarithm of a patch's mean count, over which the published figures were averaged."""
+    """What fills the gaps of patches, and those of `gaps`; `network` is the one that the run trained, `braggfill` the
+    one that comes with the package, `paper` those of `paper_networks`, the others interpolate."""
 
     bootstrap_draws: int = Field(1000, ge=100, le=100_000)
     """Resamplings of the patches behind each 95 % interval."""
@@ -84,65 +186,39 @@ class EvaluateSettings(StageSettings):
     batch_patches: int = Field(64, ge=1, le=4096)
     """Patches filled at once: a matter of memory and speed, never of the result's meaning."""
 
-    whole_methods: tuple[Method, ...] = Field(
-        ("network", "braggfill", "paper", "linear", "cubic", "nearest"), min_length=1
-    )
-    """What fills whole patterns in the sweeps over `oversampling` and `position`."""
+    patches: PatchSettings = PatchSettings()
+    measured: MeasuredSettings = MeasuredSettings()
+    simulated: SimulatedSettings = SimulatedSettings()
+    whole: WholeSettings = WholeSettings()
+    oversampling: OversamplingSettings = OversamplingSettings()
+    position: PositionSettings = PositionSettings()
+    skip: SkipSettings = SkipSettings()
+    gaps: GapsSettings = GapsSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
 
-    whole_step_px: int = Field(24, ge=1, le=32)
-    """Voxels between neighbouring patches of a network there. The paper's is 1; at 24 they overlap by a quarter, and
-    a pattern takes a sixth of the time that it takes at 9."""
-
-    oversampling: tuple[Oversampling, ...] = Field((2.0, 2.5, 3.0, 4.0, 5.0, 7.0), min_length=1)
-    """Oversampling along the crystal's longest side at which each test particle is simulated; the paper's 2 to 7."""
-
-    oversampling_fringes: float = Field(14.0, ge=4.0, le=64.0)
-    """Extent of reciprocal space that is predicted at every oversampling, in fringes of the crystal's longest side: the
-    edge of the pattern is this many times the oversampling, in voxels. The cost grows with the third power."""
-
-    oversampling_widths_px: tuple[GapWidth, ...] = Field((3, 6, 9, 12), min_length=1)
-    """Widths of the gap that is shifted until the whole pattern has been predicted."""
-
-    oversampling_photons: float = Field(1e6, ge=10.0, le=1e9)
-    """Photons in the brightest voxel of those patterns, the same at every oversampling."""
-
-    position_widths_px: tuple[GapWidth, ...] = Field((3, 9), min_length=1)
-    """Widths of the gap in the sweep over its position; the thesis has 9."""
-
-    position_spacing_px: int = Field(8, ge=1, le=64)
-    """Voxels between neighbouring places of the gap, from one end of the pattern to the other."""
-
-    position_views: int = Field(1, ge=1, le=1000)
-    """Patterns of each test particle in that sweep, at most as many as `scatter.views`."""
-
-    skip_steps_px: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field((1, 2, 3, 5, 9, 16, 21, 31), min_length=1)
-    """Voxels between neighbouring patches in the sweep over the skipped pixels: those skipped, and one."""
-
-    skip_crop_px: int = Field(96, ge=32, le=512)
-    """Edge of the cube around the peak of the measured scan there; the published times are for 128."""
-
-    skip_width_px: int = Field(6, ge=1, le=16)
-    """Width of its cross."""
-
-    gaps_px: tuple[tuple[Arm, Arm], ...] = ((6, 6), (3, 9), (12, 6), (0, 12), (0, 38), (38, 12))
-    """Gaps laid over a cube of `crop_px` of the measured scan, width across axis 1 and across axis 2, 0 for none: a
-    cross whose arms differ, and the 12 and 38 pixels of Eiger detectors."""
-
-    gaps_offset_px: tuple[int, int] = (13, 16)
-    """Where the middle of those crosses lies, in voxels from the peak along axes 1 and 2; a wide arm is moved out until
-    it leaves the peak itself measured."""
-
-    gaps_step_px: int = Field(9, ge=1, le=32)
-    """Voxels between neighbouring patches of a network there."""
-    calibration_patches: int = Field(400, ge=1, le=100_000)
-    """Patches, of each source, on which the uncertainty is judged. What it costs is about two widths of gap of the
-    accuracy's."""
-
-    calibration_voxels: int = Field(256, ge=1, le=100_000)
-    """Voxels of each gap, drawn at random, whose counts are compared with the stated interval; neighbours tell the
-    same, so that more patches tell more than more voxels."""
-
-    calibration_levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.68, 0.8, 0.9, 0.95, 0.99), min_length=1
-    )
-    """Levels of the intervals that are judged; the report's table shows 0.68 and 0.95 where they are among them."""
+    moved: ClassVar[Mapping[str, str]] = {
+        "patches": "measured.patches",
+        "simulated_patches": "simulated.patches",
+        "gap_widths_px": "patches.gap_widths_px",
+        "gap_axes": "patches.gap_axes",
+        "bright_counts_per_voxel": "patches.bright_counts_per_voxel",
+        "bins": "patches.bins",
+        "whole_methods": "whole.methods",
+        "whole_step_px": "whole.step_px",
+        "oversampling": "oversampling.oversamplings",
+        "oversampling_fringes": "oversampling.fringes",
+        "oversampling_widths_px": "oversampling.gap_widths_px",
+        "oversampling_photons": "oversampling.photons_at_peak",
+        "position_widths_px": "position.gap_widths_px",
+        "position_spacing_px": "position.spacing_px",
+        "position_views": "position.views",
+        "skip_steps_px": "skip.steps_px",
+        "skip_crop_px": "skip.crop_px",
+        "skip_width_px": "skip.gap_width_px",
+        "gaps_px": "gaps.widths_px",
+        "gaps_offset_px": "gaps.offset_px",
+        "gaps_step_px": "gaps.step_px",
+        "calibration_patches": "calibration.patches",
+        "calibration_voxels": "calibration.voxels",
+        "calibration_levels": "calibration.levels",
+    }

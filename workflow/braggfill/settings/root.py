@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -124,7 +124,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     for mistake in error.errors(include_url=False):
         place = [part for part in mistake["loc"] if not (isinstance(part, str) and "[" in part)]
         dotted = ".".join(map(str, place))
-        if mistake["type"] == "extra_forbidden":
+        if mistake["type"] in ("extra_forbidden", "model_type") and (now := _moved(model, place)):
+            line = f"{dotted}: this setting is {now} now"
+        elif mistake["type"] == "extra_forbidden":
             line = _unknown(model, [str(part) for part in place])
         else:
             message = mistake["msg"].removeprefix("Value error, ").rstrip(".")
@@ -144,15 +146,7 @@ def _short(value: Any) -> str:
 def _unknown(model: type[BaseModel], place: list[str]) -> str:
     """An unknown setting with the nearest right one: of its block by preference, else of any block."""
     name = place[-1]
-    inner: Any = model
-    within = False  # a list or mapping of blocks, whose index or name comes next
-    for part in place[:-1]:
-        if within:
-            within = False
-            continue
-        field = getattr(inner, "model_fields", {}).get(part)
-        inner = model_of(field.annotation) if field else None
-        within = field is not None and inner is not field.annotation
+    inner = _block(model, place)
     siblings = list(getattr(inner, "model_fields", {}))
     block = ".".join(place[:-1])
     everywhere = dict(_names(model))
@@ -168,6 +162,27 @@ def _unknown(model: type[BaseModel], place: list[str]) -> str:
         full = next(full for full, last in everywhere.items() if last == far[0])
         return f"{'.'.join(place)}: unknown setting; did you mean {full}?"
     return f"{'.'.join(place)}: unknown setting; {block or 'the configuration'} has {', '.join(siblings)}"
+
+
+def _moved(model: type[BaseModel], place: list[str | int]) -> str | None:
+    """Where the setting of a former name is now."""
+    inner = _block(model, place)
+    now = getattr(inner, "moved", {}).get(place[-1]) if place else None
+    return now and ".".join([*map(str, place[:-1]), now])
+
+
+def _block(model: type[BaseModel], place: Sequence[str | int]) -> type[BaseModel] | None:
+    """The model of the block that a setting is in."""
+    inner: Any = model
+    within = False  # a list or mapping of blocks, whose index or name comes next
+    for part in place[:-1]:
+        if within:
+            within = False
+            continue
+        field = getattr(inner, "model_fields", {}).get(part)
+        inner = model_of(field.annotation) if field else None
+        within = field is not None and inner is not field.annotation
+    return inner
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:

@@ -15,7 +15,7 @@ from braggfill.patterns import calibration, gaps, patching
 from braggfill.runs import device as devices
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.patches import PATCH_PX, _test_patches, crop_around_peak
+from braggfill.stages.evaluate.cut import PATCH_PX, crop_around_peak, set_apart
 
 CALIBRATION_COLUMNS = [
     "source",
@@ -44,8 +44,8 @@ def calibration_table(
     """Coverage of the intervals that follow from what a network states, against counts.
 
     Test patches of simulated particles, and random ones of the measured scan, get a gap in their middle, as in
-    :func:`braggfill.stages.evaluate.gap_table`; ``settings.calibration_voxels`` of each gap are looked at.  A row is
-    one (source, axis, width, method, distribution, selection of voxels, level):
+    :func:`braggfill.stages.evaluate.patches.gap_table`; ``settings.calibration.voxels`` of each gap are looked at.  A
+    row is one (source, axis, width, method, distribution, selection of voxels, level):
 
     - ``distribution``: ``counts``, the negative binomial of :mod:`braggfill.patterns.calibration`, coverage by the
       probability integral transform; ``gaussian``, the interval of log(1 + counts) taken literally, for comparison;
@@ -66,9 +66,9 @@ def calibration_table(
     states = {method: state for method in names if (state := _state(settings, method, model))}
     rows: list[dict[str, Any]] = []
     if states:
-        counts, _ = _test_patches(patches, settings.calibration_patches, seed)
-        rows += _rows(settings, seed, "simulated", counts, settings.gap_axes[:1], states)
-        rows += _rows(settings, seed, "measured", _measured(settings, seed, scan), settings.gap_axes, states)
+        counts, _ = set_apart(patches, settings.calibration.patches, seed)
+        rows += _rows(settings, seed, "simulated", counts, settings.patches.gap_axes[:1], states)
+        rows += _rows(settings, seed, "measured", _measured(settings, seed, scan), settings.patches.gap_axes, states)
     storage.write_table(out, pd.DataFrame(rows), columns=CALIBRATION_COLUMNS)
 
 
@@ -81,7 +81,7 @@ def _measured(settings: EvaluateSettings, seed: int, scan: Path) -> np.ndarray:
     if min(counts.shape) < PATCH_PX:
         raise BraggfillError(f"{scan}: {counts.shape} is smaller than a patch of {PATCH_PX}³; use another scan")
     rng = seeds.generator(seed, "evaluate/calibration/measured")
-    origins = patching.random_origins(rng, counts.shape, settings.calibration_patches, PATCH_PX)
+    origins = patching.random_origins(rng, counts.shape, settings.calibration.patches, PATCH_PX)
     return patching.cut(counts, origins, PATCH_PX)
 
 
@@ -127,12 +127,12 @@ def _rows(
         return
     from tqdm import tqdm
 
-    sweep = [(axis, width) for axis in axes for width in settings.gap_widths_px]
+    sweep = [(axis, width) for axis in axes for width in settings.patches.gap_widths_px]
     for axis, width in tqdm(sweep, f"calibration, {source}", unit="gap", disable=None):
         mask = gaps.plane(counts.shape[1:], width, axis=axis)
         rng = seeds.generator(seed, "evaluate/calibration", axis, width)
         some = rng.permuted(np.broadcast_to(np.arange(mask.sum()), (len(counts), mask.sum())), axis=1)
-        some = some[:, : settings.calibration_voxels]
+        some = some[:, : settings.calibration.voxels]
         for method, state in states.items():
             mu, sigma = (np.take_along_axis(x, some, axis=1).astype(np.float64) for x in state(counts, mask))
             truth = np.take_along_axis(counts[:, mask], some, axis=1)
@@ -152,7 +152,7 @@ def _judged(
             calibration.between(before, upto, level)
             if distribution == "counts"
             else calibration.held_by_gaussian(mu, sigma, truth, level)
-            for level in settings.calibration_levels
+            for level in settings.calibration.levels
         ]
         for name, low, high in selections():
             chosen = (photons >= low) & (photons < high)
@@ -164,7 +164,7 @@ def _judged(
             found = calibration.coverage(shares, rng, number=number, draws=settings.bootstrap_draws)
             about = {"distribution": distribution, "selection": name, "photons_low": low, "photons_high": high}
             about |= {"patches": int((number > 0).sum()), "voxels": int(number.sum())}
-            for level, *values in zip(settings.calibration_levels, *found, strict=True):
+            for level, *values in zip(settings.calibration.levels, *found, strict=True):
                 yield {
                     **about,
                     "level": level,

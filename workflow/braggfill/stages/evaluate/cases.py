@@ -36,7 +36,7 @@ def case_table(settings: EvaluateSettings, seed: int, scan: Path, cases: Path, o
     A row is one (case, method):
 
     - ``pcc``, ``log_rmse``: of log(1 + photons) over all the voxels of the gap;
-    - ``ceiling``, ``share_of_ceiling``: as in :func:`braggfill.stages.evaluate.gap_table`, over the whole gap;
+    - ``ceiling``, ``share_of_ceiling``: as in :func:`braggfill.stages.evaluate.patches.gap_table`, over the whole gap;
     - ``photons``, ``photons_ratio``: true photons in the gap, and filled over true;
     - ``within_sigma``: share of the voxels whose true log(1 + counts) lies within one stated standard deviation of the
       filled one (0.68 if the uncertainty is right), for a method that states one;

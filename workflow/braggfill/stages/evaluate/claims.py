@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from braggfill.filling.methods import INTERPOLATIONS
+from braggfill.runs import storage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +20,14 @@ BRIGHT = 1.0
 """Photons a voxel above which a bin of intensity counts."""
 FINE = 2.5
 """Oversampling from which on the network is to be ahead."""
+
+
+def claims_table(tables: Mapping[str, Path], out: Path) -> None:
+    """What the texts claim, beside what the tables say: see :func:`claims`."""
+    import pandas as pd
+
+    found = claims({name: pd.read_csv(path) for name, path in tables.items()})
+    storage.write_table(out, pd.DataFrame(found), columns=CLAIM_COLUMNS)
 
 
 def claims(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:

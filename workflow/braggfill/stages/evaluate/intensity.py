@@ -40,7 +40,8 @@ def intensity_rows(
     ceiling: np.ndarray,
     mean: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """A row a method and bin: ``settings.bins`` equal bins of the logarithm of the patches' mean counts a voxel.
+    """A row a method and bin: ``settings.patches.bins`` equal bins of the logarithm of the patches' mean counts a
+    voxel.
 
     The bins span all patches that hold a photon, so they are the same for every method and gap.  ``pcc_low`` and
     ``pcc_high`` bound the bootstrap 95 % interval of the bin's mean, ``pcc_deviation`` is the standard deviation over
@@ -56,12 +57,12 @@ def intensity_rows(
     if not len(lit):
         return []
     limits = float(lit.min()), max(float(lit.max()), float(lit.min()) * 1.001)
-    place = metrics.log_places(np.log(np.maximum(mean, limits[0])), *np.log(limits), settings.bins)
+    place = metrics.log_places(np.log(np.maximum(mean, limits[0])), *np.log(limits), settings.patches.bins)
     rows = []
     for method, values in scores.items():
         good = np.isfinite(values) & np.isfinite(ceiling)
-        found = metrics.log_intensity_bins(mean[good], values[good], settings.bins, limits=limits)
-        best = metrics.log_intensity_bins(mean[good], ceiling[good], settings.bins, limits=limits)
+        found = metrics.log_intensity_bins(mean[good], values[good], settings.patches.bins, limits=limits)
+        best = metrics.log_intensity_bins(mean[good], ceiling[good], settings.patches.bins, limits=limits)
         for number in np.flatnonzero(found.count):
             rng = seeds.generator(seed, "evaluate/bootstrap", int(number))
             members = good & (mean > 0) & (place == number)

@@ -1,4 +1,4 @@
-"""The parts of each sweep's table, joined, and what is claimed in the texts beside what the tables say."""
+"""The parts of each sweep's table, joined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from braggfill.errors import BraggfillError
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.claims import CLAIM_COLUMNS, claims
 from braggfill.stages.evaluate.intensity import INTENSITY_COLUMNS
 from braggfill.stages.evaluate.patches import GAP_COLUMNS
 from braggfill.stages.evaluate.scan import GAPS_COLUMNS, SKIP_COLUMNS
@@ -17,8 +16,6 @@ from braggfill.stages.evaluate.whole import OVERSAMPLING_COLUMNS, POSITION_COLUM
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["CLAIM_COLUMNS", "COLUMNS", "claims_table", "join_tables"]
 
 COLUMNS = {
     "measured": GAP_COLUMNS,
@@ -48,20 +45,12 @@ def join_tables(settings: EvaluateSettings, parts: Mapping[str, list[Path]], out
     for name, path in out.items():
         table = _joined(parts.get(name, []), COLUMNS[name])
         if name in ("measured", "simulated", "intensity"):
-            axes = {axis: place for place, axis in enumerate(settings.gap_axes)}
+            axes = {axis: place for place, axis in enumerate(settings.patches.gap_axes)}
             order = [column for column in ("gap_axis", "gap_px") if column in table]
             table = table.sort_values(order, kind="stable", key=lambda c: c.map(axes) if c.name == "gap_axis" else c)
         elif name in ("oversampling", "position"):
             table = table.sort_values([column for column in ORDER if column in table], kind="stable")
         storage.write_table(path, table, columns=COLUMNS[name])
-
-
-def claims_table(tables: Mapping[str, Path], out: Path) -> None:
-    """What the texts claim, beside what the tables say: see :func:`braggfill.stages.evaluate.claims.claims`."""
-    import pandas as pd
-
-    found = claims({name: pd.read_csv(path) for name, path in tables.items()})
-    storage.write_table(out, pd.DataFrame(found), columns=CLAIM_COLUMNS)
 
 
 def _joined(files: list[Path], columns: list[str]) -> pd.DataFrame:

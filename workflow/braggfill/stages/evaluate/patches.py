@@ -13,12 +13,10 @@ from braggfill.filling.methods import WITH_NETWORK
 from braggfill.patterns import gaps, metrics, patching
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.fills import Methods, interpolation_fill, network_fill, patches_fill
+from braggfill.stages.evaluate.cut import PATCH_PX, crop_around_peak, set_apart
+from braggfill.stages.evaluate.fills import Methods, patches_fill
 from braggfill.stages.evaluate.intensity import INTENSITY_COLUMNS, intensity_rows
 
-__all__ = ["crop_around_peak", "gap_table", "interpolation_fill", "network_fill", "simulated_table"]
-
-PATCH_PX = 32
 GAP_COLUMNS = [
     "source",
     "against",
@@ -56,9 +54,10 @@ def gap_table(
 ) -> None:
     """PCC over the gap of random patches of a measured scan, against its counts (paper section 2.3, Table 1).
 
-    ``settings.patches`` patches of 32³ voxels are cut at uniformly random places from a cube of ``settings.crop_px``
-    around the brightest voxel.  Each gets a gap in its middle, of each width and across each axis, which each method
-    fills; the PCC is that of log(1 + counts).  A row is one (axis, width, method, selection of patches):
+    ``settings.measured.patches`` patches of 32³ voxels are cut at uniformly random places from a cube of
+    ``settings.crop_px`` around the brightest voxel.  Each gets a gap in its middle, of each width and across each axis,
+    which each method fills; the PCC is that of log(1 + counts).  A row is one (axis, width, method, selection of
+    patches):
 
     - ``pcc_mean``, ``pcc_low``, ``pcc_high``: mean over the patches and its bootstrap 95 % interval;
     - ``pcc_binned``: mean of the averages over 20 equal bins of the log of the mean intensity, as published;
@@ -86,12 +85,12 @@ def gap_table(
     if min(counts.shape) < PATCH_PX:
         raise BraggfillError(f"{scan}: {counts.shape} is smaller than a patch of {PATCH_PX}³; use another scan")
     origins = patching.random_origins(
-        seeds.generator(seed, "evaluate/measured"), counts.shape, settings.patches, PATCH_PX
+        seeds.generator(seed, "evaluate/measured"), counts.shape, settings.measured.patches, PATCH_PX
     )
     patches = patching.cut(counts, origins, PATCH_PX)
     rng = seeds.generator(seed, "evaluate/measured/ceiling")
     halves = (patching.cut(metrics.thin(counts, rng), origins, PATCH_PX) for _ in range(settings.ceiling_draws))
-    items = _items(settings, settings.gap_axes)[shard[0] :: shard[1]]
+    items = _items(settings, settings.patches.gap_axes)[shard[0] :: shard[1]]
     methods = Methods.of(settings.methods, model, settings.paper_networks)
     _write(out, *_sweep(settings, seed, "measured", patches, None, items, methods, halves, intensity))
 
@@ -108,15 +107,15 @@ def simulated_table(
 ) -> None:
     """The same over test patches of simulated patterns, against their counts and against the noise-free expectation.
 
-    Only patches of particles that were set apart for the test are used, at most ``settings.simulated_patches``,
-    and the first of ``settings.gap_axes``.  Against the expectation the ceiling is 1.  Columns as in :func:`gap_table`;
-    where there is no test patch the table has its header only.
+    Only patches of particles that were set apart for the test are used, at most ``settings.simulated.patches``,
+    and the first of ``settings.patches.gap_axes``.  Against the expectation the ceiling is 1.  Columns as in
+    :func:`gap_table`; where there is no test patch the table has its header only.
     """
-    counts, expectation = _test_patches(patches, settings.simulated_patches, seed)
+    counts, expectation = set_apart(patches, settings.simulated.patches, seed)
     if not len(counts):
         _write(out, [], intensity, [])
         return
-    items = _items(settings, settings.gap_axes[:1])[shard[0] :: shard[1]]
+    items = _items(settings, settings.patches.gap_axes[:1])[shard[0] :: shard[1]]
     rng = seeds.generator(seed, "evaluate/simulated/ceiling")
     halves = (metrics.thin(counts, rng) for _ in range(settings.ceiling_draws))
     methods = Methods.of(settings.methods, model, settings.paper_networks)
@@ -125,15 +124,12 @@ def simulated_table(
 
 def _items(settings: EvaluateSettings, axes: tuple[int, ...]) -> list[Item]:
     """Every gap of the sweep; across axes after the first only the published widths, if there are any."""
-    published = tuple(width for width in settings.gap_widths_px if width in PUBLISHED) or settings.gap_widths_px
-    return [(axis, width) for axis in axes for width in (settings.gap_widths_px if axis == axes[0] else published)]
-
-
-def crop_around_peak(counts: np.ndarray, edge: int) -> np.ndarray:
-    """The cube of ``edge`` voxels around the brightest one, moved inside the array, smaller where the array is."""
-    peak = np.unravel_index(np.argmax(counts), counts.shape)
-    first = [min(max(p - edge // 2, 0), max(n - edge, 0)) for p, n in zip(peak, counts.shape, strict=True)]
-    return counts[tuple(slice(f, f + edge) for f in first)]
+    published = (
+        tuple(width for width in settings.patches.gap_widths_px if width in PUBLISHED) or settings.patches.gap_widths_px
+    )
+    return [
+        (axis, width) for axis in axes for width in (settings.patches.gap_widths_px if axis == axes[0] else published)
+    ]
 
 
 def _ceilings(counts: np.ndarray, halves: Iterable[np.ndarray], items: list[Item]) -> dict[Item, np.ndarray]:
@@ -207,38 +203,16 @@ def _row(
         "pcc_mean": scores[good].mean(),
         "pcc_low": low,
         "pcc_high": high,
-        "pcc_binned": metrics.log_intensity_bins(mean[good], scores[good], settings.bins).average,
+        "pcc_binned": metrics.log_intensity_bins(mean[good], scores[good], settings.patches.bins).average,
         "ceiling": ceiling[good].mean(),
-        "ceiling_binned": metrics.log_intensity_bins(mean[good], ceiling[good], settings.bins).average,
+        "ceiling_binned": metrics.log_intensity_bins(mean[good], ceiling[good], settings.patches.bins).average,
     }
 
 
 def _selections(settings: EvaluateSettings, mean: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     yield "all", np.ones(len(mean), bool)
-    for least in settings.bright_counts_per_voxel:
+    for least in settings.patches.bright_counts_per_voxel:
         yield f"ge{least:g}", mean >= least
-
-
-def _test_patches(files: list[Path], most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and expectation of the test patches, in the order of the particles, at most ``most`` of them."""
-    places: list[tuple[Path, int]] = []
-    for path in files:
-        if storage.left_out(path) is not None:
-            continue
-        with storage.read(path) as file:
-            places += [(path, int(i)) for i in np.flatnonzero(storage.array(file, "split") == 2)]
-    if len(places) > most:
-        rng = seeds.generator(seed, "evaluate/simulated")
-        places = [places[i] for i in np.sort(rng.choice(len(places), most, replace=False))]
-    counts, expectation = [], []
-    for path in dict.fromkeys(path for path, _ in places):
-        wanted = [i for other, i in places if other == path]
-        with storage.read(path) as file:
-            counts.append(storage.array(file, "counts")[wanted])
-            expectation.append(storage.array(file, "expectation")[wanted])
-    if not places:
-        return np.zeros((0, *[PATCH_PX] * 3)), np.zeros((0, *[PATCH_PX] * 3))
-    return np.concatenate(counts), np.concatenate(expectation)
 
 
 def _write(out: Path, rows: list[dict[str, Any]], intensity: Path | None, bins: list[dict[str, Any]]) -> None:

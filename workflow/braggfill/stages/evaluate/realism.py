@@ -11,7 +11,7 @@ import scipy.ndimage
 
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
-from braggfill.stages.evaluate.patches import crop_around_peak
+from braggfill.stages.evaluate.cut import crop_around_peak
 
 REALISM_COLUMNS = [
     "quantity",

@@ -13,8 +13,8 @@ from braggfill.errors import BraggfillError
 from braggfill.patterns import gaps, metrics
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
+from braggfill.stages.evaluate.cut import crop_around_peak
 from braggfill.stages.evaluate.fills import Methods, WholeFill
-from braggfill.stages.evaluate.patches import crop_around_peak
 
 SKIP_COLUMNS = [
     "method",
@@ -58,9 +58,9 @@ def skip_table(
 ) -> None:
     """Time and error against the voxels between neighbouring patches (supplement, S10 to S12; thesis, Fig. 3.13).
 
-    A cross of ``settings.skip_width_px`` is laid over a cube of ``settings.skip_crop_px`` of the scan and filled by the
-    network that comes with the package, or else the run's, and by the published one, sliding by each step; ``skip_px``,
-    the published k, is one less.  ``log_absolute_error_sum`` is the sum over the gap of
+    A cross of ``settings.skip.gap_width_px`` is laid over a cube of ``settings.skip.crop_px`` of the scan and filled by
+    the network that comes with the package, or else the run's, and by the published one, sliding by each step;
+    ``skip_px``, the published k, is one less.  ``log_absolute_error_sum`` is the sum over the gap of
     |log(1 + filled) - log(1 + counts)|, the published measure of error.
 
     ``images`` gets the plane inside the vertical gap: ``truth`` and ``{method}/{step}``, float32 photons (S11).
@@ -68,19 +68,19 @@ def skip_table(
     rows: list[dict[str, Any]] = []
     with storage.create(images, settings=settings, seed=seed, code=code, left_out=storage.left_out(scan)) as target:
         if storage.left_out(scan) is None:
-            width = settings.skip_width_px
-            cube, peak = _cube(scan, settings.skip_crop_px)
+            width = settings.skip.gap_width_px
+            cube, peak = _cube(scan, settings.skip.crop_px)
             mask = _mask(settings, cube.shape, peak, width, width)
             middle = int(np.flatnonzero(mask.all(axis=(0, 1)))[width // 2])
             target["truth"] = cube[:, :, middle].astype(np.float32)
             target["missing"] = mask[:, :, middle]
             rng = seeds.generator(seed, "evaluate/skip")
             ceiling = metrics.noise_ceiling(cube[mask], None, rng, draws=settings.ceiling_draws)
-            methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-            fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
+            methods = Methods.of(settings.whole.methods, model, settings.paper_networks)
+            fill = WholeFill(methods, max(settings.skip.steps_px), settings.batch_patches)
             for method in _sliding(methods.at(width)):
-                fill(method, width, cube, mask, max(settings.skip_steps_px))  # what is loaded once is not timed
-                for step in settings.skip_steps_px:
+                fill(method, width, cube, mask)  # what is loaded once is not timed
+                for step in settings.skip.steps_px:
                     started = time.perf_counter()
                     filled = fill(method, width, cube, mask, step)
                     seconds = time.perf_counter() - started
@@ -122,8 +122,8 @@ def gaps_table(settings: EvaluateSettings, seed: int, scan: Path, model: Path, o
     if storage.left_out(scan) is None:
         cube, peak = _cube(scan, settings.crop_px)
         methods = Methods.of(settings.methods, model, settings.paper_networks)
-        fill = WholeFill(methods, settings.gaps_step_px, settings.batch_patches)
-        for index, (row, column) in enumerate(settings.gaps_px):
+        fill = WholeFill(methods, settings.gaps.step_px, settings.batch_patches)
+        for index, (row, column) in enumerate(settings.gaps.widths_px):
             if not row and not column:
                 continue
             mask = _mask(settings, cube.shape, peak, row, column)
@@ -193,14 +193,14 @@ def _cube(scan: Path, edge: int) -> tuple[np.ndarray, tuple[int, ...]]:
 def _mask(settings: EvaluateSettings, shape: tuple[int, ...], peak: tuple[int, ...], *widths: int) -> np.ndarray:
     """Arms across axes 1 and 2, beside the peak."""
     mask = np.zeros(shape, bool)
-    for axis, width, offset in zip((1, 2), widths, settings.gaps_offset_px, strict=True):
+    for axis, width, offset in zip((1, 2), widths, settings.gaps.offset_px, strict=True):
         if not width:
             continue
         start = peak[axis] + max(offset - width // 2, 4)
         try:
             mask |= gaps.plane(shape, width, axis=axis, start=min(start, shape[axis] - width))
         except BraggfillError as error:
-            raise BraggfillError(f"evaluate.gaps_px: a gap of {width} does not fit the scan: {error}") from None
+            raise BraggfillError(f"evaluate.gaps.widths_px: a gap of {width} does not fit the scan: {error}") from None
     return mask
 
 

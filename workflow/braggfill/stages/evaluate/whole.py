@@ -70,8 +70,8 @@ def oversampling_table(
     """
     from tqdm import tqdm
 
-    methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-    fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
+    methods = Methods.of(settings.whole.methods, model, settings.paper_networks)
+    fill = WholeFill(methods, settings.whole.step_px, settings.batch_patches)
     rows: list[dict[str, Any]] = []
     with storage.create(images, settings=settings, seed=seed, code=code) as target, storage.read(patterns) as source:
         first = min(source, default="")
@@ -90,7 +90,7 @@ def oversampling_table(
             rng = seeds.generator(seed, "evaluate/oversampling", int(pattern.attrs["particle"]), edge)
             ceiling = metrics.noise_ceiling(counts[inside].ravel(), None, rng, draws=settings.ceiling_draws)
             truths = {"counts": counts[inside], "expectation": expectation[inside]}
-            for width in settings.oversampling_widths_px:
+            for width in settings.oversampling.gap_widths_px:
                 if width >= counts.shape[AXIS]:
                     continue
                 same = {"particle": int(pattern.attrs["particle"]), "oversampling": oversampling, "edge_px": edge}
@@ -144,26 +144,26 @@ def position_table(
 ) -> None:
     """PCC over a gap against how far it lies from the peak, in 3D patterns (thesis, Fig. 3.6 has it in 2D).
 
-    A gap across axis 2 is put every ``settings.position_spacing_px`` voxels, one always with its middle on the peak.
+    A gap across axis 2 is put every ``settings.position.spacing_px`` voxels, one always with its middle on the peak.
     ``distance_px`` is that of its middle from the brightest voxel, negative before it, and ``place_px`` its first
     plane.  The PCC is that of log(1 + photons) over the whole gap, against counts and against the expectation.
     """
     from tqdm import tqdm
 
-    methods = Methods.of(settings.whole_methods, model, settings.paper_networks)
-    fill = WholeFill(methods, settings.whole_step_px, settings.batch_patches)
+    methods = Methods.of(settings.whole.methods, model, settings.paper_networks)
+    fill = WholeFill(methods, settings.whole.step_px, settings.batch_patches)
     rows: list[dict[str, Any]] = []
     reason = storage.left_out(patterns)
     with storage.read(patterns) as source:
         particles = () if reason else sorted(source)
-        views = [source[p][v] for p in particles for v in sorted(source[p])[: settings.position_views]]
+        views = [source[p][v] for p in particles for v in sorted(source[p])[: settings.position.views]]
         for pattern in tqdm(views, "gap position", unit="pattern", disable=None):
             counts, expectation = storage.array(pattern, "counts"), storage.array(pattern, "expectation")
             peak = int(np.unravel_index(int(expectation.argmax()), counts.shape)[AXIS])
             same = {name: int(pattern.attrs[name]) for name in ("particle", "view")}
             same |= {"oversampling": float(np.asarray(pattern.attrs["oversampling"])[AXIS])}
-            for width in settings.position_widths_px:
-                for place in places(counts.shape[AXIS], width, peak, settings.position_spacing_px):
+            for width in settings.position.gap_widths_px:
+                for place in places(counts.shape[AXIS], width, peak, settings.position.spacing_px):
                     rows += _at(settings, seed, same, counts, expectation, peak, place, width, methods, fill)
     _write(out, rows, POSITION_COLUMNS)
 

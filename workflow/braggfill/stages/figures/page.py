@@ -280,14 +280,12 @@ def _plain(value: Any) -> str:
 
 
 def _codes(folder: Path) -> dict[str, str]:
-    """The code fingerprint of each stage, from the first of its files."""
-    found: dict[str, str] = {}
+    """The code fingerprints of each stage's tasks, from their files."""
+    found: dict[str, dict[str, None]] = {}
     for path in storage.files(folder, "*/*.h5"):
-        stage = path.parent.name
-        if stage not in found:
-            with storage.read(path) as file:
-                found[stage] = str(file.attrs.get("code", "")) or "–"
-    return dict(sorted(found.items(), key=lambda pair: _stage(pair[0])))
+        with storage.read(path) as file:
+            found.setdefault(path.parent.name, {})[str(file.attrs.get("code", "")) or "–"] = None
+    return {stage: " ".join(found[stage]) for stage in sorted(found, key=_stage)}
 
 
 def _sources(folder: Path) -> list[dict[str, str]]:

@@ -1,64 +1,7 @@
 """scatter: atom positions -> complex amplitude around a Bragg peak, each particle seen from several sides.
 
+A module a task: ``chunk``, ``sampling`` (test particles at several oversamplings), ``check`` (against other ways to do
+the sum).  Import them, so that a task depends on its own.
+
 Source: supplement S2.1 and its footnote on oversampling; thesis 3.4.1.
 """
-
-from __future__ import annotations
-
-from pathlib import Path
-
-import h5py
-
-from braggfill.runs import seeds, storage
-from braggfill.settings.scatter import ScatterSettings
-from braggfill.stages.scatter.backends import BACKENDS, amplitude, direct_at, pynx_at
-from braggfill.stages.scatter.check import CHECK_COLUMNS, check_backends
-from braggfill.stages.scatter.particles import read_particle, write_view
-from braggfill.stages.scatter.sampling import oversampling_chunk
-from braggfill.stages.scatter.views import View, draw_view, extents, fade, next_peak, pattern, random_rotation
-
-__all__ = [
-    "BACKENDS",
-    "CHECK_COLUMNS",
-    "View",
-    "amplitude",
-    "check_backends",
-    "direct_at",
-    "draw_view",
-    "extents",
-    "fade",
-    "next_peak",
-    "oversampling_chunk",
-    "pattern",
-    "pynx_at",
-    "random_rotation",
-    "scatter_chunk",
-]
-
-
-def scatter_chunk(settings: ScatterSettings, seed: int, atoms: Path, out: Path, code: str = "") -> None:
-    """Every view of every particle in ``atoms``.
-
-    ``out`` holds a group ``{particle:06d}/{view:02d}`` for each, with ``amplitude`` (``settings.shape``, complex64,
-    digits below 3e-8 of its maximum rounded away) and the attributes hkl, rotation (3, 3), step_inverse_angstrom (3,),
-    oversampling (3,), element, shape, lattice_constant_angstrom, particle, view.
-
-    Raises
-    ------
-    BraggfillError : the file or a particle in it is missing, damaged or empty.
-    """
-    reason = storage.left_out(atoms)
-    with storage.create(out, settings=settings, seed=seed, code=code, left_out=reason) as target:
-        if reason is not None:
-            return
-        with storage.read(atoms) as source:
-            for name in sorted(source):
-                _scatter_particle(settings, seed, source[name], target)
-
-
-def _scatter_particle(settings: ScatterSettings, seed: int, particle: h5py.Group, target: h5py.File) -> None:
-    positions, index, constant, kept = read_particle(particle)
-    for number in range(settings.views):
-        view = draw_view(settings, seeds.generator(seed, "scatter", index, number), positions, constant)
-        seen = pattern(settings, view, positions, constant)
-        write_view(target, index, number, settings, view, seen, kept)

@@ -31,8 +31,8 @@ def oversampling_chunk(
     With L the crystal's longest side along the axes of the array, the step at oversampling s is :math:`1 / (s L)`, and
     :math:`s f` voxels reach over f fringes whatever s is: lower oversampling means fewer and larger steps.
 
-    ``out`` is as :func:`braggfill.stages.scatter.scatter_chunk` writes it, a view for each oversampling.  Along axis 2
-    the pattern goes on for a margin of :data:`MARGIN` fringes at each end.
+    ``out`` is as :func:`braggfill.stages.scatter.chunk.scatter_chunk` writes it, a view for each oversampling.  Along
+    axis 2 the pattern goes on for a margin of :data:`MARGIN` fringes at each end.
 
     Parameters
     ----------
