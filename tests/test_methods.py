@@ -24,10 +24,14 @@ def test_the_interpolations_are_those_of_the_library():
     assert methods.INTERPOLATIONS == interpolation.METHODS
 
 
-def test_a_method_is_one_line_of_the_registry(monkeypatch):
+def test_a_method_is_one_file_and_one_line_of_the_registry(tmp_path, monkeypatch):
     """It fills, in Python and for whoever else asks the registry, with nothing else changed."""
-    seven = methods.Method(lambda seen, mask, network, options: (np.full(int(mask.sum()), 7.0), None))
-    monkeypatch.setitem(methods.METHODS, "seven", seven)
+    (tmp_path / "sevens.py").write_text(
+        "import numpy\n\n\ndef fill(seen, mask, network, options):\n    return numpy.full(int(mask.sum()), 7.0), None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(methods.METHODS, "seven", methods.Method("sevens:fill"))
+    assert methods.module_of("seven") == "sevens"
     counts, mask = np.ones((6, 8, 10)), gaps.plane((6, 8, 10), 2)
     filled = inpaint(counts, mask, method="seven")
     assert set(filled.data[mask]) == {7}

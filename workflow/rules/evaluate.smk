@@ -289,7 +289,7 @@ rule evaluate_calibration:
             "bootstrap_draws",
             "batch_patches",
         ),
-        code=code("stages.evaluate.calibration", *PATCH_FILLS),
+        code=code("stages.evaluate.calibration", *networks_of(*settings.evaluate.methods)),
         seed=SEED,
         shipped=SHIPPED,
     script:

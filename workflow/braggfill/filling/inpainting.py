@@ -159,7 +159,7 @@ def inpaint(
             seen = intensity.astype(np.float32)
         seen[mask] = 0
         np.minimum(seen, np.finfo(np.float32).max, out=seen)
-        values, deviation = chosen.fill(seen, mask, model, options)
+        values, deviation = methods.filler(method)(seen, mask, model, options)
         data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)

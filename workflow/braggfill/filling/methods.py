@@ -6,9 +6,9 @@ names.  To add a method, write its :data:`Filler` in a file of its own and a lin
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch.nn import Module
 
-BEYOND = 7.0
-"""How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
 GIVEN = "given"
 """The network of a method that comes with none: whoever fills has to give one."""
 
@@ -43,15 +41,18 @@ class Options:
 
 
 Filler = Callable[["np.ndarray", "np.ndarray", Any, Options], "tuple[np.ndarray, np.ndarray | None]"]
-"""(photons as float32, zero where missing; mask, True = missing; the network on its device, or None; options) to the
-photons of the missing voxels in their order, and the standard deviation of what would be counted there, or None."""
+"""(photons as float32, zero where missing, which it may overwrite; mask, True = missing; the network on its device, or
+None; options) to the photons of the missing voxels in their order, and the standard deviation of what would be counted
+there, or None."""
 
 
 @dataclass(frozen=True)
 class Method:
     """A way of filling."""
 
-    fill: Filler
+    filler: str
+    """Module and function of its :data:`Filler`; a task's fingerprint has the modules of those that it uses
+    (:func:`module_of`)."""
     network: str | None = None
     """The network that it takes by default, by the name of the weights that come with the package; or ``GIVEN``."""
     finite: bool = False
@@ -60,56 +61,16 @@ class Method:
     """Whether it is another method with another network or with a correction."""
 
 
-def _overlapping(
-    seen: np.ndarray, mask: np.ndarray, network: Module, options: Options
-) -> tuple[np.ndarray, np.ndarray | None]:
-    import numpy as np
-
-    from braggfill.filling.wide import fill_wide
-
-    logs, limit = _logs(seen)
-    found, spread = fill_wide(logs, mask, network, options.step, options.batch, options.progress, limit)
-    values = np.expm1(found)
-    if spread is None or not getattr(network, "card", {}).get("uncertainty", True):
-        return values, None
-    return values, (1 + values) * np.sinh(spread)
-
-
-def _published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Options) -> tuple[np.ndarray, None]:
-    import numpy as np
-
-    from braggfill.filling.published import fill_published
-
-    logs, limit = _logs(seen)
-    return np.expm1(fill_published(logs, mask, network, options.skip, options.batch, options.progress, limit)), None
-
-
-def _interpolated(
-    name: str, seen: np.ndarray, mask: np.ndarray, network: None, options: Options
-) -> tuple[np.ndarray, None]:
-    from braggfill.patterns.interpolate import interpolate
-
-    return interpolate(seen, mask, name)[mask], None  # type: ignore[arg-type]
-
-
-def _logs(seen: np.ndarray) -> tuple[np.ndarray, float]:
-    """The logarithm, in place, and how far that of a filled voxel may go."""
-    import numpy as np
-
-    logs = np.log1p(seen, out=seen)
-    return logs, float(logs.max()) + BEYOND
-
-
 METHODS: dict[str, Method] = {
-    "network": Method(_overlapping, GIVEN, variant=True),
-    "braggfill": Method(_overlapping, "braggfill"),
-    "finite": Method(_overlapping, "braggfill", finite=True, variant=True),
-    "paper": Method(_published, "paper"),
-    "linear": Method(partial(_interpolated, "linear")),
-    "cubic": Method(partial(_interpolated, "cubic")),
-    "nearest": Method(partial(_interpolated, "nearest")),
-    "idw": Method(partial(_interpolated, "idw")),
-    "biharmonic": Method(partial(_interpolated, "biharmonic")),
+    "network": Method("braggfill.filling.wide:overlapping", GIVEN, variant=True),
+    "braggfill": Method("braggfill.filling.wide:overlapping", "braggfill"),
+    "finite": Method("braggfill.filling.wide:overlapping", "braggfill", finite=True, variant=True),
+    "paper": Method("braggfill.filling.published:published", "paper"),
+    "linear": Method("braggfill.filling.interpolated:linear"),
+    "cubic": Method("braggfill.filling.interpolated:cubic"),
+    "nearest": Method("braggfill.filling.interpolated:nearest"),
+    "idw": Method("braggfill.filling.interpolated:idw"),
+    "biharmonic": Method("braggfill.filling.interpolated:biharmonic"),
 }
 """``network``: a network that is given, in the workflow that which the run trained.  ``braggfill``: the one that comes
 with the package.  ``finite``: the same, corrected to a finite crystal.  ``paper``: a published network.  The others
@@ -129,6 +90,26 @@ def get(name: str) -> Method:
     if name not in METHODS:
         raise BraggfillError(f"method: {name!r} is unknown; use one of {', '.join(NAMES)}")
     return METHODS[name]
+
+
+def module_of(name: str) -> str:
+    """The module that a method is written in, e.g. ``braggfill.filling.wide``.
+
+    Raises
+    ------
+    BraggfillError : there is no such method.
+    """
+    return get(name).filler.partition(":")[0]
+
+
+def filler(name: str) -> Filler:
+    """The function that fills by a method; its module is loaded now.
+
+    Raises
+    ------
+    BraggfillError : there is no such method.
+    """
+    return pkgutil.resolve_name(get(name).filler)
 
 
 def available(names: Iterable[str], given: Collection[str] = ("network",)) -> list[str]:

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.filling.sliding import bar, bridged, places
+from braggfill.filling.sliding import bar, bridged, logarithms, places
 from braggfill.patterns import patching
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from braggfill.filling.methods import Options
+
+
+def published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Options) -> tuple[np.ndarray, None]:
+    """The published method, see :data:`braggfill.filling.methods.Filler`."""
+    logs, limit = logarithms(seen)
+    return np.expm1(fill_published(logs, mask, network, options.skip, options.batch, options.progress, limit)), None
 
 
 def fill_published(

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
+BEYOND = 7.0
+"""How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
+
+
+def logarithms(seen: np.ndarray) -> tuple[np.ndarray, float]:
+    """log(1 + photons), in place, and how far that of a filled voxel may go."""
+    logs = np.log1p(seen, out=seen)
+    return logs, float(logs.max()) + BEYOND
+
 
 def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The pattern, (n0, n1, n2) float32, with its gaps interpolated linearly along the axes: what a network starts

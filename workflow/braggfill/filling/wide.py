@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.ndimage
 
-from braggfill.filling.sliding import bridged, slide
+from braggfill.filling.sliding import bridged, logarithms, slide
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from braggfill.filling.methods import Options
 
 REACH = 9.0
 """Voxels: a gap none of whose voxels lies farther from a measured one is filled as it is."""
@@ -18,6 +20,19 @@ COARSE = 0.8
 """Weight w of what starts from the binned copy."""
 FORGETS = 32.0
 """Voxels over which what is measured loses its say in a wide gap."""
+
+
+def overlapping(
+    seen: np.ndarray, mask: np.ndarray, network: Module, options: Options
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The method of networks for every gap: patches that overlap over everything that is missing, see
+    :data:`braggfill.filling.methods.Filler`."""
+    logs, limit = logarithms(seen)
+    found, spread = fill_wide(logs, mask, network, options.step, options.batch, options.progress, limit)
+    values = np.expm1(found)
+    if spread is None or not getattr(network, "card", {}).get("uncertainty", True):
+        return values, None
+    return values, (1 + values) * np.sinh(spread)
 
 
 def fill_wide(

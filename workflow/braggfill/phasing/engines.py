@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from braggfill.errors import BraggfillError
 from braggfill.phasing.context import Context
@@ -19,10 +17,6 @@ Engine = Callable[[Pattern, Recipe, Context], Iterator[list[Run]]]
 log-likelihood.  The caller stops asking when it has enough."""
 
 
-def _module(name: str) -> Callable[[], Any]:
-    return lambda: importlib.import_module(f"braggfill.phasing.{name}")
-
-
 def projections(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
     """HIO, RAAR and ER from several starts, low to high resolution; see :mod:`braggfill.phasing.strategy`."""
     return Search(pattern, recipe, context).rounds()
@@ -30,12 +24,16 @@ def projections(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[
 
 def convex(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
     """A convex support and a smooth phase by automatic differentiation."""
-    return _module("convex")().rounds(pattern, recipe, context)
+    from braggfill.phasing import convex as module
+
+    return module.rounds(pattern, recipe, context)
 
 
 def pynx(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
     """PyNX's HIO, RAAR and ER."""
-    return _module("pynx")().rounds(pattern, recipe, context)
+    from braggfill.phasing import pynx as module
+
+    return module.rounds(pattern, recipe, context)
 
 
 def auto(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
