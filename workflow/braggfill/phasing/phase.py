@@ -153,7 +153,7 @@ def _finished(
         verdict=found,
         llk_free=best.llk_free,
         llk_expected=expected,
-        agreement=float(np.mean([agreement(usable[i], best) for i in same[1:]])) if len(same) > 1 else float("nan"),
+        agreement=verdict.support_of(usable, agreement),
         runs=tuple(runs),
         chosen=tuple(place[id(usable[i])] for i in same),
         aligned=aligned,

@@ -66,7 +66,7 @@ class Phased:
     llk_expected: float
     """Free log-likelihood that counting noise alone would give with the best run's model."""
     agreement: float
-    """Mean correlation of the chosen runs with the best one, 0 to 1; NaN where only one start was made."""
+    """Mean correlation with the best run of the runs that support it, 0 to 1; NaN where none does."""
     runs: tuple[Run, ...] = field(repr=False)
     """Every run, the best free log-likelihood first."""
     chosen: tuple[int, ...]

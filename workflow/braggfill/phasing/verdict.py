@@ -56,6 +56,14 @@ def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
     ]
 
 
+def support_of(runs: Sequence[Run], agreement: Agreement) -> float:
+    """Mean correlation with the best run of the runs that support it; NaN for none."""
+    best = runs[0]
+    found = [agreement(run, best) for run in runs[1:MOST] if run.llk_free <= SUPPORTING * best.llk_free]
+    found = [one for one in found if one >= AGREE]
+    return sum(found) / len(found) if found else float("nan")
+
+
 def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict:
     """What runs, the best free log-likelihood first, say together.
 
