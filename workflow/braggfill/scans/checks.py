@@ -1,42 +1,70 @@
-"""What a scan and its mask must be before anything is filled."""
+"""What a scan and its mask must be before anything is filled, and what looks wrong with a scan that could be filled."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.scans.marks import Marked, marked
 
 HOT = 20.0
+LIT = 20.0
+"""Counts that a dead pixel, row or frame would have had by its neighbours."""
+CHANGE = 30.0
+"""A frame with so many times less than both its neighbours was not recorded as they were."""
 
 
-def check(intensity: np.ndarray, mask: np.ndarray, scan: str = "scan", named: str = "mask") -> None:
+def check(
+    intensity: np.ndarray, mask: np.ndarray, scan: str = "scan", named: str = "mask", known: Marked | None = None
+) -> None:
     """Stop at what no filling can be right for; values in missing voxels may be anything.
 
     Parameters
     ----------
     intensity : 3D, real; mask : same shape, True = missing; ``scan`` and ``named`` tell them in an error.
+    known : what :func:`braggfill.scans.marked` found, if that is at hand.
 
     Raises
     ------
-    BraggfillError : the mask is full or empty; a measured voxel is negative, NaN, infinite, or holds the largest
-        integer of its 32- or 64-bit type (the mark of a gap in Eiger files); every measured voxel is zero.
+    BraggfillError : the mask is full or empty; a measured voxel cannot be a count (:mod:`braggfill.scans.marks`; noise
+        below zero can); every measured voxel is zero.
     """
     missing = int(np.count_nonzero(mask))
     if missing == mask.size:
         raise BraggfillError(f"{named}: every voxel is missing, there is nothing to fill from; is the mask inverted?")
     if not missing:
         raise BraggfillError(f"{named}: no voxel is missing, there is nothing to fill; is it the right mask?")
-    kind, size = intensity.dtype.kind, intensity.dtype.itemsize
-    if kind == "f":
-        _none_of(~np.isfinite(intensity), mask, intensity, scan, "not finite")
-    if kind in "if":
-        with np.errstate(invalid="ignore"):
-            _none_of(intensity < 0, mask, intensity, scan, "negative")
-    if kind in "iu" and size >= 4:
-        largest = np.iinfo(intensity.dtype).max
-        _none_of(intensity == largest, mask, intensity, scan, "the largest integer of their type, the mark of a gap")
+    found = marked(intensity) if known is None else known
+    if found.kinds:
+        bad = found.array & ~mask
+        number = int(np.count_nonzero(bad))
+        if number:
+            first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+            one = f"{number} measured voxel is" if number == 1 else f"{number} measured voxels are"
+            raise BraggfillError(
+                f"{scan}: {one} {kind_of(intensity[first])}, the first {intensity[first]} at {first}; "
+                "add them to the mask, or join it with what is marked (--join)"
+            )
     if not np.any(intensity, where=~mask):
         raise BraggfillError(f"{scan}: every measured voxel is zero; is it the right array?")
+
+
+def kind_of(value: np.generic) -> str:
+    """Why a value that is marked cannot be a count."""
+    if not np.isfinite(value):
+        return "not finite"
+    return "negative" if value < 0 else "the largest integer of their type, the mark of a gap"
+
+
+def least(intensity: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """Least value of each pixel over the frames in which it is usable, float32 (rows, columns); else NaN."""
+    always, ever = bad.all(axis=0), bad.any(axis=0)
+    found = intensity.min(axis=0).astype(np.float32)
+    changing = ever & ~always
+    if changing.any():  # few pixels, and only they need a look at every frame
+        found[changing] = np.where(bad[:, changing], np.inf, intensity[:, changing]).min(axis=0)
+    found[always] = np.nan
+    return found
 
 
 def hot(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -46,24 +74,132 @@ def hot(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if len(intensity) < 5:
         return found
     bad = mask | ~np.isfinite(intensity) if intensity.dtype.kind == "f" else mask
-    least = np.full(intensity.shape[1:], np.inf)
-    for frame, hidden in zip(intensity, bad, strict=True):
-        np.minimum(least, np.where(hidden, np.inf, frame), out=least)
-    least[bad.all(axis=0)] = np.nan
-    around = np.pad(least, 2, constant_values=np.nan)
-    for row, column in np.argwhere(least > HOT):
-        usual = np.nanmedian(around[row : row + 5, column : column + 5])
-        found[row, column] = least[row, column] > HOT * (1 + max(usual, 0))
+    with np.errstate(invalid="ignore"):
+        lowest = least(intensity, bad)
+        rows, columns = np.nonzero(lowest > HOT)
+    if not len(rows):
+        return found
+    usual = _median(lowest, rows, columns)
+    found[rows, columns] = lowest[rows, columns] > HOT * (1 + np.maximum(usual, 0))
     return found
 
 
-def _none_of(bad: np.ndarray, mask: np.ndarray, intensity: np.ndarray, scan: str, what: str) -> None:
-    bad &= ~mask
-    number = int(np.count_nonzero(bad))
-    if number:
-        first = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
-        one = f"{number} measured voxel is" if number == 1 else f"{number} measured voxels are"
-        raise BraggfillError(
-            f"{scan}: {one} {what}, the first {intensity[first]} at {first}; "
-            "add them to the mask, or join it with what is marked (--join)"
-        )
+def _median(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, edge: int = 5) -> np.ndarray:
+    """Median of the numbers among the 5 x 5 pixels around each place; all places at once."""
+    around = np.pad(image, edge // 2, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(around, (edge, edge))
+    found = np.empty(len(rows), image.dtype)
+    for first in range(0, len(rows), 100_000):
+        some = slice(first, first + 100_000)
+        ordered = np.sort(windows[rows[some], columns[some]].reshape(-1, edge * edge), axis=1)
+        number = np.count_nonzero(~np.isnan(ordered), axis=1)
+        pick = np.arange(len(ordered))
+        found[some] = (ordered[pick, np.maximum(number - 1, 0) // 2] + ordered[pick, number // 2]) / 2
+    return found
+
+
+def suspicions(intensity: np.ndarray, mask: np.ndarray, known: Marked | None = None) -> list[str]:
+    """What looks wrong with the frames and pixels of a scan that could be filled all the same, a line each.
+
+    Hot pixels; frames that hold nothing, or are missing as a whole, or repeat the one before; rows, columns and pixels
+    that never count although their neighbours do.  Suspicions: a line says what to add to the mask if it is right.
+    """
+    found = marked(intensity) if known is None else known
+    bad = mask | found.array
+    lines = []
+    if number := int(np.count_nonzero(hot(intensity, bad))):
+        lines.append(f"pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
+    lines += _frames(intensity, bad)
+    return lines + _dead(intensity, bad)
+
+
+def _frames(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
+    if len(intensity) < 3:
+        return []
+    gone = bad.reshape(len(bad), -1).all(axis=1)
+    light = np.array([float(np.sum(f, where=~b, dtype=np.float64)) for f, b in zip(intensity, bad, strict=True)])
+    lines = []
+    empty = ~gone & np.array([not np.any(f, where=~b) for f, b in zip(intensity, bad, strict=True)])
+    usual = float(np.median(light[~gone & ~empty])) if (~gone & ~empty).any() else 0.0
+    if usual >= LIT and empty.any():
+        stop = len(empty) - int(np.argmin(empty[::-1]))
+        tail = f" (the scan seems to have stopped after {stop} of {len(empty)})" if stop < len(empty) else ""
+        lines.append(f"{_which(empty)} no count at all{tail}; if they were not recorded, {_add(empty)}")
+    if gone.any() and not gone.all():
+        lines.append(f"frames missing as a whole: {_numbers(gone)}; only those beside them tell what they held")
+    same = np.zeros(len(intensity), bool)
+    for k in range(1, len(intensity)):
+        alike = light[k] == light[k - 1] >= LIT and not gone[k]
+        same[k] = alike and bool(np.array_equal(intensity[k], intensity[k - 1]))
+    if same.any():
+        lines.append(f"frames that repeat the one before: {_numbers(same)}; if they were not recorded, {_add(same)}")
+    # A frame among others, far darker than both: lost in part, or without beam.
+    inner = np.zeros(len(light), bool)
+    low = np.minimum(light[:-2], light[2:])
+    inner[1:-1] = (light[1:-1] * CHANGE < low) & (low >= LIT * CHANGE) & ~(gone | empty)[1:-1] & ~(gone | empty)[:-2]
+    inner[1:-1] &= ~(gone | empty)[2:]
+    if inner.any():
+        lines.append(f"frames far darker than both beside them: {_numbers(inner)}; if they are no good, {_add(inner)}")
+    return lines
+
+
+def _dead(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
+    """Rows, columns and pixels without a count where those beside them have many."""
+    always = bad.all(axis=0)
+    total = np.sum(intensity, axis=0, where=~bad, dtype=np.float64)
+    nothing = ~always & (total == 0) & (np.max(intensity, axis=0, where=~bad, initial=0) == 0)
+    lines = []
+    counted = nothing.copy()
+    for axis, name in ((1, "rows"), (0, "columns")):
+        usable = (~always).sum(axis)
+        light = np.where(always, 0, total).sum(axis)
+        dark = (usable > 0) & ((nothing | always).all(axis))
+        beside = _beside(light, dark | (usable == 0))
+        found = dark & (beside >= LIT)
+        if found.any():
+            where = f"mask[:, {_pick(found)}]" if axis == 1 else f"mask[:, :, {_pick(found)}]"
+            lines.append(f"{name} without a count in any frame: {_numbers(found)}; if dead, add {where} = True")
+            counted[(found, slice(None)) if axis == 1 else (slice(None), found)] = False
+    rows, columns = np.nonzero(counted)
+    if len(rows) > 0:
+        usual = _median(np.where(always, np.nan, total), rows, columns)
+        if number := int(np.count_nonzero(usual >= LIT)):
+            lines.append(f"pixels that look dead, no count among neighbours that have: {number}; if so, mask them")
+    return lines
+
+
+def _beside(light: np.ndarray, dark: np.ndarray) -> np.ndarray:
+    """The least of the next lines on either side that are not dark themselves."""
+    found = np.zeros(len(light))
+    lit = np.flatnonzero(~dark)
+    for k in np.flatnonzero(dark):
+        below, above = lit[lit < k], lit[lit > k]
+        if len(below) and len(above):
+            found[k] = min(light[below[-1]], light[above[0]])
+    return found
+
+
+def _which(which: np.ndarray) -> str:
+    number = int(np.count_nonzero(which))
+    return f"frame {_numbers(which)} holds" if number == 1 else f"frames {_numbers(which)} hold"
+
+
+def _numbers(which: np.ndarray) -> str:
+    """1, 4 to 6."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], which, [False]]).astype(np.int8)))
+    runs = [(int(a), int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    told = [f"{a}" if a == b else f"{a} to {b}" for a, b in runs]
+    return ", ".join(told[:6]) + (f" and {len(told) - 6} more" if len(told) > 6 else "")
+
+
+def _pick(which: np.ndarray) -> str:
+    """As an index of an array."""
+    numbers = np.flatnonzero(which)
+    first, last = int(numbers[0]), int(numbers[-1])
+    if last - first + 1 == len(numbers):
+        return f"{first}" if first == last else f"{first}:{last + 1}"
+    return str([int(n) for n in numbers[:12]])
+
+
+def _add(which: np.ndarray) -> str:
+    return f"add mask[{_pick(which)}] = True"
