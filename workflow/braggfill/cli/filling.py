@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braggfill.cli import networks, talk
+from braggfill.cli import batch, networks, talk
 from braggfill.cli.texts import INPAINT
 from braggfill.errors import BraggfillError
 
@@ -33,7 +33,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         formatter_class=plain,
     )
     add = parser.add_argument
-    add("-o", "--out", metavar="OUT", required=True, help="the file to write, see below")
+    add("-o", "--out", metavar="OUT", required=True, help="the file to write; for several scans a folder/, see below")
     add("--force", action="store_true", help="overwrite OUT if it exists")
     add(
         "--method",
@@ -79,7 +79,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     learn.add_argument(
         "--save-network", metavar="FILE", help="keep the fine-tuned network for the particle's other scans"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda options: batch.run(options, run))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,21 +87,20 @@ def run(options: argparse.Namespace) -> int:
     import numpy as np
 
     from braggfill import scans
+    from braggfill.cli.preparing import prepare
 
     say, detail = talk.remarks(options)
     _check(options)
     uses_network = options.method in WITH_NETWORK
     file = networks.choose(options.network, options.method, say) if uses_network else None
-    scan = scans.load(options.scan)
-    missing = talk.missing(options, scan)
+    written = (options.out, options.preview, options.save_network)
+    ready = prepare(options, say, outputs=written)
+    scan, missing, mask = ready.scan, ready.missing, ready.mask
     if missing is None:
         raise BraggfillError(
-            f"{scan.where}: nothing says what is missing: its file holds no mask and every voxel may be a count; "
-            "name a mask with --mask, or the detector with --detector"
+            f"{scan.where}: nothing says what is missing: no mask lies beside the scan in its file or at a detector of "
+            "its entry, and every voxel may be a count; name a mask with --mask, or the detector with --detector"
         )
-    mask = missing.array
-    say(f"scan {scan.where}, {talk.size(scan)}; missing {mask.mean():.2%}: {missing.where}")
-    scans.check(scan.array, mask, scan.where, missing.where)
     if mask.mean() > 0.5 and not options.most_missing:
         share = f"{mask.mean():.0%} of the scan is missing"
         if not talk.agreed(f"{share}: is the mask inverted? Fill it all the same?"):
@@ -109,22 +108,19 @@ def run(options: argparse.Namespace) -> int:
                 f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing fills it all the same"
             )
 
-    if number := int(np.count_nonzero(scans.hot(scan.array, mask))):
-        say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
-
     # The network is loaded only now: everything above is told without waiting for it.
     from braggfill import filling
 
-    network: Path | Module | None = file
+    network: Path | Module | None = None if file is None else networks.once(file)
     told: dict[str, Any] = {} if file is None else networks.provenance(file)
     for name in ("network", "network_sha256") if told else ():
         detail(f"{name} {told[name]}")
     if file is not None and options.finetune is not None:
-        network, report = _finetune(options, file, scan.array, mask, say)
+        network, report = _finetune(options, file, ready.photons, mask, say)
         told["finetuned"] = report
     start = time.perf_counter()
     filled = filling.inpaint(
-        scan.array,
+        ready.photons,
         mask,
         method=options.method,
         network=network,
@@ -149,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = options.free or ("unsure" if uncertain else "none")
     free = _free(chosen, filled, say)
     if options.noise:
-        data = _noisy(data, filled.mask, options.seed)
+        data = _noisy(filled.data, filled.mask, options.seed)
         say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
     provenance = {
         "scan": talk.name(scan.where),
@@ -164,24 +160,26 @@ def run(options: argparse.Namespace) -> int:
         "free": chosen,
         "free_voxels": int(np.count_nonzero(free)) if free is not None else 0,
         "filled_voxels": int(mask.sum()),
+        **ready.provenance(),
         "seconds": round(seconds, 2),
     }
     scans.write(
         options.out,
-        data,
+        ready.restored(data),
         filled.mask,
-        filled.sigma,
+        ready.in_units(filled.sigma),
         free=free,
-        expectation=np.where(filled.mask, filled.data, np.nan).astype(np.float32) if hdf5 else None,
+        expectation=ready.in_units(np.where(filled.mask, filled.data, np.nan).astype(np.float32)) if hdf5 else None,
         provenance=provenance,
         force=options.force,
         like=options.scan,
+        experiment=scan.experiment,
     )
     options.written = True
     if options.preview:
         from braggfill.cli import preview
 
-        preview.save(options.preview, scan.array, data if options.noise else filled.data, filled.mask, filled.sigma)
+        preview.save(options.preview, ready.photons, data if options.noise else filled.data, filled.mask, filled.sigma)
         detail(f"preview {options.preview}")
     say(f"filled {provenance['filled_voxels']} voxels in {seconds:.1f} s: {options.out}")
     return 0

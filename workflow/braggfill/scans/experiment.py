@@ -19,6 +19,8 @@ from braggfill.scans import contents
 from braggfill.scans.contents import Chosen
 from braggfill.scans.store import Place, Store, key
 
+OWN = "entry_1/process_1/configuration/experiment"
+"""Where a file that braggfill wrote keeps it, as JSON."""
 HC = 12398.41984
 """Planck's constant times the speed of light, eV Å."""
 JOULE = 1.602176634e-19
@@ -83,8 +85,8 @@ def of_file(store: Store, file: h5py.File, chosen: Chosen) -> Experiment | None:
     """What an HDF5 file tells of the experiment in which ``chosen`` was recorded; None if nothing.
 
     Looked at are the detector that holds the data, then the data's entry: NeXus names (NXbeam, NXmonochromator,
-    NXdetector, NXmx), Dectris' ``detectorSpecific``, BLISS' ``instrument/positioners`` and ``measurement``, CXI's source
-    and detector, SIXS' and CRISTAL's groups.  What cannot be read is passed over: the scan itself is sound.
+    NXdetector, NXmx), Dectris' ``detectorSpecific``, BLISS' ``instrument/positioners`` and ``measurement``, CXI's
+    source and detector, SIXS' and CRISTAL's groups.  What cannot be read is passed over: the scan itself is sound.
     """
     try:
         return _of_file(store, file, chosen)
@@ -94,6 +96,11 @@ def of_file(store: Store, file: h5py.File, chosen: Chosen) -> Experiment | None:
 
 def _of_file(store: Store, file: h5py.File, chosen: Chosen) -> Experiment | None:
     start = Place(file["/"], "/", ())
+    own = contents.reach(store, start, OWN)
+    if own is not None and isinstance(own.node, h5py.Dataset):
+        kept = json.loads(contents.text(own.node[()]) or "{}")
+        pixels = kept.get("pixel_m")
+        return Experiment(**{**kept, "pixel_m": tuple(pixels) if pixels else None})
     entry = contents.reach(store, start, chosen.name.strip("/").partition("/")[0])
     top = entry if entry is not None and isinstance(entry.node, h5py.Group) else start
     values = list(_values(store, top))

@@ -17,6 +17,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.scans import sources
+from braggfill.scans.ambiguous import Ambiguous
 from braggfill.scans.contents import (
     BLOCK,
     DEPTH,
@@ -220,15 +221,13 @@ def _best(
         if len(alike) == len(ranked):
             names = some([described(store, one) for one in ranked])
             line = f"{told}: {inside} has several scans: {names}; name one, e.g. {_base(told)}::{ranked[0].name}"
-            raise BraggfillError(line)
+            raise Ambiguous(line)
         light = {one.name: _light(store, one, told) for one in ranked[:20]}
         best = max(ranked, key=lambda one: (light.get(one.name, -1.0), sizes[one.name]))
         same = [one for one in ranked if one is not best and one.shape == best.shape]
         if same:
             names = some([described(store, one) for one in [best, *same]])
-            raise BraggfillError(
-                f"{told}: {inside} has several scans: {names}; name one, e.g. {_base(told)}::{best.name}"
-            )
+            raise Ambiguous(f"{told}: {inside} has several scans: {names}; name one, e.g. {_base(told)}::{best.name}")
         why = "which holds most counts"
     rest = [one for one in others if one is not best and not (one.places and is_mask(one.first, one.name))]
     if rest:

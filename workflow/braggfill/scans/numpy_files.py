@@ -70,29 +70,34 @@ def npz(path: Path, name: str | None, role: str) -> tuple[np.ndarray, str, tuple
         if chosen not in file.files:
             raise BraggfillError(f"{path}: holds no array {chosen!r}; it holds {', '.join(file.files)}")
         try:
-            return file[chosen], f"{path}::{chosen}", _others(path, file, name, chosen, role)
+            return file[chosen], f"{path}::{chosen}", _others(path, name, chosen, role)
         except OSError:
             raise
         except Exception as error:
             raise _not_numpy(path, error) from error
 
 
-def _others(path: Path, file: np.lib.npyio.NpzFile, name: str | None, chosen: str, role: str) -> tuple[str, ...]:
-    """Other 3D arrays of numbers, by their headers alone, where none was named and none is called ``data``."""
-    if name or chosen == "data" or role == "mask":
-        return ()
-    others = []
-    for other in file.files:
+def headers(path: Path) -> list[tuple[str, tuple[int, ...], np.dtype]]:
+    """Name, shape and type of every array of an archive, by their headers alone."""
+    found = []
+    for name in names(path):
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(f"{other}.npy") as member:
-                version = np.lib.format.read_magic(member)
-                read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else None
-                read_header = read_header or np.lib.format.read_array_header_2_0
-                shape, _, kind = read_header(member)
+            with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as member:
+                first = np.lib.format.read_magic(member) == (1, 0)
+                read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(member)
         except (KeyError, ValueError, OSError, struct.error, zipfile.BadZipFile):
             continue
-        if other != chosen and len(shape) == 3 and kind.kind in "iuf":
-            others.append(f"{other} ({' × '.join(map(str, shape))})")
+        found.append((name, shape, kind))
+    return found
+
+
+def _others(path: Path, name: str | None, chosen: str, role: str) -> tuple[str, ...]:
+    """Other 3D arrays of numbers, where none was named and none is called ``data``."""
+    if name or chosen == "data" or role == "mask":
+        return ()
+    several = [(other, shape) for other, shape, kind in headers(path) if len(shape) == 3 and kind.kind in "iuf"]
+    others = [f"{other} ({' × '.join(map(str, shape))})" for other, shape in several if other != chosen]
     if not others:
         return ()
     return (f"warning: {path.name} holds several arrays; took {chosen}, the first; others: {', '.join(others[:6])}",)

@@ -203,3 +203,16 @@ def _variance(intensity: np.ndarray, bad: np.ndarray) -> float | None:
     covariance = np.linalg.pinv((design * weight[:, None]).T @ (design * weight[:, None]))
     error = float(np.sqrt(covariance[1, 1]) * 3)
     return 1 / float(fit[1]) if fit[1] > 0 and error < 0.3 * fit[1] else None
+
+
+def to_photons(values: np.ndarray, photons_per_unit: float) -> np.ndarray:
+    """Values in photons, whole where they come so close to it that only rounding keeps them apart; as they are for a
+    factor of one."""
+    if photons_per_unit == 1:
+        return values
+    found = values * np.float64(photons_per_unit)
+    with np.errstate(invalid="ignore"):
+        whole = np.rint(found)
+        close = np.abs(found - whole) <= 0.01 + 1e-5 * np.abs(whole)
+    usable = np.isfinite(found)
+    return np.where(usable, whole, found) if close[usable].mean() > 0.999 else found
