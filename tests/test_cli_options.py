@@ -287,7 +287,7 @@ def test_info_tells_the_plan_and_how_long_it_takes(here, network, capsys):
     assert f"fill {int(MASK.sum())} voxels" in out
     assert "oversampling" in out
     assert "here, once everything is loaded" in out
-    assert "of the filled voxels free" in out
+    assert "of the filled voxels free" not in out  # inpaint tells, of all that it fills
 
 
 # What goes wrong ----------------------------------------------------------------------------------------------------

@@ -88,8 +88,8 @@ def prepare(options: argparse.Namespace, say: talk.Say, *, outputs: tuple[str | 
     if clipped:
         share = clipped / max(int(np.count_nonzero(~mask)), 1)
         say(
-            f"warning: {clipped} measured voxels ({share:.1%}) scatter below zero, as a subtracted dark level leaves them; "
-            "they are taken as zero here, and come back as they were"
+            f"warning: {clipped} measured voxels ({share:.1%}) scatter below zero, as after the subtraction of a dark "
+            "level; they are taken as zero here, and come back as they were"
         )
     photons = scan.array
     if clipped:

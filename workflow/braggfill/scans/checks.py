@@ -84,8 +84,8 @@ def hot(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return found
 
 
-def _median(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, edge: int = 5) -> np.ndarray:
-    """Median of the numbers among the 5 x 5 pixels around each place; all places at once."""
+def _median(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, edge: int = 5, share: float = 0.5) -> np.ndarray:
+    """Median, or another quantile, of the numbers among the 5 x 5 pixels around each place; all places at once."""
     around = np.pad(image, edge // 2, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(around, (edge, edge))
     found = np.empty(len(rows), image.dtype)
@@ -94,7 +94,8 @@ def _median(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, edge: int 
         ordered = np.sort(windows[rows[some], columns[some]].reshape(-1, edge * edge), axis=1)
         number = np.count_nonzero(~np.isnan(ordered), axis=1)
         pick = np.arange(len(ordered))
-        found[some] = (ordered[pick, np.maximum(number - 1, 0) // 2] + ordered[pick, number // 2]) / 2
+        last = np.maximum(number - 1, 0) * share
+        found[some] = (ordered[pick, np.floor(last).astype(int)] + ordered[pick, np.ceil(last).astype(int)]) / 2
     return found
 
 
@@ -124,7 +125,7 @@ def _frames(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
     if usual >= LIT and empty.any():
         stop = len(empty) - int(np.argmin(empty[::-1]))
         tail = f" (the scan seems to have stopped after {stop} of {len(empty)})" if stop < len(empty) else ""
-        lines.append(f"{_which(empty)} no count at all{tail}; if they were not recorded, {_add(empty)}")
+        lines.append(f"{_which(empty)} no count at all{tail}; if not recorded, {_add(empty)}")
     if gone.any() and not gone.all():
         lines.append(f"frames missing as a whole: {_numbers(gone)}; only those beside them tell what they held")
     same = np.zeros(len(intensity), bool)
@@ -132,7 +133,7 @@ def _frames(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
         alike = light[k] == light[k - 1] >= LIT and not gone[k]
         same[k] = alike and bool(np.array_equal(intensity[k], intensity[k - 1]))
     if same.any():
-        lines.append(f"frames that repeat the one before: {_numbers(same)}; if they were not recorded, {_add(same)}")
+        lines.append(f"frames that repeat the one before: {_numbers(same)}; if not recorded, {_add(same)}")
     # A frame among others, far darker than both: lost in part, or without beam.
     inner = np.zeros(len(light), bool)
     low = np.minimum(light[:-2], light[2:])
@@ -162,7 +163,7 @@ def _dead(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
             counted[(found, slice(None)) if axis == 1 else (slice(None), found)] = False
     rows, columns = np.nonzero(counted)
     if len(rows) > 0:
-        usual = _median(np.where(always, np.nan, total), rows, columns)
+        usual = _median(np.where(always, np.nan, total), rows, columns, share=0.2)
         if number := int(np.count_nonzero(usual >= LIT)):
             lines.append(f"pixels that look dead, no count among neighbours that have: {number}; if so, mask them")
     return lines

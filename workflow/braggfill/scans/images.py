@@ -47,7 +47,7 @@ def read(path: Path) -> np.ndarray:
         count = getattr(image, "nframes", 1) or 1
         frames = [np.asarray(image.get_frame(k).data if count > 1 else image.data) for k in range(count)]
     except Exception as error:  # damaged bytes lead the reader into errors of every kind
-        told = " ".join(str(error).split())[:200] or type(error).__name__
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise BraggfillError(f"{path}: fabio cannot read it ({told}); check the format, or copy it again") from error
     if any(frame.ndim != 2 or not frame.size for frame in frames) or len({f.shape for f in frames}) > 1:
         raise BraggfillError(f"{path}: holds no frame, or frames of several shapes; give frames of one shape")

@@ -29,8 +29,10 @@ def lines(spec: str | Path) -> list[tuple[str, str]]:
             return []
     except (BraggfillError, OSError):
         return []
+    if sum(", a mask" not in line for line in found) < 2:
+        return []
     more = [("", f"… and {len(found) - MOST} more")] if len(found) > MOST else []
-    return [("holds", line) for line in found[:MOST]] + more if len(found) > 1 else []
+    return [("holds", line) for line in found[:MOST]] + more
 
 
 def _hdf5(path: Path) -> list[str]:

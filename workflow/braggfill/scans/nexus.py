@@ -215,7 +215,7 @@ def _best(
     """The array to take; says which others there are."""
     ranked = [one for one in candidates if at_detector(one)] or candidates
     sizes = {one.name: int(np.prod(one.shape)) for one in ranked}
-    best, why = ranked[0], "of a detector"
+    best, why = ranked[0], "of a detector" if at_detector(ranked[0]) else "the only one that can be a scan"
     if len(ranked) > 1:
         alike = [one for one in ranked if one.shape == ranked[0].shape]
         if len(alike) == len(ranked):

@@ -63,7 +63,9 @@ def _told(every: int, missing: np.ndarray) -> str:
 def _way(where: str, every: int, missing: np.ndarray) -> str:
     """How to read what is there: frames up to the first that is missing."""
     first = int(missing[0]) if len(missing) else 0
-    return f"; name the frames that are there, {Path(where).name}[0:{first}]" if 1 < first < every else ""
+    file, _, inner = where.partition("::")
+    named = f"{Path(file).name}::{inner}[0:{first}]"
+    return f"; or name the frames that are there, {named}" if 1 < first < every else ""
 
 
 def _marked(array: np.ndarray, unmapped: np.ndarray) -> np.ndarray:

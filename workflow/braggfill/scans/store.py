@@ -120,7 +120,7 @@ class Store:
         try:
             other = self.open(place, file)
         except BraggfillError as error:
-            raise Broken(f"{told}: {error}") from error
+            raise Broken(f"{told}: {str(error).removeprefix(f'{file}: ')}") from error
         try:
             return self.at(other, "/" + target.lstrip("/"), hops)
         except Absent as error:
