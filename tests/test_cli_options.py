@@ -167,7 +167,7 @@ def sure(monkeypatch):
         found = fill_all(*arguments, **more)
         return replace(found, sigma=np.where(found.mask, np.sqrt(found.data), np.nan).astype(np.float32))
 
-    monkeypatch.setattr(filling, "fill", filled)
+    monkeypatch.setattr(filling, "inpaint", filled)
 
 
 def test_a_file_for_phase_retrieval_holds_the_amplitude_of_counts_and_the_expectation_beside_it(here, network, sure):

@@ -49,7 +49,7 @@ def once(path: Path) -> Any:
 
 @lru_cache(maxsize=2)
 def _loaded(path: str, _changed: int) -> Any:
-    from braggfill import interrupts
+    from braggfill.runs import interrupts
 
     with interrupts.held():
         import torch  # noqa: F401
