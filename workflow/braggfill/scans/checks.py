@@ -45,7 +45,7 @@ def check(
                 f"{scan}: {one} {kind_of(intensity[first])}, the first {intensity[first]} at {first}; "
                 "add them to the mask, or join it with what is marked (--join)"
             )
-    if not np.any(intensity, where=~mask):
+    if not any(bool(np.any(frame[~hidden])) for frame, hidden in zip(intensity, mask, strict=True)):
         raise BraggfillError(f"{scan}: every measured voxel is zero; is it the right array?")
 
 
@@ -110,45 +110,57 @@ def suspicions(intensity: np.ndarray, mask: np.ndarray, known: Marked | None = N
     lines = []
     if number := int(np.count_nonzero(hot(intensity, bad))):
         lines.append(f"pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
-    lines += _frames(intensity, bad)
-    return lines + _dead(intensity, bad)
-
-
-def _frames(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
-    if len(intensity) < 3:
-        return []
+    # One pass over the frames: a scan may be far larger than what a processor keeps at hand.
+    light = np.zeros(len(intensity))
+    same = np.zeros(len(intensity), bool)
+    total = np.zeros(intensity.shape[1:])
+    counted = np.zeros(intensity.shape[1:], bool)
+    empty = np.zeros(len(intensity), bool)
+    for k, (frame, hidden) in enumerate(zip(intensity, bad, strict=True)):
+        shown = np.where(hidden, 0, frame)
+        light[k] = shown.sum(dtype=np.float64)
+        total += shown
+        lit = shown != 0
+        empty[k] = not lit.any()
+        counted |= lit
+        if k and light[k] == light[k - 1] >= LIT:
+            same[k] = np.array_equal(frame, intensity[k - 1])
     gone = bad.reshape(len(bad), -1).all(axis=1)
-    light = np.array([float(np.sum(f, where=~b, dtype=np.float64)) for f, b in zip(intensity, bad, strict=True)])
+    if len(intensity) > 2:
+        lines += _frames(light, empty & ~gone, gone, same & ~gone)
+    return lines + _dead(total, ~counted, bad.all(axis=0))
+
+
+def _frames(light: np.ndarray, empty: np.ndarray, gone: np.ndarray, same: np.ndarray) -> list[str]:
+    """Frames that hold nothing, are missing as a whole, repeat the one before, or are far too dark."""
     lines = []
-    empty = ~gone & np.array([not np.any(f, where=~b) for f, b in zip(intensity, bad, strict=True)])
-    usual = float(np.median(light[~gone & ~empty])) if (~gone & ~empty).any() else 0.0
+    good = ~(gone | empty)
+    usual = float(np.median(light[good])) if good.any() else 0.0
     if usual >= LIT and empty.any():
         stop = len(empty) - int(np.argmin(empty[::-1]))
         tail = f" (the scan seems to have stopped after {stop} of {len(empty)})" if stop < len(empty) else ""
         lines.append(f"{_which(empty)} no count at all{tail}; if not recorded, {_add(empty)}")
     if gone.any() and not gone.all():
         lines.append(f"frames missing as a whole: {_numbers(gone)}; only those beside them tell what they held")
-    same = np.zeros(len(intensity), bool)
-    for k in range(1, len(intensity)):
-        alike = light[k] == light[k - 1] >= LIT and not gone[k]
-        same[k] = alike and bool(np.array_equal(intensity[k], intensity[k - 1]))
     if same.any():
         lines.append(f"frames that repeat the one before: {_numbers(same)}; if not recorded, {_add(same)}")
     # A frame among others, far darker than both: lost in part, or without beam.
-    inner = np.zeros(len(light), bool)
+    dark = np.zeros(len(light), bool)
     low = np.minimum(light[:-2], light[2:])
-    inner[1:-1] = (light[1:-1] * CHANGE < low) & (low >= LIT * CHANGE) & ~(gone | empty)[1:-1] & ~(gone | empty)[:-2]
-    inner[1:-1] &= ~(gone | empty)[2:]
-    if inner.any():
-        lines.append(f"frames far darker than both beside them: {_numbers(inner)}; if they are no good, {_add(inner)}")
+    dark[1:-1] = (light[1:-1] * CHANGE < low) & (low >= LIT * CHANGE) & good[:-2] & good[1:-1] & good[2:]
+    if dark.any():
+        lines.append(f"frames far darker than both beside them: {_numbers(dark)}; if they are no good, {_add(dark)}")
     return lines
 
 
-def _dead(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
-    """Rows, columns and pixels without a count where those beside them have many."""
-    always = bad.all(axis=0)
-    total = np.sum(intensity, axis=0, where=~bad, dtype=np.float64)
-    nothing = ~always & (total == 0) & (np.max(intensity, axis=0, where=~bad, initial=0) == 0)
+def _dead(total: np.ndarray, never: np.ndarray, always: np.ndarray) -> list[str]:
+    """Rows, columns and pixels without a count where those beside them have many.
+
+    Parameters
+    ----------
+    total : counts of each pixel over the frames; never : True without one; always : True where masked in every frame.
+    """
+    nothing = ~always & never
     lines = []
     counted = nothing.copy()
     for axis, name in ((1, "rows"), (0, "columns")):
@@ -162,7 +174,7 @@ def _dead(intensity: np.ndarray, bad: np.ndarray) -> list[str]:
             lines.append(f"{name} without a count in any frame: {_numbers(found)}; if dead, add {where} = True")
             counted[(found, slice(None)) if axis == 1 else (slice(None), found)] = False
     rows, columns = np.nonzero(counted)
-    if len(rows) > 0:
+    if len(rows):
         usual = _median(np.where(always, np.nan, total), rows, columns, share=0.2)
         if number := int(np.count_nonzero(usual >= LIT)):
             lines.append(f"pixels that look dead, no count among neighbours that have: {number}; if so, mask them")
