@@ -23,7 +23,11 @@ def layout(path, how):
         data = {"cxi": "entry_1/instrument_1/detector_1/data", "image": "entry_1/image_1/data", "suffix": "e/d/counts"}
         place = data.get(how.split(",")[0], f"{DET}/data")
         f[place] = COUNTS
-        masks = {"cxi": "entry_1/instrument_1/detector_1/mask", "image": "entry_1/image_1/mask", "suffix": "e/d/counts_mask"}
+        masks = {
+            "cxi": "entry_1/instrument_1/detector_1/mask",
+            "image": "entry_1/image_1/mask",
+            "suffix": "e/d/counts_mask",
+        }
         f[masks.get(how.split(",")[0], f"{DET}/pixel_mask")] = BITS
         if how in ("soft", "hard", "class"):
             f["entry/data/data"] = h5py.SoftLink(f"/{place}") if how == "soft" else f[place]

@@ -23,7 +23,9 @@ MOST = 2.0**53
 ENOUGH = 8_000_000
 """Voxels that are looked at, at least 16 frames."""
 APART = 3.0
-"""Factor from which on an estimate by the variance, good to about a half, speaks against photons."""
+"""Factor from which on an estimate by the variance, good to a tenth where there is light, speaks against photons."""
+SMOOTH = 100.0
+"""Photons a unit by the variance from which on it is rather that there is no noise."""
 BLOCK = (4, 8, 8)
 
 
@@ -81,6 +83,9 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
         return Unit(found, "variance", why, "" if why else "the values are not whole numbers; taken as photons")
     if 1 / APART < found < APART:
         return Unit(found, "variance", "", "")
+    if found > SMOOTH:
+        told = "the values bear far less noise than counts (smoothed, or a simulation without noise?); taken as photons"
+        return Unit(None, "", "", told)
     line = (
         f"by their variance the values hold about {found:.2g} photons a unit, but are taken as photons; "
         f"--photons-per-unit {found:.2g} if that is so, 1 if not"
@@ -193,19 +198,26 @@ def _frame_steps(intensity: np.ndarray, bad: np.ndarray) -> list[float]:
 def _variance(intensity: np.ndarray, bad: np.ndarray) -> float | None:
     """Photons a unit by the photon transfer method; None where the photons' noise is not what is seen most.
 
-    Of blocks of 4 x 8 x 8 voxels, in the order of their means, 40 groups are made: ``var = readout + s mean + shape
-    mean²``.  The variance is that of second differences along the first axis; the last term takes what is not noise but
-    the pattern's own shape.
+    The variance is that of second differences along all three axes, d = D⊗D⊗D I with D = (1, -2, 1): an oversampled
+    pattern has next to nothing that changes so quickly along every axis, while noise has.  Of photons it is the mean of
+    the same voxels with the squares of their weights.  Of blocks of 4 x 8 x 8 voxels, in the order of their means, 40
+    groups are made, ``var = readout + s mean + shape mean²``; the last term takes what is left of the pattern.
     """
     from scipy.optimize import nnls
 
-    number = [n // e for n, e in zip(intensity.shape, BLOCK, strict=True)]
-    if np.prod(number) < 80:
+    if min(intensity.shape) < 3:
         return None
     data = np.where(bad, np.nan, intensity).astype(np.float64)
-    bent = np.full(data.shape, np.nan)
-    bent[1:-1] = (data[:-2] - 2 * data[1:-1] + data[2:]) ** 2 / 6
-    data[~np.isfinite(bent)] = np.nan
+    bent = data
+    for axis in range(3):
+        one, two, three = (np.moveaxis(bent, axis, 0)[k : len(np.moveaxis(bent, axis, 0)) - 2 + k] for k in range(3))
+        bent = np.moveaxis((one - 2 * two + three) / 6**0.5, 0, axis)
+        one, two, three = (np.moveaxis(data, axis, 0)[k : len(np.moveaxis(data, axis, 0)) - 2 + k] for k in range(3))
+        data = np.moveaxis((one + 4 * two + three) / 6, 0, axis)
+    bent = bent**2
+    number = [n // e for n, e in zip(data.shape, BLOCK, strict=True)]
+    if np.prod(number) < 80:
+        return None
 
     def blocks(array: np.ndarray) -> np.ndarray:
         cut = array[tuple(slice(0, n * e) for n, e in zip(number, BLOCK, strict=True))]
