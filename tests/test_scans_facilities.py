@@ -1,4 +1,4 @@
-"""Files laid out as facilities write them, made here: recognised without options, with what they tell of the experiment."""
+"""Files laid out as facilities write them, made here: read without options, with what they tell of the experiment."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def id01(folder):
         put(f, "1.1/instrument/mpx1x4/distance", 0.87, "m")
         put(f, "1.1/instrument/mpx1x4/x_pixel_size", 5.5e-5, "m")
         put(f, "1.1/instrument/mpx1x4/y_pixel_size", 5.5e-5, "m")
-    return folder / "sample_0001.h5", dict(energy=9000, distance=0.87, pixel=5.5e-5, step=0.01, motor="eta", delta=33.1)
+    told = {"energy": 9000, "distance": 0.87, "pixel": 5.5e-5, "step": 0.01, "motor": "eta", "delta": 33.1}
+    return folder / "sample_0001.h5", told
 
 
 def p10(folder):
@@ -64,7 +65,8 @@ def p10(folder):
         put(f, f"{det}/y_pixel_size", 7.5e-5, "m")
         put(f, "entry/instrument/beam/incident_wavelength", 12398.41984 / 8500, "angstrom")
         put(f, "entry/sample/goniometer/omega", ROCK, "degree")
-    return folder / "s_master.h5", dict(energy=8500, distance=1.83, pixel=7.5e-5, step=0.01, motor="omega", mask=True)
+    told = {"energy": 8500, "distance": 1.83, "pixel": 7.5e-5, "step": 0.01, "motor": "omega", "mask": True}
+    return folder / "s_master.h5", told
 
 
 def sixs(folder):
@@ -75,7 +77,7 @@ def sixs(folder):
         put(f, "com/scan_data/mu", ROCK)
         put(f, "com/SIXS/Monochromator/energy", 8.5, "keV")
         put(f, "com/SIXS/i14-c-cx1-ex-diff-uhv/gamma", 20.5)
-    return folder / "align.nxs", dict(energy=8500, step=0.01, motor="mu", gamma=20.5)
+    return folder / "align.nxs", {"energy": 8500, "step": 0.01, "motor": "mu", "gamma": 20.5}
 
 
 def nanomax(folder):
@@ -86,7 +88,8 @@ def nanomax(folder):
         put(f, "entry/measurement/gontheta", ROCK)
         put(f, "entry/snapshots/pre_scan/energy", np.array([9500.0]))
         put(f, "entry/snapshots/pre_scan/delta", np.array([24.0]))
-    return folder / "000123.h5", dict(energy=9500, step=0.01, motor="gontheta", delta=24.0)
+    told = {"energy": 9500, "step": 0.01, "motor": "gontheta", "delta": 24.0}
+    return folder / "000123.h5", told
 
 
 def nxmx(folder):
@@ -103,7 +106,8 @@ def nxmx(folder):
         put(f, "entry/instrument/beam/incident_energy", 9.0, "keV")
         put(f, "entry/sample/transformations/kphi", np.zeros(N), "deg")
         put(f, "entry/sample/transformations/theta", ROCK[::-1], "deg")
-    return folder / "scan.nxs", dict(energy=9000, distance=1.2, pixel=5.5e-5, step=-0.01, motor="theta", mask=True)
+    told = {"energy": 9000, "distance": 1.2, "pixel": 5.5e-5, "step": -0.01, "motor": "theta", "mask": True}
+    return folder / "scan.nxs", told
 
 
 def cxi(folder):
@@ -115,7 +119,8 @@ def cxi(folder):
         put(f, "entry_1/instrument_1/detector_1/distance", 0.695)
         put(f, "entry_1/instrument_1/detector_1/x_pixel_size", 55e-6)
         put(f, "entry_1/instrument_1/detector_1/y_pixel_size", 55e-6)
-    return folder / "S1.cxi", dict(energy=9000, distance=0.695, pixel=5.5e-5, mask=True)
+    told = {"energy": 9000, "distance": 0.695, "pixel": 5.5e-5, "mask": True}
+    return folder / "S1.cxi", told
 
 
 def aps(folder):
@@ -193,7 +198,7 @@ def test_private_tags_of_a_tiff_do_not_matter_and_its_pixels_do(tmp_path):
         for k in range(3):
             (tmp_path / "b" / f"f{k}.tif").write_bytes(raw[: at + 2] + change + raw[at + 12 :])
         np.testing.assert_array_equal(scans.read(tmp_path / "b")[1], COUNTS[0])
-        for code in (339, 258, 273):  # but not the kind of number, its bits, or where they lie
+        for code in (258, 273):  # but not the number of bits, or where they lie
             tag = raw.index(code.to_bytes(2, "little"))
             broken = raw[: at + 2] + change + raw[at + 12 :]
             broken = broken[: tag + 2] + (99).to_bytes(2, "little") + broken[tag + 4 :]

@@ -1,4 +1,4 @@
-"""Masks and scans found by object: where NeXus, CXI, BLISS, Dectris and others keep them, and which of several is taken."""
+"""Masks and scans found by object, where NeXus, CXI, BLISS, Dectris and others keep them; the choice of several."""
 
 from __future__ import annotations
 

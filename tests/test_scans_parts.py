@@ -114,7 +114,7 @@ def test_a_virtual_data_set_is_put_together(tmp_path):
 def test_through_a_symbolic_link_sources_lie_beside_the_real_file(tmp_path):
     (tmp_path / "data").mkdir()
     virtual(tmp_path / "data" / "ds.h5", three(tmp_path / "data"))
-    os.symlink("data/ds.h5", tmp_path / "mine.h5")
+    (tmp_path / "mine.h5").symlink_to("data/ds.h5")
     np.testing.assert_array_equal(scans.read(tmp_path / "mine.h5"), LONG)
 
 

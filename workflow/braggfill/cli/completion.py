@@ -30,6 +30,12 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     while todo:
         for action in todo.pop()._actions:
             if isinstance(action, argparse._SubParsersAction):
+                action.help = None  # what help leaves out completes all the same
+                listed = {pseudo.dest for pseudo in action._choices_actions}
+                for name, command in action.choices.items():
+                    if name not in listed:
+                        told = (command.description or "").partition(".")[0]
+                        action._choices_actions.append(action._ChoicesPseudoAction(name, (), told))
                 todo += set(action.choices.values())
             elif action.metavar in FILES:
                 action.complete = shtab.FILE

@@ -70,7 +70,7 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
         if high / low < 1.001 and abs(middle - 1) < 1e-3:
             return Unit(1.0, "steps", "", "")
         why = f"each frame was scaled by itself ({low:.4g} to {high:.4g} photons a unit; by a monitor?)"
-        if 0.5 < low and high < 2:  # a monitor around one: nearly photons
+        if low > 0.5 and high < 2:  # a monitor around one: nearly photons
             return Unit(middle, "frames", "", f"{why}; taken as photons all the same")
         return Unit(middle, "frames", why, "")
     found = _variance(intensity, bad)
