@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
@@ -205,3 +208,15 @@ def test_private_tags_of_a_tiff_do_not_matter_and_its_pixels_do(tmp_path):
             (tmp_path / "c.tif").write_bytes(broken)
             with pytest.raises(scans.reading.BraggfillError, match="TIFF"):
                 scans.read(tmp_path / "c.tif")
+
+
+def test_a_codec_that_is_absent_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", COUNTS[0], metadata=None)
+    raw = bytearray((tmp_path / "a.tif").read_bytes())
+    at = raw.index((259).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    raw[at + 8] = 5  # LZW
+    (tmp_path / "a.tif").write_bytes(raw)
+    script = "import sys; sys.modules['imagecodecs'] = None; from braggfill import scans; scans.read(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "a.tif")], capture_output=True, text=True)
+    assert "LZW" in done.stderr
+    assert "pip install 'braggfill[formats]'" in done.stderr
