@@ -87,7 +87,7 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: 
             lines += [("warning", line) for line in units.lines(scans.unit(intensity, ~usable))]
         hidden = np.zeros(intensity.shape, bool) if mask is None else mask
         lines += [("warning", line) for line in scans.suspicions(intensity, hidden, known)]
-        sampled = oversampling.estimate(np.where(usable, intensity, 0), ~usable)
+        sampled = oversampling.estimate(np.maximum(np.where(usable, intensity, 0), 0), ~usable)
         lines += _oversampling(sampled)
     if mask is None:
         return lines
