@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from braggfill import scans
-from braggfill.cli import _parser, completion, encoding, main
+from braggfill.cli import _parser, completion, main, talk
 from braggfill.runs import storage
 from command_line import COUNTS, FRAME, MASK, fill, here, network, run
 
@@ -265,7 +265,7 @@ def test_names_cannot_steer_a_terminal(here, capsys):
     assert main(["inpaint", "a.h5", "-o", "o.npz", "--mask", "mask.npy", "--method", "linear"]) == 0
     assert main(["info", "a.h5"]) == 0
     assert "\x1b" not in "".join(capsys.readouterr())
-    assert encoding.safe("a\x1b[2Jb\udcff\n") == "a\\x1b[2Jb\ufffd "
+    assert talk.printable("a\x1b[2Jb\udcff\n") == "a\\x1b[2Jb\\udcff\\n"
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)
