@@ -22,6 +22,7 @@ help: ## this list
 setup: $(READY) $(PYNX) ## build .venv from the pinned requirements, and add PyNX where it can be had
 
 $(READY): envs/requirements.txt pyproject.toml envs/venv.sh
+	$(if $(word 2,$(CURDIR)),$(error $(CURDIR): the path has a space in it, and Snakemake cannot start a Python from there; move the project to a folder without one))
 	@bash envs/venv.sh "$(PYTHON)" $(VENV)
 
 $(PYNX): envs/pynx.sh $(READY)

@@ -116,6 +116,6 @@ def test_without_pyfai_own_detectors_work_and_others_are_told(monkeypatch):
 
 def test_no_window_system_is_loaded():
     pytest.importorskip("pyFAI")
-    script = "from braggfill import detectors; detectors.mask('eiger1m'); import sys; print(*sys.modules)"
+    script = "from braggfill.scans import detectors; detectors.mask('eiger1m'); import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"PySide6", "PyQt5", "PyQt6", "tkinter"} & {name.partition(".")[0] for name in done.stdout.split()}

@@ -5,6 +5,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
+if any(c.isspace() for c in sys.executable):
+    raise WorkflowError(
+        f"{sys.executable}: Snakemake cannot start a Python whose path has a space in it; move the project to a folder "
+        "without one and make .venv there anew"
+    )
+
 # The package beside the rules is the one that runs, here and in every job, installed or not.
 PACKAGES = str(Path(workflow.basedir) / "workflow")
 sys.path.insert(0, PACKAGES)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from braggfill.cli import filling, judging, sharing, talk
+from braggfill.cli import completion, encoding, filling, judging, sharing, talk
 from braggfill.cli.texts import TOP
 from braggfill.errors import BraggfillError
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        print(f"braggfill: error: {message}; see '{self.prog} --help'", file=sys.stderr)
+        talk.say(f"error: {message}; see '{self.prog} --help'")
         raise SystemExit(2)
 
 
@@ -73,7 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, prog="braggfill", help=argparse.SUPPRESS
     )
-    filling.add(commands, [talk.scan_options()], plain)
+    parser.add_argument(
+        "--print-completion", action=completion.Print, help="print a script that completes for the shell"
+    )
+    filling.add(commands, [talk.scan_options(several=True)], plain)
     judging.add(commands, [talk.scan_options()], plain)
     sharing.add(commands, plain, say=talk.say)
     return parser
@@ -105,6 +108,7 @@ def _end_on_terminate() -> None:
 def program() -> NoReturn:
     """Run the command line and end the process with its exit status."""
     _use_every_processor()
+    encoding.any_locale()
     status = main()
     if status == INTERRUPTED:
         # An interrupt that came while an extension module was loading makes Python end by the signal, although it

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braggfill.cli import networks, talk
-from braggfill.cli.options import Finetune, Options, Output
+from braggfill.cli import batch, networks, talk
+from braggfill.cli.options import Finetune, Options
 from braggfill.cli.texts import INPAINT
 from braggfill.errors import BraggfillError
 from braggfill.filling import methods
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch.nn import Module
 
+    from braggfill.cli.preparing import Prepared
     from braggfill.filling import Filled
     from braggfill.filling.finite import Finite
     from braggfill.filling.trust import ForPhasing
@@ -35,7 +36,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         formatter_class=plain,
     )
     add = parser.add_argument
-    add("-o", "--out", metavar="OUT", required=True, help="the file to write, see below")
+    add("-o", "--out", metavar="OUT", required=True, help="the file to write; for several scans a folder/, see below")
     add("--force", action="store_true", help="overwrite OUT if it exists")
     add(
         "--method",
@@ -82,56 +83,46 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     learn.add_argument(
         "--save-network", metavar="FILE", help="keep the fine-tuned network for the particle's other scans"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda options: batch.run(options, run))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fill the scan; returns the exit status."""
+    from braggfill.cli.preparing import prepare
+
     say, detail = talk.remarks(arguments)
     options = Options.of(arguments)
     file = networks.choose(options.fill.network, options.fill.method, say)
-    scan, missing = _read(arguments, say)
-    _confirm(options, missing)
-    network, told = _network(options, file, scan.array, missing.array, say, detail)
+    ready = prepare(arguments, say, outputs=(arguments.out, arguments.preview, arguments.save_network))
+    scan, missing = ready.scan, ready.missing
+    if missing is None:
+        raise BraggfillError(
+            f"{scan.where}: nothing says what is missing: no mask lies beside the scan in its file or at a detector of "
+            "its entry, and every voxel may be a count; name a mask with --mask, or the detector with --detector"
+        )
+    _confirm(options, missing, ready.mask)
+    network, told = _network(options, file, ready.photons, ready.mask, say, detail)
     start = time.perf_counter()
-    filled = _fill(options, network, scan.array, missing.array, say, told)
+    filled = _fill(options, network, ready.photons, ready.mask, say, told)
     seconds = time.perf_counter() - start
     detail(f"filled {filled.mask.sum()} voxels in {seconds:.2f} s on {options.fill.device}")
     given, data, value = _values(options, filled, say)
-    told = {**_provenance(options, scan, missing, filled, given, value), **told, "seconds": round(seconds, 2)}
-    _write(options.output, options.scan, filled, given, data, told)
+    made = {**_provenance(options, scan, missing, filled, given, value), **ready.provenance()}
+    _write(options, ready, filled, given, data, {**made, **told, "seconds": round(seconds, 2)})
     arguments.written = True
     if options.output.preview:
         from braggfill.cli import preview
 
         shown = data if options.output.noise else filled.data
-        preview.save(options.output.preview, scan.array, shown, filled.mask, filled.sigma)
+        preview.save(options.output.preview, ready.photons, shown, filled.mask, filled.sigma)
         detail(f"preview {options.output.preview}")
     say(f"filled {filled.mask.sum()} voxels in {seconds:.1f} s: {options.output.path}")
     return 0
 
 
-def _read(arguments: argparse.Namespace, say: talk.Say) -> tuple[Loaded, Missing]:
-    """The scan and what is missing in it, checked."""
-    from braggfill import scans
-
-    scan = scans.load(arguments.scan)
-    missing = talk.missing(arguments, scan)
-    if missing is None:
-        raise BraggfillError(
-            f"{scan.where}: nothing says what is missing: its file holds no mask and every voxel may be a count; "
-            "name a mask with --mask, or the detector with --detector"
-        )
-    say(f"scan {scan.where}, {talk.size(scan)}; missing {missing.array.mean():.2%}: {missing.where}")
-    scans.check(scan.array, missing.array, scan.where, missing.where)
-    if number := int(scans.hot(scan.array, missing.array).sum()):
-        say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
-    return scan, missing
-
-
-def _confirm(options: Options, missing: Missing) -> None:
+def _confirm(options: Options, missing: Missing, mask: np.ndarray) -> None:
     """Ask before most of a scan is filled: the mask may be inverted."""
-    share = missing.array.mean()
+    share = mask.mean()
     if share <= 0.5 or options.most_missing:
         return
     told = f"{share:.0%} of the scan is missing"
@@ -152,7 +143,7 @@ def _network(
     for name in ("network", "network_sha256"):
         detail(f"{name} {told[name]}")
     if options.finetune is None:
-        return file, told
+        return networks.once(file), told
     network, report = _finetune(options, options.finetune, file, intensity, mask, say)
     return network, told | {"finetuned": report}
 
@@ -223,22 +214,25 @@ def _provenance(
 
 
 def _write(
-    output: Output, like: str, filled: Filled, given: ForPhasing, data: np.ndarray, told: dict[str, Any]
+    options: Options, ready: Prepared, filled: Filled, given: ForPhasing, data: np.ndarray, told: dict[str, Any]
 ) -> None:
     import numpy as np
 
     from braggfill import scans
 
+    output = options.output
+    expectation = np.where(filled.mask, filled.data, np.nan).astype(np.float32)
     scans.write(
         output.path,
-        data,
+        ready.restored(data),
         filled.mask,
-        filled.sigma,
+        ready.in_units(filled.sigma),
         free=given.masked,
-        expectation=np.where(filled.mask, filled.data, np.nan).astype(np.float32) if output.hdf5 else None,
+        expectation=ready.in_units(expectation) if output.hdf5 else None,
         provenance=told,
         force=output.force,
-        like=like,
+        like=options.scan,
+        experiment=ready.scan.experiment,
     )
 
 

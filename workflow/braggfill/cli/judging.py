@@ -39,15 +39,32 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
+    from braggfill.cli import preparing
     from braggfill.filling.describe import describe, effort
+    from braggfill.scans import listing, units
 
     devices.check(options.device, "--device")
-    scan = scans.load(options.scan)
+    holds = listing.lines(options.scan)
+    try:
+        scan = scans.load(options.scan)
+    except listing.Ambiguous as error:
+        _print([*holds, ("choice", str(error))])
+        return 0
     missing = talk.missing(options, scan)
-    lines = [("scan", scan.where)]
+    lines = [*holds, ("scan", scan.where)]
+    remarks = (*scan.remarks, *(missing.remarks if missing else ()))
+    lines += [("warning", remark.removeprefix("warning: ")) for remark in remarks]
+    if scan.experiment:
+        lines += scan.experiment.lines()
+    if missing is not None and not missing.where:
+        missing = None
     if missing is not None:
         lines += [("mask", part) for part in missing.where.split("; ")]
-    lines += describe(scan.array, None if missing is None else missing.array)
+    array, factor = scan.array, options.photons_per_unit
+    if factor is not None:
+        factor = preparing.per_unit(options, scan, scans.marked(array).array, _nothing)
+        array = units.to_photons(array, factor)
+    lines += describe(array, None if missing is None else missing.array, photons=factor is not None)
     if missing is None:
         lines.append(("missing", "nothing says so; name a mask with --mask, or the detector with --detector"))
     elif missing.array.any() and not missing.array.all():
@@ -58,31 +75,28 @@ def _info(options: argparse.Namespace) -> int:
                 raise
             lines.append(("plan", str(error)))
         else:
-            lines += effort(scan.array, missing.array, file, options.device)
-    for what, value in lines:
-        print(f"{what:<9} {value}")
+            lines += effort(array, missing.array, file, options.device)
+    _print(lines)
     return 0
 
 
-def _compare(options: argparse.Namespace) -> int:
-    import numpy as np
+def _print(lines: list[tuple[str, str]]) -> None:
+    for what, value in lines:
+        print(f"{what:<9} {talk.printable(value)}")
 
-    from braggfill import scans
+
+def _compare(options: argparse.Namespace) -> int:
+    from braggfill.cli.preparing import prepare
 
     say, detail = talk.remarks(options)
     _check(options)
-    scan = scans.load(options.scan)
-    missing = talk.missing(options, scan)
-    mask = np.zeros(scan.array.shape, bool) if missing is None else missing.array
-    said = "nothing is missing" if missing is None else f"missing {mask.mean():.2%}: {missing.where}"
-    say(f"scan {scan.where}, {talk.size(scan)}; {said}")
-    if mask.any():
-        scans.check(scan.array, mask, scan.where, missing.where)
+    ready = prepare(options, say, outputs=(options.out, options.figure))
+    scan, mask = ready.scan, ready.mask
     methods = _methods(options, say)
     from braggfill.filling import compare
 
     rows = compare.compare(
-        scan.array,
+        ready.photons,
         mask,
         methods,
         widths=options.width or compare.WIDTHS,
@@ -94,11 +108,11 @@ def _compare(options: argparse.Namespace) -> int:
     found = max(row.patches for row in rows)
     if found < options.patches:
         say(f"only {found} patches near the peak are wholly measured and hold light; {options.patches} were asked for")
-    print(compare.table(rows))
-    if options.out:
+    if options.out:  # before anything is printed, which may fail
         compare.write(options.out, rows)
         options.written = True
         detail(f"table {options.out}")
+    print(compare.table(rows))
     if options.figure:
         compare.draw(options.figure, rows, talk.name(scan.where))
         options.written = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,20 @@ def choose(named: str | None, method: str, say: Callable[[str], None]) -> Path |
         f"no network: {came} and none was trained under ./results; "
         "train one with 'make run', name one with --network, or use --method linear"
     )
+
+
+def once(path: Path) -> Any:
+    """The network of a file, loaded once for all the scans of a command."""
+    return _loaded(str(path), Path(path).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _loaded(path: str, _changed: int) -> Any:
+    from braggfill.runs import interrupts
+
+    with interrupts.held():
+        import torch  # noqa: F401
+    return networks.load(path)
 
 
 def provenance(path: Path) -> dict[str, Any]:

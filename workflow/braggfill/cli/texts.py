@@ -10,6 +10,7 @@ so that phase retrieval gives the true strain.
 
 commands:
   braggfill inpaint SCAN --mask MASK -o OUT    fill a scan
+  braggfill inpaint SCAN SCAN … -o FOLDER/     fill many
   braggfill info SCAN [--mask MASK]            size, counts, what is missing, oversampling
   braggfill compare SCAN [--mask MASK]         how far each method can be trusted on it
   braggfill bundle RUN                         pack a run of the workflow to share it
@@ -30,15 +31,23 @@ files:
     scan.npz  scan.npz::name     the array of that name, else 'data' (of a mask
                                  'mask'), else the first
     scan.npy
-    scan.h5::/path/in/file       HDF5, NeXus, CXI; without a path CXI's or
-                                 NeXus' default, else the largest 3D dataset
+    scan.h5::/path/in/file       HDF5, NeXus, CXI, MATLAB 7.3; without a path CXI's
+                                 or NeXus' default, else a detector's 3D dataset,
+                                 else the brightest; 'info' lists what there is
+    master.h5  scan.h5::/d/part* numbered blocks are joined; so are those of a pattern
+    scan.h5::/path[8:40]         frames 8 to 39 alone
     stack.tif  folder/  "folder/*.tif"
+    frame.edf  .cbf  .msk  .gz   pip install 'braggfill[formats]'
+
+  Values are photons. Where they cannot be (scaled by a monitor, ADU) the scan is
+  refused with an estimate of its unit, for --photons-per-unit.
 
 what is missing:
   With --mask what MASK says (and the gaps of --detector, if it is given, too), and
   nothing else. Without it, or with --join, everything that is known: the gaps of
   --detector, the mask in the scan's own file, and voxels that cannot be counts (not
   finite, negative, the largest integer of their type, as Eiger files mark gaps).
+  Values that scatter below zero, as a subtracted dark level leaves them, are measured.
   What was taken is told.
 
   --detector: maxipix, merlin, eiger2m, eiger1m, eiger4m, eiger9m, eiger2_4m,
@@ -51,6 +60,8 @@ INPAINT = f"""\
 {FILES}
 
 output:
+  For several scans OUT is a folder/ (.cxi files, named after the scans) or a pattern
+  like 'filled/*.npz'; a scan that fails stops no other.
   OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
   there is none; free: what is masked in phase retrieval), .npy (data alone), or
   .cxi, .h5 (opens in PyNX as it is; /entry_1/data_1 holds data, filled, sigma and
@@ -77,7 +88,8 @@ examples:
   braggfill inpaint eiger.h5 --mask dead.npy --join -o filled.cxi
   braggfill inpaint frames/ --mask gaps.tif -o filled.npz --method linear
   braggfill inpaint scan.npz -o filled.cxi --finetune 3 --save-network particle.safetensors
-  braggfill inpaint next.npz -o next.cxi --network particle.safetensors"""
+  braggfill inpaint next.npz -o next.cxi --network particle.safetensors
+  braggfill inpaint scans/*.h5 -o filled/ --detector maxipix --roi 140,98"""
 
 INFO = f"""\
 {FILES}

@@ -12,6 +12,7 @@ import numpy as np
 from braggfill import scans
 from braggfill.filling import trust
 from braggfill.patterns import oversampling
+from braggfill.scans import units
 
 AXES = ("rocking", "vertical", "horizontal")
 
@@ -57,11 +58,15 @@ def runs(line: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tuple[str, str]]:
-    """(what, value) lines about a scan and, with a mask, about what is missing and how far it lies from the peak."""
+def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: bool = False) -> list[tuple[str, str]]:
+    """(what, value) lines about a scan and, with a mask, about what is missing and how far it lies from the peak.
+
+    ``photons`` says that the values are known to be photons; else they are looked at.
+    """
     lines = [("size", f"{_times(intensity.shape)} ({', '.join(AXES)}), {intensity.dtype}")]
     measured = np.ones(intensity.shape, bool) if mask is None else ~mask
-    marked = scans.marked(intensity).array & measured
+    known = scans.marked(intensity)
+    marked = known.array & measured
     usable = measured & ~marked
     peak, sampled = None, (None,) * intensity.ndim
     if usable.any():
@@ -71,12 +76,18 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
         total = float(shown.sum(dtype=np.float64))
         counts = f"{total:.4g} in all, {shown[peak]:.6g} at the peak {peak}, {zeros:.1%} of the voxels zero"
         lines.append(("counts", counts))
-    for name, number in scans.marked(np.where(marked, intensity, 0).astype(intensity.dtype)).kinds.items():
-        lines.append(("warning", f"{number} voxels outside the mask are {name}; add them to the mask (--join)"))
+    lines += [("warning", line) for line in _impossible(intensity, known, measured)]
+    if known.noise is not None and (number := int(np.count_nonzero(known.noise & measured))):
+        share = number / np.count_nonzero(measured)
+        lines.append(
+            ("noise", f"{share:.1%} of the voxels scatter below zero: measured, and taken as zero for a filling")
+        )
     if usable.any():
-        if number := int(np.count_nonzero(scans.hot(intensity, ~usable))):
-            lines.append(("warning", f"pixels that look hot, bright in every frame: {number}; if they are, mask them"))
-        sampled = oversampling.estimate(np.where(usable, intensity, 0), ~usable)
+        if not photons:
+            lines += [("warning", line) for line in units.lines(scans.unit(intensity, ~usable))]
+        hidden = np.zeros(intensity.shape, bool) if mask is None else mask
+        lines += [("warning", line) for line in scans.suspicions(intensity, hidden, known)]
+        sampled = oversampling.estimate(np.maximum(np.where(usable, intensity, 0), 0), ~usable)
         lines += _oversampling(sampled)
     if mask is None:
         return lines
@@ -97,6 +108,21 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None) -> list[tupl
     return lines
 
 
+def _impossible(intensity: np.ndarray, known: scans.Marked, measured: np.ndarray) -> list[str]:
+    """Voxels outside the mask that cannot be counts, by kind."""
+    lines = []
+    for name in known.kinds:
+        number = known.kinds[name]
+        if not (inside := known.array & measured).any():
+            continue
+        if not measured.all():  # count anew what the mask leaves
+            part = scans.marked(np.where(inside, intensity, 0).astype(intensity.dtype))
+            number = part.kinds.get(name, 0)
+        if number:
+            lines.append(f"{number} voxels outside the mask are {name}; add them to the mask (--join)")
+    return lines
+
+
 def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str = "auto") -> list[tuple[str, str]]:
     """(what, value) lines about how a network would fill a scan, and how long that takes here: by filling a part.
 
@@ -106,7 +132,7 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
     from braggfill import filling
 
     mask = mask | scans.marked(intensity).array
-    shown = np.where(mask, 0, intensity)
+    shown = np.maximum(np.where(mask, 0, intensity), 0)
     if not shown.any():
         return []
     peak = np.unravel_index(int(np.argmax(shown)), shown.shape)
@@ -119,16 +145,11 @@ def effort(intensity: np.ndarray, mask: np.ndarray, network: Path, device: str =
         return []
     filling.inpaint(part, hole, network=network, device=device, most_missing=True)  # loads what has to be loaded
     began = time.perf_counter()
-    filled = filling.inpaint(part, hole, network=network, device=device, most_missing=True)
+    filling.inpaint(part, hole, network=network, device=device, most_missing=True)
     seconds = (time.perf_counter() - began) * _cells(mask) / max(_cells(hole), 1)
-    trusted = trust.summary(filled.data, filled.sigma, filled.mask)
     return [
         ("plan", f"fill {int(np.count_nonzero(mask))} voxels by the network {network.name}"),
         ("time", f"about {_duration(seconds)} here, once everything is loaded"),
-        (
-            "advice",
-            f"within 32 px of the missing voxel nearest the peak, {trusted}",
-        ),
     ]
 
 

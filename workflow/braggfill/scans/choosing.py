@@ -8,16 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.scans import detectors
+from braggfill.scans.marks import Marked, marked
 from braggfill.scans.reading import Loaded, load_mask, own_mask
 
-
-class Marked(NamedTuple):
-    """Voxels that cannot be counts."""
-
-    array: np.ndarray
-    """Boolean, the scan's shape."""
-    kinds: dict[str, int]
-    """How many of which kind; kinds without any are left out."""
+__all__ = ["Marked", "Missing", "marked", "missing"]
 
 
 class Missing(NamedTuple):
@@ -27,30 +22,11 @@ class Missing(NamedTuple):
     """Boolean, the scan's shape, True = missing."""
     where: str
     """In words, for the user: file, detector and place, or kind of voxel."""
-
-
-def marked(intensity: np.ndarray) -> Marked:
-    """Voxels that are not finite, negative, or hold the largest integer of their type (16 bits or more), by which Eiger
-    files mark gaps."""
-    kind, size = intensity.dtype.kind, intensity.dtype.itemsize
-    found = np.zeros(intensity.shape, bool)
-    kinds = {}
-
-    def add(name: str, bad: np.ndarray) -> None:
-        nonlocal found
-        if number := int(np.count_nonzero(bad)):
-            kinds[name] = number
-            found = found | bad
-
-    if kind == "f":
-        add("not finite", ~np.isfinite(intensity))
-    if kind in "if":
-        with np.errstate(invalid="ignore"):
-            add("negative", (intensity < 0) & ~found)
-    if kind in "iu" and size >= (2 if kind == "u" else 4):
-        largest = np.iinfo(intensity.dtype).max
-        add(f"of {largest}, the largest integer of its type", intensity == largest)
-    return Marked(found, kinds)
+    marked: Marked | None = None
+    """Which voxels cannot be counts, and which are noise below zero."""
+    remarks: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    """Every file that was read for it."""
 
 
 def missing(
@@ -68,50 +44,52 @@ def missing(
     A ``mask`` that is named (and the ``detector``'s gaps, if that is named, too) is all that counts.  Without one, and
     to ``join`` it with the rest,
     everything that is known is joined: the ``detector``'s gaps at ``roi`` (:func:`braggfill.scans.detectors.placed`),
-    the mask that the scan's own file holds, and the voxels that cannot be counts (:func:`marked`).
+    the mask that the scan's own file holds, and the voxels that cannot be counts (:mod:`braggfill.scans.marks`).
 
     Parameters
     ----------
     spec : the scan's file, see :mod:`braggfill.scans`; ``intensity`` is what was read from it.
-    roi : where the scan lies on the detector, also for a ``mask`` of the whole detector.
+    roi : where the scan lies on the detector, also for a ``mask`` of the whole detector, the scan's own included.
     invert : the file of the mask, or without one the scan's own, is zero where a voxel is missing.
 
     Raises
     ------
     BraggfillError : see :func:`braggfill.scans.load_mask` and :func:`braggfill.scans.detectors.placed`; a region
-    without
-        a detector and without a mask.
+        without anything that it could cut.
     """
-    from braggfill.scans import detectors
-
-    if roi and not (detector or mask):
-        raise BraggfillError(
-            "--roi: tells where on the detector the scan lies; name it with --detector, or its mask with --mask"
-        )
     array = np.zeros(intensity.shape, bool)
-    told = []
+    told: list[str] = []
+    files: tuple[Path, ...] = ()
+    corner = detectors.corner(roi, intensity.shape[1:]) if roi else None
+    extra = marked(intensity)
     if detector:
         gaps, where = detectors.placed(detector, intensity.shape, roi)
         array |= gaps
         told.append(f"detector {where}")
     if mask:
-        corner = detectors.corner(roi, intensity.shape[1:]) if roi else None
         named = load_mask(mask, intensity.shape, invert=invert, corner=corner, whole=not detector)
         array |= named.array
         told.append(named.where)
+        files = named.files
         if not join:
-            return Missing(array, "; ".join(told))
-    own: Loaded | None = own_mask(spec, intensity.shape)
-    if own is not None:
+            return Missing(array, "; ".join(told), extra, named.remarks, files)
+    own: Loaded | None = own_mask(spec, intensity.shape, corner=corner)
+    remarks = own.remarks if own is not None else ()
+    if own is not None and own.where:
         given = ~own.array if invert and not mask else own.array
         array |= given
         told.append(f"{own.where} (the scan's own)")
+        files += own.files
     elif invert and not mask:
         raise BraggfillError("--invert-mask: there is no mask to invert; name one with --mask")
-    extra = marked(intensity)
+    elif roi and not (detector or mask):
+        raise BraggfillError(
+            "--roi: tells where on the detector the scan lies, but its file holds no mask of the whole detector; name "
+            "the detector with --detector, or its mask with --mask"
+        )
     more = {name: number for name, number in extra.kinds.items() if (extra.array & ~array).any()}
     array |= extra.array
     told += [f"{number} voxels {name}" for name, number in more.items()]
     if not told:
-        return None
-    return Missing(array, "; ".join(told))
+        return None if not remarks else Missing(array, "", extra, remarks, files)
+    return Missing(array, "; ".join(told), extra, remarks, files)

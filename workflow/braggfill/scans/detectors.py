@@ -63,6 +63,16 @@ OWN = {
     "timepix": Layout((256, 256), (), (), "a single chip, without a gap"),
 }
 """What is not taken from pyFAI."""
+BLISS = {
+    **dict.fromkeys(("mpx", "mpx4", "mpx1x4", "mpx2x2", "mpx22", "mpxgaas", "mpx4inr", "maxipix4"), "maxipix"),
+    **dict.fromkeys(("merlinquad", "merlin4"), "merlin"),
+    **dict.fromkeys(("eiger2mid01", "id01eiger2m"), "eiger2m"),
+}
+"""What beamlines call them in their files: ID01's Maxipix of four chips is mpx1x4, mpxgaas or mpx4inr there."""
+COUNTING = ("eiger", "pilatus", "maxipix", "lambda", "merlin", "jungfrau", "xpad", "timepix")
+"""Families whose frames are looked through for those of a scan."""
+NEARLY = 0.95
+"""Share of a detector's rows and columns from which on frames are all of it, or another detector's."""
 KNOWN = (
     "maxipix",
     "merlin",
@@ -78,18 +88,20 @@ KNOWN = (
 """Names for a help text; :func:`names` has all of them."""
 
 
-def mask(name: str) -> np.ndarray:
+def mask(name: str, frame: Sequence[int] | None = None) -> np.ndarray:
     """Where a detector has no pixels, boolean (rows, columns), True where missing; empty for one without a gap.
 
     Parameters
     ----------
-    name : as users type it: case, spaces, dots and dashes make no difference (``"Eiger 4M"``, ``"pilatus-1m"``).
+    name : as users type it: case, spaces, dots and dashes make no difference (``"Eiger 4M"``, ``"pilatus-1m"``); also
+        as BLISS calls it (``"mpx1x4"``).
+    frame : rows and columns of the scan, to find the right name if it is unknown.
 
     Raises
     ------
     BraggfillError : the name is unknown, or pyFAI, which would know it, is not installed.
     """
-    key = _key(name)
+    key = BLISS.get(_key(name), _key(name))
     if key in OWN:
         return OWN[key].mask()
     library = _pyfai()
@@ -99,7 +111,8 @@ def mask(name: str) -> np.ndarray:
             "pip install 'braggfill[detectors]'"
         )
     if key not in library:
-        near = get_close_matches(key, sorted({*OWN, *library}), 3)
+        near = with_frames(frame) if frame is not None else []
+        near = near or get_close_matches(key, sorted({*OWN, *library}), 3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(KNOWN)} …"
         raise BraggfillError(f"--detector {name}: no such detector; {hint}")
     return _from_pyfai(name, library[key])
@@ -108,6 +121,21 @@ def mask(name: str) -> np.ndarray:
 def names() -> list[str]:
     """Every name that :func:`mask` knows here, sorted."""
     return sorted({*OWN, *(_pyfai() or {})})
+
+
+def with_frames(frame: Sequence[int]) -> list[str]:
+    """Names of the detectors with gaps whose frames have exactly these rows and columns, braggfill's own first."""
+    frame = tuple(int(n) for n in frame)
+    own = [name for name, layout in OWN.items() if layout.shape == frame and (layout.rows or layout.columns)]
+    if own:
+        return own
+    found = []
+    for kind in dict.fromkeys((_pyfai() or {}).values()):
+        shape = tuple(int(n) for n in getattr(kind, "MAX_SHAPE", ()))
+        plain = str((getattr(kind, "aliases", None) or [kind.__name__])[0])
+        if shape == frame and _key(plain).startswith(COUNTING) and _from_pyfai(plain, kind).any():
+            found.append("_".join(re.findall(r"[a-z0-9]+", plain.lower())))
+    return found
 
 
 def placed(name: str, shape: Sequence[int], roi: str | None = None) -> tuple[np.ndarray, str]:
@@ -130,8 +158,14 @@ def placed(name: str, shape: Sequence[int], roi: str | None = None) -> tuple[np.
     BraggfillError : the detector is unknown, the region is needed, makes no sense, or reaches beyond the detector, or
         there is no gap in it.
     """
-    detector = mask(name)
     frame = tuple(int(n) for n in shape[1:])
+    detector = mask(name, frame)
+    nearly = all(NEARLY * d <= f <= d / NEARLY for f, d in zip(frame, detector.shape, strict=True))
+    if frame != detector.shape and (roi is None or nearly) and (others := with_frames(frame)):
+        raise BraggfillError(
+            f"--detector {name}: has {_times(detector.shape)} pixels, but the scan's frames of {_times(frame)} are "
+            f"those of {' or '.join(others[:3])}; --detector {others[0]}"
+        )
     if roi is None:
         if frame != detector.shape:
             raise BraggfillError(

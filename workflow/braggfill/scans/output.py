@@ -6,7 +6,8 @@ import importlib.metadata
 import io
 import json
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.runs import storage
+from braggfill.scans.experiment import JOULE, Experiment
 
 HDF5 = (".cxi", ".h5", ".hdf5", ".nxs")
 FORMATS = (".npz", ".npy", *HDF5)
@@ -34,8 +36,10 @@ CARRIED = (
 """What phase retrieval wants to know, carried over from a scan that is CXI itself."""
 
 
-def check_output(path: str | Path, *, force: bool = False, inputs: tuple[str, ...] = ()) -> None:
-    """Find out before the work whether ``path`` can be written.
+def check_output(
+    path: str | Path, *, force: bool = False, inputs: Sequence[str | Path] = (), any_suffix: bool = False
+) -> None:
+    """Find out before the work whether ``path`` can be written; with ``any_suffix`` it need not be a scan's format.
 
     Raises
     ------
@@ -43,28 +47,40 @@ def check_output(path: str | Path, *, force: bool = False, inputs: tuple[str, ..
         folder cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in FORMATS and not any_suffix:
         raise BraggfillError(f"{path}: unknown output format {path.suffix or '(no suffix)'}; use {', '.join(FORMATS)}")
+    check_place(path, force=force)
     if path.exists():
         for given in inputs:
-            file = Path(given if Path(given).exists() else given.rpartition("::")[0] or given)
+            file = Path(given if Path(given).exists() else str(given).rpartition("::")[0] or given)
             if file.exists() and file.samefile(path):
                 raise BraggfillError(f"{path}: is an input, which is never overwritten; name another output")
-    check_place(path, force=force)
 
 
 def check_place(path: str | Path, *, force: bool = False) -> None:
-    """Find out whether a file can be written at ``path``, without writing; see :func:`check_output`."""
+    """Find out whether a file can be written at ``path``, leaving nothing there; see :func:`check_output`."""
     path = Path(path)
-    if path.is_dir():
-        raise BraggfillError(f"{path}: is a folder; name a file")
-    if path.exists() and not force:
-        raise BraggfillError(f"{path}: exists already; name another output, or overwrite it with --force")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
+    try:
+        if path.is_dir():
+            raise BraggfillError(f"{path}: is a folder; name a file")
+        if path.exists() and not path.is_file():
+            raise BraggfillError(f"{path}: is no file (a pipe or a device); name a file")
+        if path.exists() and not force:
+            raise BraggfillError(f"{path}: exists already; name another output, or overwrite it with --force")
+        folder = (path.resolve() if path.is_symlink() else path.absolute()).parent
+        while not folder.exists():
+            folder = folder.parent
+    except OSError as error:
+        raise BraggfillError(f"{path}: cannot be written ({error.strerror}); give another name") from error
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise BraggfillError(f"{path}: {folder} is no folder that can be written; choose another one")
+    try:
+        with tempfile.TemporaryFile(dir=folder):  # the surest way to know
+            longest = os.pathconf(folder, "PC_NAME_MAX")
+    except OSError as error:
+        raise BraggfillError(f"{path}: {folder} is no folder that can be written; choose another one") from error
+    if len(os.fsencode(path.name)) > longest:
+        raise BraggfillError(f"{path}: the name is longer than {longest} bytes; give a shorter one")
 
 
 def write(
@@ -78,6 +94,7 @@ def write(
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
     like: str | Path | None = None,
+    experiment: Experiment | None = None,
 ) -> None:
     """Write a filled scan, whole or not at all.
 
@@ -101,7 +118,9 @@ def write(
     provenance : what was done (scan, method, network …), plain values.  With ``noise`` true the filled voxels are
         random counts, which is then told beside them, too.
     force : overwrite ``path`` if it exists.
+        ``photons_per_unit`` says that values are in other units.
     like : the scan's file; if it is CXI, energy, distance and pixel size are carried over.
+    experiment : what the scan's file tells of energy, distance, pixels and angles; written as CXI has it, too.
 
     Raises
     ------
@@ -117,8 +136,10 @@ def write(
         sigma = np.full(data.shape, np.nan, np.float32)
     told = {"program": "braggfill", "version": importlib.metadata.version("braggfill")}
     told |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(provenance or {})}
+    if experiment:
+        told["experiment"] = experiment.plain()
     try:
-        with storage.replacing(path) as temporary:
+        with storage.replacing(path, over=force) as temporary:
             if path.suffix.lower() == ".npz":
                 text = np.array(json.dumps(told))
                 np.savez_compressed(temporary, data=data, mask=mask, sigma=sigma, free=free, provenance=text)
@@ -130,6 +151,8 @@ def write(
                 with h5py.File(content, "w") as file:
                     _cxi(file, data, mask, sigma, free, expectation, told)
                     _carry(file, like)
+                    if experiment:
+                        _geometry(file, experiment)
                 temporary.write_bytes(content.getbuffer())
     except OSError as error:
         line = f"{path}: cannot be written ({error.strerror or error}); choose another folder"
@@ -167,15 +190,17 @@ def _cxi(
     filled = (
         "filled with random counts, for looks only," if told.get("noise") else kinds.get(told.get("value"), "filled")
     )
-    dataset(f"{DETECTOR}/data", data, f"intensity in photons, {filled} where data_1/filled is 1")
+    factor = told.get("photons_per_unit", 1)
+    unit = "photons" if factor == 1 else f"1/{factor:g} photons"
+    dataset(f"{DETECTOR}/data", data, f"intensity in {unit}, {filled} where data_1/filled is 1")
     dataset(f"{DETECTOR}/mask", free.astype(np.int8), "1 where phase retrieval leaves a voxel free (masked)")
     shown = group("entry_1/data_1", "NXdata")
     shown.attrs["signal"] = "data"
     shown["data"] = h5py.SoftLink(f"/{DETECTOR}/data")
     dataset("entry_1/data_1/filled", mask.astype(np.int8), "1 where the detector saw nothing and braggfill filled")
-    dataset("entry_1/data_1/sigma", sigma, "standard deviation of what was filled, NaN elsewhere", units="photons")
+    dataset("entry_1/data_1/sigma", sigma, "standard deviation of what was filled, NaN elsewhere", units=unit)
     if expectation is not None:
-        dataset("entry_1/data_1/expectation", expectation, "expected photons, NaN where not filled", units="photons")
+        dataset("entry_1/data_1/expectation", expectation, "expected photons, NaN where not filled", units=unit)
     process = group("entry_1/process_1", "NXprocess")
     for name in ("program", "version", "date"):
         process[name] = told[name]
@@ -194,3 +219,20 @@ def _carry(file: h5py.File, like: str | Path | None) -> None:
             if isinstance(scan.get(place), h5py.Dataset) and place not in file:
                 file.require_group(place.rpartition("/")[0])
                 scan.copy(place, file, name=place)
+
+
+def _geometry(file: h5py.File, experiment: Experiment) -> None:
+    """Energy (J), distance and pixels (m), where the file has none yet, and the circles (degrees)."""
+    pixels = experiment.pixel_m or (None, None)
+    energy = None if experiment.energy_ev is None else experiment.energy_ev * JOULE
+    for place, value, unit in (
+        ("entry_1/instrument_1/source_1/energy", energy, "J"),
+        (f"{DETECTOR}/distance", experiment.distance_m, "m"),
+        (f"{DETECTOR}/y_pixel_size", pixels[0], "m"),
+        (f"{DETECTOR}/x_pixel_size", pixels[1], "m"),
+        ("entry_1/sample_1/rocking_step", experiment.rocking_step_deg, "deg"),
+        *((f"entry_1/sample_1/positioners/{name}", angle, "deg") for name, angle in experiment.angles.items()),
+    ):
+        if value is not None and place not in file:
+            file[place] = value
+            file[place].attrs["units"] = unit

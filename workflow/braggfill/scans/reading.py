@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import glob
-import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import parse_qs, unquote
 
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.scans import images, numpy_files, tiff
 
-HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".cxi")
+if TYPE_CHECKING:
+    from braggfill.scans.experiment import Experiment
+
+HDF5 = (".h5", ".hdf5", ".hdf", ".nxs", ".nx", ".cxi", ".mat")
 TIFF = (".tif", ".tiff")
-KNOWN = (".npz", ".npy", *HDF5, *TIFF)
+KNOWN = (".npz", ".npy", *HDF5, *TIFF, *images.SUFFIXES)
 CXI_HAS_SIGNAL = 0x1000
 """The one bit of a CXI mask that says something good of a pixel."""
 MASK_VALUES = 64
@@ -31,6 +34,20 @@ class Loaded(NamedTuple):
 
     array: np.ndarray
     where: str
+    files: tuple[Path, ...] = ()
+    """Every file that was read, those that links and virtual data sets lead to included."""
+    remarks: tuple[str, ...] = ()
+    """What the user is to be told; those that begin with "warning:" in any case."""
+    experiment: Experiment | None = None
+    """Energy, distance, pixel size and angles, where the file tells them."""
+
+
+class Spec(NamedTuple):
+    """A spec, taken apart."""
+
+    path: Path
+    name: str | None
+    frames: slice
 
 
 def read(spec: str | Path, dataset: str | None = None) -> np.ndarray:
@@ -49,7 +66,8 @@ def read(spec: str | Path, dataset: str | None = None) -> np.ndarray:
 
 def load(spec: str | Path, dataset: str | None = None) -> Loaded:
     """As :func:`read`, with where it came from.  Axes of length one in front of three others are dropped."""
-    array, where = _load(spec, dataset, "scan")
+    loaded = _load(spec, dataset, "scan")
+    array, where = loaded.array, loaded.where
     if array.dtype.kind == "b":
         raise BraggfillError(f"{where}: holds true and false, not counts; name the scan, and pass this as the mask")
     _numbers(array, where)
@@ -62,7 +80,7 @@ def load(spec: str | Path, dataset: str | None = None) -> Loaded:
         raise BraggfillError(f"{where}: is empty, shape {_shape(array.shape)}; name an array with frames in it")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
-    return Loaded(array.astype(array.dtype.newbyteorder("="), copy=False), where)
+    return loaded._replace(array=array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def load_mask(
@@ -93,69 +111,126 @@ def load_mask(
     ------
     BraggfillError : as :func:`read`, or the mask does not fit ``shape``.
     """
-    loaded = _load(spec, dataset, "mask")
+    loaded = _load(spec, dataset, "mask", tuple(shape))
     mask = _boolean(loaded, invert)
     if corner is not None and (whole or mask.shape[-2:] != tuple(shape[1:])):
         mask = _cut(mask, tuple(shape), corner, loaded.where)
-    return Loaded(_fit(mask, tuple(shape), loaded.where), loaded.where)
+    return loaded._replace(array=_fit(mask, tuple(shape), loaded.where))
 
 
-def own_mask(spec: str | Path, shape: Sequence[int], dataset: str | None = None) -> Loaded | None:
-    """The mask that the scan's own file holds, or None: CXI's, NeXus' ``pixel_mask``, ``mask`` of a ``.npz``."""
-    path, name = _split(spec, dataset)
+def own_mask(
+    spec: str | Path, shape: Sequence[int], dataset: str | None = None, corner: tuple[int, int] | None = None
+) -> Loaded | None:
+    """The mask that the scan's own file holds, or None: CXI's, NeXus' ``pixel_mask``, ``mask`` of a ``.npz``.
+
+    One of the whole detector is cut to the scan's frames, of which ``corner`` is the first pixel's row and column.
+    """
+    path, name, frames = split(spec, dataset)
     loaded = None
     if path.suffix.lower() == ".npz" and path.is_file():
-        with _npz(path) as file:
-            if "mask" in file.files and name != "mask":
-                loaded = _load(path, "mask", "mask")
+        if name != "mask" and "mask" in numpy_files.names(path):
+            loaded = _npz_array(path, "mask", "mask")
     elif path.suffix.lower() in HDF5 and path.is_file():
         from braggfill.scans import hdf5
 
-        inner = hdf5.own_mask(path, name)
-        if inner is not None:
-            loaded = _load(path, inner, "mask")
-    if loaded is None:
-        return None
-    return Loaded(_fit(_boolean(loaded, False), tuple(shape), loaded.where), loaded.where)
+        loaded = hdf5.own_mask(path, name, shape)
+        loaded = None if loaded is None else Loaded(*loaded)
+    if loaded is None or not loaded.where:
+        return loaded
+    mask = _boolean(loaded, False)
+    if mask.ndim > 2 and len(mask) != shape[0] and mask.shape[-2:] == tuple(shape[1:]):
+        mask = mask[frames]
+    if mask.shape[-2:] != tuple(shape[1:]) and corner is not None:
+        mask = _cut(mask, tuple(shape), corner, loaded.where)
+    return loaded._replace(array=_fit(mask, tuple(shape), loaded.where))
 
 
-def _split(spec: str | Path, dataset: str | None) -> tuple[Path, str | None]:
+def split(spec: str | Path, dataset: str | None = None) -> Spec:
+    """File, array in it and frames: ``FILE::NAME[FIRST:LAST]``, or silx' ``silx:FILE?path=NAME&slice=FIRST:LAST``."""
     text = str(spec)
     if not text:
         raise BraggfillError("the name of a file is empty; name one")
+    frames = slice(None)
+    if not Path(text).exists() if len(text) < 4096 else True:
+        if text.startswith(("silx:", "fabio:")):
+            text, frames = _silx(text)
+        hit = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", text, re.DOTALL)
+        if hit and not Path(text).exists():
+            text, frames = hit[1], slice(*(int(part) if part else None for part in hit.groups()[1:]))
     if "::" in text and not Path(text).exists():
         text, _, name = text.rpartition("::")
         if not text or not name:
             raise BraggfillError(f"{spec}: name the file before '::' and the array after it, e.g. scan.h5::/entry/data")
         dataset = dataset or name
-    return Path(text).expanduser(), dataset
+    return Spec(Path(text).expanduser(), dataset, frames)
 
 
-def _load(spec: str | Path, dataset: str | None, role: Role) -> Loaded:
-    path, name = _split(spec, dataset)
+def _silx(text: str) -> tuple[str, slice]:
+    """silx' way to name data in a file, as ours."""
+    file, _, query = text.partition(":")[2].partition("?")
+    if file.startswith("//"):
+        file = file[2:]
+    asked = parse_qs(query)
+    if query and not asked:  # silx:file.h5?/entry/data
+        asked = {"path": [unquote(query)]}
+    name = asked.get("path", asked.get("data_path", [""]))[0]
+    cut = asked.get("slice", asked.get("data_slice", [""]))[0]
+    frames = slice(None)
+    if hit := re.fullmatch(r"(\d+)(?:,.*)?|(\d*):(\d*)(?:,.*)?", cut):
+        one, first, last = hit.groups()
+        frames = slice(int(one), int(one) + 1) if one else slice(*(int(p) if p else None for p in (first, last)))
+    elif cut:
+        raise BraggfillError(f"{text}: slice={cut} is not understood; give whole frames, e.g. slice=0:20")
+    return (f"{file}::{name}" if name else file), frames
+
+
+def _load(spec: str | Path, dataset: str | None, role: Role, shape: tuple[int, ...] | None = None) -> Loaded:
+    path, name, frames = split(spec, dataset)
     try:
-        if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
-            return _tiff_frames(path, name)
-        if not path.exists():
-            raise BraggfillError(f"{path}: no such file; check the path")
-        suffix = path.suffix.lower()
-        if suffix not in KNOWN:
-            raise BraggfillError(f"{path}: unknown format {suffix or '(no suffix)'}; known are {', '.join(KNOWN)}")
-        if not path.stat().st_size:
-            raise BraggfillError(f"{path}: is an empty file; copy it again")
-        if suffix == ".npz":
-            return _npz_array(path, name, role)
-        if suffix in HDF5:
-            from braggfill.scans import hdf5
-
-            return Loaded(*hdf5.load(path, name, role))
-        if name:
-            raise BraggfillError(f"{path}: a {suffix} file holds one array without a name; drop '::{name}'")
-        return Loaded(_npy(path) if suffix == ".npy" else _tiff(path), str(path))
+        loaded = _of(path, name, role, shape, frames)
     except OSError as error:
         raise BraggfillError(
             f"{path}: cannot be read ({error.strerror or error}); check file and permissions"
         ) from error
+    return loaded if loaded.files else loaded._replace(files=(path,))
+
+
+def _of(path: Path, name: str | None, role: Role, shape: tuple[int, ...] | None, frames: slice) -> Loaded:
+    if path.is_dir() or (not path.exists() and glob.has_magic(str(path))):
+        return _frames(path, name, frames)
+    if not path.exists():
+        raise BraggfillError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        raise BraggfillError(f"{path}: is no file (a pipe or a device); name a file")
+    suffix = images.suffix_of(path)
+    if suffix not in KNOWN:
+        raise BraggfillError(f"{path}: unknown format {suffix or '(no suffix)'}; known are {', '.join(KNOWN)}")
+    if not path.stat().st_size:
+        raise BraggfillError(f"{path}: is an empty file; copy it again")
+    if suffix == ".mat" and path.read_bytes()[:10] == b"MATLAB 5.0":
+        raise BraggfillError(f"{path}: is a MATLAB file of before version 7.3; save it with -v7.3, or as .npy")
+    if suffix in HDF5:
+        from braggfill.scans import hdf5
+
+        return Loaded(*hdf5.load(path, name, role, shape, frames))
+    if suffix == ".npz":
+        loaded = _npz_array(path, name, role)
+    elif name:
+        raise BraggfillError(f"{path}: a {suffix} file holds one array without a name; drop '::{name}'")
+    else:
+        loaded = Loaded(_single(path, suffix), str(path))
+    return loaded if frames == slice(None) else loaded._replace(array=loaded.array[frames])
+
+
+def _npz_array(path: Path, name: str | None, role: Role) -> Loaded:
+    array, where, remarks = numpy_files.npz(path, name, role)
+    return Loaded(array, where, remarks=remarks)
+
+
+def _single(path: Path, suffix: str) -> np.ndarray:
+    if suffix == ".npy":
+        return numpy_files.npy(path)
+    return tiff.read(path) if suffix in TIFF else images.read(path)
 
 
 def _numbers(array: np.ndarray, where: str) -> None:
@@ -173,7 +248,7 @@ def _three_axes(array: np.ndarray) -> np.ndarray:
 
 
 def _boolean(loaded: Loaded, invert: bool) -> np.ndarray:
-    array, where = loaded
+    array, where = loaded.array, loaded.where
     if array.dtype.kind != "b":
         if array.dtype.kind not in "iuf":
             raise BraggfillError(f"{where}: holds {array.dtype}; a mask holds true and false, or whole numbers")
@@ -211,60 +286,7 @@ def _shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "()"
 
 
-# NumPy --------------------------------------------------------------------------------------------------------------
-
-
-def _not_numpy(path: Path, error: Exception) -> BraggfillError:
-    """What to say of any error while NumPy reads: damaged bytes lead it into errors of every kind."""
-    if isinstance(error, MemoryError):
-        return BraggfillError(f"{path}: claims to hold more than there is memory for; crop it, or copy it again")
-    if "allow_pickle" in str(error):
-        return BraggfillError(f"{path}: holds pickled objects, which are never opened; save plain numbers instead")
-    return BraggfillError(f"{path}: not a readable {path.suffix} file (truncated, or another format); copy it again")
-
-
-def _npy(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:
-        raise _not_numpy(path, error) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise BraggfillError(f"{path}: is an archive of arrays; give it the suffix .npz")
-    return array
-
-
-def _npz(path: Path) -> np.lib.npyio.NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:
-        raise _not_numpy(path, error) from error
-    if isinstance(file, np.ndarray):
-        raise BraggfillError(f"{path}: is a single array; give it the suffix .npy")
-    return file
-
-
-def _npz_array(path: Path, name: str | None, role: Role) -> Loaded:
-    with _npz(path) as file:
-        if not file.files:
-            raise BraggfillError(f"{path}: holds no array; name another file")
-        usual = "data" if role == "scan" else "mask"
-        chosen = name or (usual if usual in file.files else file.files[0])
-        if chosen not in file.files:
-            raise BraggfillError(f"{path}: holds no array {chosen!r}; it holds {', '.join(file.files)}")
-        try:
-            return Loaded(file[chosen], f"{path}::{chosen}")
-        except OSError:
-            raise
-        except Exception as error:
-            raise _not_numpy(path, error) from error
-
-
-# TIFF ---------------------------------------------------------------------------------------------------------------
+# Frames -------------------------------------------------------------------------------------------------------------
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -272,74 +294,32 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
-class _Complaints(logging.Handler):
-    """What tifffile logs of a damaged file, of which it may give fewer frames without an error."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.heard = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.heard = True
-
-
-@contextmanager
-def _listening() -> Iterator[_Complaints]:
-    logger = logging.getLogger("tifffile")
-    complaints, propagate = _Complaints(), logger.propagate
-    logger.addHandler(complaints)
-    logger.propagate = False
-    try:
-        yield complaints
-    finally:
-        logger.removeHandler(complaints)
-        logger.propagate = propagate
-
-
-def _tiff(path: Path) -> np.ndarray:
-    """The image, or the stack of equal images, of one TIFF file."""
-    import tifffile
-
-    damaged = BraggfillError(f"{path}: not a readable TIFF file (truncated, or another format); copy it again")
-    try:
-        with _listening() as complaints, tifffile.TiffFile(path) as file:
-            images = list(file.series)
-            kinds = {(image.shape, image.dtype) for image in images}
-            if len(kinds) > 1 and not complaints.heard:
-                raise BraggfillError(f"{path}: its {len(images)} parts differ in shape; give frames of one shape")
-            if any("S" in image.axes for image in images) and not complaints.heard:
-                raise BraggfillError(f"{path}: is a colour image; give the counts, one number a pixel")
-            arrays = [image.asarray() for image in images]
-    except (BraggfillError, OSError):
-        raise
-    except Exception as error:  # damaged bytes lead the reader into errors of every kind
-        raise damaged from error
-    if complaints.heard or not arrays:
-        raise damaged
-    return arrays[0] if len(arrays) == 1 else np.stack(arrays)
-
-
-def _tiff_frames(path: Path, name: str | None) -> Loaded:
-    """Frames of a folder or of a pattern of names, each a 2D TIFF file; a single file may hold the whole stack."""
+def _frames(path: Path, name: str | None, frames: slice) -> Loaded:
+    """Frames of a folder or of a pattern of names, each a 2D file; a single file may hold the whole stack."""
     if name:
-        raise BraggfillError(f"{path}: TIFF files hold arrays without names; drop '::{name}'")
+        raise BraggfillError(f"{path}: frames in files of their own have no names; drop '::{name}'")
+    kinds = (*TIFF, *images.SUFFIXES)
     if path.is_dir():
-        files = [file for file in path.iterdir() if file.suffix.lower() in TIFF]
+        every = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+        files = [file for file in every if file.suffix.lower() in TIFF]
+        files = files or [file for file in every if images.suffix_of(file) in images.SUFFIXES]
     else:
         files = [Path(file) for file in glob.glob(str(path))]  # noqa: PTH207 (absolute patterns, too)
-        other = [file for file in files if file.suffix.lower() not in TIFF]
+        other = [file for file in files if images.suffix_of(file) not in kinds]
         if other:
             raise BraggfillError(f"{path}: {other[0].name} is no TIFF file; write a pattern of .tif files")
     if not files:
-        raise BraggfillError(f"{path}: no TIFF file there; check the path")
+        raise BraggfillError(f"{path}: no TIFF file there, and no other frames; check the path")
     files.sort(key=_natural)
     if len(files) == 1:
-        return Loaded(_tiff(files[0]), str(files[0]))
+        return Loaded(_single(files[0], images.suffix_of(files[0]))[frames], str(files[0]), tuple(files))
+    files = files[frames]
+    remarks = _numbers_left_out(files)
     stack = None
     for index, file in enumerate(files):
-        frame = _tiff(file)
+        frame = _single(file, images.suffix_of(file))
         if frame.ndim != 2:
-            raise BraggfillError(f"{file}: is {frame.ndim}D; several TIFF files must hold one frame each")
+            raise BraggfillError(f"{file}: is {frame.ndim}D; several files must hold one frame each")
         if stack is None:
             stack = np.empty((len(files), *frame.shape), frame.dtype)
         if frame.shape != stack.shape[1:] or frame.dtype != stack.dtype:
@@ -348,5 +328,23 @@ def _tiff_frames(path: Path, name: str | None) -> Loaded:
                 f"{_shape(stack.shape[1:])} {stack.dtype}; name the frames of one scan"
             )
         stack[index] = frame
-    assert stack is not None
-    return Loaded(stack, f"{path} ({len(files)} frames)")
+    if stack is None:
+        raise BraggfillError(f"{path}: none of its frames are among those asked for; check the numbers")
+    return Loaded(stack, f"{path} ({len(files)} frames)", tuple(files), remarks)
+
+
+def _numbers_left_out(files: list[Path]) -> tuple[str, ...]:
+    """Say that numbered frames do not follow each other: some were not copied."""
+    names = [re.split(r"(\d+)", file.name) for file in files]
+    if len({len(parts) for parts in names}) > 1:
+        return ()
+    varying = [k for k in range(len(names[0])) if len({parts[k] for parts in names}) > 1]
+    if len(varying) != 1 or not names[0][varying[0]].isdigit():
+        return ()
+    numbers = [int(parts[varying[0]]) for parts in names]
+    steps = np.diff(numbers)
+    usual = int(np.median(steps)) if len(steps) else 1
+    holes = [n + usual for n, step in zip(numbers, steps, strict=False) if step != usual]
+    if not holes:
+        return ()
+    return (f"warning: the frames' numbers leave some out, the first {holes[0]}: were all files copied?",)

@@ -1,0 +1,188 @@
+"""Values that are no photons, signs and noise, and frames and pixels that look wrong."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from braggfill import scans
+from braggfill.physics import fourier
+from braggfill.runs.seeds import generator
+from braggfill.scans import units
+from scan_files import told
+
+SHAPE = (40, 48, 44)
+GAP = np.zeros(SHAPE, bool)
+GAP[:, :, 30:33] = True
+
+
+def pattern(light):
+    box = np.zeros(SHAPE)
+    box[14:26, 17:31, 15:29] = 1
+    intensity = np.abs(fourier.forward(box)) ** 2
+    return light * intensity / intensity.max() + 0.2
+
+
+def counts(light=2e5):
+    return generator(3, "test/units").poisson(pattern(light)).astype(float)
+
+
+# Units --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("photons", [3.1e4, 2e5 / 3, 0.01, 1 / 1.5, 7.3])
+def test_scaled_counts_are_refused_with_their_unit(photons, kind):
+    found = scans.unit((counts() / photons).astype(kind), GAP)
+    assert found.photons == pytest.approx(photons, rel=1e-3)
+    line = told(lambda: units.refuse(found, "scan.npz"), "scan.npz", "multiple of", "--photons-per-unit")
+    assert float(line.partition("--photons-per-unit ")[2].split()[0]) == pytest.approx(photons, rel=1e-3)
+    back = units.to_photons((counts() / photons).astype(kind), found.photons)
+    np.testing.assert_array_equal(back, counts())
+
+
+def test_whole_numbers_in_steps_are_no_photons_either():
+    found = scans.unit((counts() * 12).astype("u4"), GAP)
+    assert (found.photons, found.by) == (1 / 12, "steps")
+    told(lambda: units.refuse(found, "a"), "multiple of 12")
+
+
+@pytest.mark.parametrize("kind", ["u2", "u4", "i4", "f4", "f8"])
+def test_counts_are_photons(kind):
+    found = scans.unit(np.minimum(counts(), 65000).astype(kind), GAP)
+    assert found == (1.0, "whole", "", "")
+
+
+def test_frames_that_were_scaled_each_by_its_monitor():
+    monitor = generator(1, "monitor").uniform(2.5e4, 3.5e4, (SHAPE[0], 1, 1))
+    found = scans.unit(counts() / monitor, GAP)
+    assert found.by == "frames"
+    assert 2.5e4 < found.photons < 3.5e4
+    told(lambda: units.refuse(found, "a"), "each frame was scaled by itself")
+    found = scans.unit(counts() / monitor * 3e4, GAP)
+    assert not found.impossible  # nearly photons: said, not refused
+    assert "each frame was scaled" in found.remark
+
+
+@pytest.mark.parametrize("photons", [0.01, 5.0, 1.0])
+def test_where_noise_blurs_the_steps_the_variance_tells(photons):
+    noisy = (counts() + generator(2, "noise").normal(0, 0.2, SHAPE)) / photons
+    found = scans.unit(noisy, GAP)
+    assert found.by == "variance"
+    assert found.photons == pytest.approx(photons, rel=0.5)
+    assert bool(found.remark) == (photons != 1.0)
+
+
+@pytest.mark.parametrize("values", [pattern(0.5) - 0.2, pattern(1.0) * 1e30])
+def test_values_that_no_detector_counts_are_refused(values):
+    told(lambda: units.refuse(scans.unit(values, GAP), "a"), "no photons")
+
+
+# Signs and noise ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0, 40.0])
+@pytest.mark.parametrize("whole", [False, True])
+def test_noise_below_zero_is_measured(spread, whole):
+    dark = counts() * spread / 0.3 + generator(4, "dark").normal(0, spread, SHAPE)
+    dark = np.rint(dark).astype("i4") if whole and spread > 1 else dark.astype("f4")
+    found = scans.marked(dark)
+    assert not found.array.any()
+    np.testing.assert_array_equal(found.noise, dark < 0)
+    scans.check(dark, GAP)
+
+
+def test_signs_among_noise_stay_signs():
+    dark = (counts() + generator(4, "dark").normal(0, 0.3, SHAPE)).astype("f4")
+    dark[GAP] = -1  # one value, in every frame
+    dark[5, 6, 7], dark[8, 9, 10] = np.nan, -9999
+    found = scans.marked(dark)
+    expected = GAP.copy()
+    expected[5, 6, 7] = expected[8, 9, 10] = True
+    np.testing.assert_array_equal(found.array, expected)
+    assert found.noise.any()
+
+
+@pytest.mark.parametrize("sign", [-1, -2, -5.0])
+@pytest.mark.parametrize("kind", ["i4", "f4"])
+def test_a_few_negative_voxels_or_one_value_are_signs(sign, kind):
+    data = counts().astype(kind)
+    data[GAP] = sign
+    data[3, 4, 5] = -7
+    found = scans.marked(data)
+    assert found.noise is None or not found.noise.any()
+    assert found.array.sum() == GAP.sum() + 1
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("i4", 2**16 - 1), ("f4", 2**32 - 1), ("f8", 2**32 - 1), ("i8", 2**32 - 1)])
+def test_the_largest_integer_of_another_type_marks_pixels_that_bear_it_in_every_frame(kind, sign):
+    data = np.minimum(counts(), 60000).astype(kind)
+    data[GAP] = sign
+    found = scans.marked(data)
+    np.testing.assert_array_equal(found.array, GAP)
+    data = np.minimum(counts(), 60000).astype(kind)
+    data[3, 4, 5] = 65535  # a count like any other
+    assert not scans.marked(data).array.any()
+
+
+def test_check_and_marked_have_one_rule():
+    data = np.minimum(counts(), 60000).astype("u2")
+    data[:, 20, 20] = 65535
+    told(lambda: scans.check(data, GAP, "a.npz"), "40 measured voxels are the largest integer", "--join")
+
+
+# Frames and pixels --------------------------------------------------------------------------------------------------
+
+
+def frames(change):
+    data = counts(1e4).astype("u2")
+    change(data)
+    return scans.suspicions(data, GAP)
+
+
+def put(place, value):
+    def change(data):
+        data[place] = data[value] if isinstance(value, slice) else value
+
+    return change
+
+
+SUSPECT = {
+    "sound": (lambda data: None, None),
+    "a frame lost": (put(slice(18, 19), 0), "frame 18 holds no count at all; if not recorded, add mask[18] = True"),
+    "stopped": (put(slice(30, 40), 0), "stopped after 30 of 40"),
+    "padded": (put(slice(35, 40), 65535), "frames missing as a whole: 35 to 39"),
+    "repeated": (put(slice(20, 21), slice(19, 20)), "repeat the one before: 20;"),
+    "a dead row": (put((slice(None), 24), 0), "rows without a count in any frame: 24; if dead, add mask[:, 24] = True"),
+    "dead columns": (
+        put((slice(None), slice(None), slice(20, 22)), 0),
+        "columns without a count in any frame: 20 to 21",
+    ),
+    "dead pixels": (put((slice(None), slice(23, 25), slice(21, 23)), 0), "look dead, no count among neighbours"),
+    "hot pixels": (put((slice(None), 5, 6), 400), "look hot, bright in every frame: 1;"),
+}
+
+
+@pytest.mark.parametrize("how", SUSPECT)
+def test_what_looks_wrong_is_said_and_nothing_else(how):
+    change, part = SUSPECT[how]
+    lines = frames(change)
+    assert len(lines) == (part is not None), lines
+    if part:
+        assert part in lines[0]
+
+
+def test_a_pedestal_in_every_pixel_takes_no_time():
+    """300 frames of a whole Maxipix with 100 ADU in every pixel, as many seconds as single passes over it take."""
+    data = generator(5, "pedestal").poisson(0.3, (100, 516, 516)).astype("u2") + np.uint16(100)
+    mask = np.zeros(data.shape, bool)
+    mask[:, 255:261] = True
+    started = time.process_time()
+    for _ in range(4):
+        data.max()
+        (data == 3).any()
+    once = (time.process_time() - started) / 4
+    started = time.process_time()
+    assert not scans.hot(data, mask).any()
+    assert time.process_time() - started < 20 * once + 1
