@@ -79,10 +79,12 @@ def embedded(small: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     ValueError : it does not fit.
     """
     starts = [n // 2 - m // 2 for n, m in zip(shape, small.shape, strict=True)]
-    if any(s < 0 or s + m > n for s, m, n in zip(starts, small.shape, shape, strict=True)):
+    inner = tuple(slice(max(-s, 0), n - s) for s, n in zip(starts, shape, strict=True))
+    kept = small[inner]
+    if np.count_nonzero(kept) < np.count_nonzero(small):
         raise ValueError(f"an object of {small.shape} does not fit an array of {tuple(shape)}")
     whole = np.zeros(tuple(shape), small.dtype)
-    whole[tuple(slice(s, s + m) for s, m in zip(starts, small.shape, strict=True))] = small
+    whole[tuple(slice(max(s, 0), max(s, 0) + m) for s, m in zip(starts, kept.shape, strict=True))] = kept
     return whole
 
 
