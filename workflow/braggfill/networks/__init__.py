@@ -17,7 +17,7 @@ from braggfill.errors import BraggfillError
 if TYPE_CHECKING:
     from torch.nn import Module
 
-NAMES = ("braggfill", "paper")
+NAMES = ("braggfill", "paper", "braggphase")
 FORMAT = 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
@@ -29,7 +29,8 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     Parameters
     ----------
     name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
-        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`) or ``"paper"`` (no options).
+        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`), ``"paper"`` (no options), or
+        ``"braggphase"`` (:class:`braggfill.networks.phase.braggphase.Braggphase`), whose ``predict`` gives phases.
 
     Raises
     ------
@@ -44,6 +45,10 @@ def build(name: str = "braggfill", **options: Any) -> Module:
             from braggfill.networks.gap.paper import Paper
 
             return Paper(**options)
+        if name == "braggphase":
+            from braggfill.networks.phase.braggphase import Braggphase
+
+            return Braggphase(**options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise BraggfillError(f"network {name}: options {options} do not fit it ({error})") from error
     raise BraggfillError(f"network: {name!r} is unknown; use one of {', '.join(NAMES)}")
