@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill import fourier
 from braggfill.learning import phase_losses as losses
 from braggfill.learning import planar_losses as planar
-from braggfill.physics import crystals, diffraction
+from braggfill.physics import crystals, diffraction, fourier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

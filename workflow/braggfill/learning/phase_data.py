@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from braggfill import seeds
 from braggfill.physics.crystals import Crystal, CrystalOptions, draw
 from braggfill.physics.diffraction import amplitude, expose
+from braggfill.runs import seeds
 
 SIDE = 32
 EXTENT = 28.0

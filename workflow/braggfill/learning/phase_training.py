@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from braggfill import storage
 from braggfill.errors import BraggfillError
 from braggfill.learning import phase_data
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.networks import build, save
+from braggfill.runs import storage
 
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
 """Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
@@ -35,14 +35,17 @@ NLL_WEIGHT = 0.05
 class TrainingOptions:
     """How the network is trained.
 
-    patterns : after how many the learning rate has fallen to its last value, and the training ends.  batch : patterns a
-    step.  rate, last_rate : learning rate after the warm-up of ``warm_up`` steps and at the end, a cosine between.
-    average : of the weights that are validated and shipped, exponential, a step.  decay : of the weights (AdamW).
-    validation : patterns in the fixed set.  minutes : between two checkpoints.
+    patterns : after how many the learning rate has fallen to its last value, and the training ends.
+    batch : patterns a step, from a pool of ``pool`` crystals, each of which is in about ``exposures`` patterns.
+    rate, last_rate : learning rate after the warm-up of ``warm_up`` steps, and at the end; a cosine between.
+    average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
+    validation : patterns in the fixed set; minutes : between two checkpoints.
     """
 
     patterns: int = 400_000
     batch: int = 16
+    pool: int = 64
+    exposures: int = 4
     rate: float = 1e-3
     last_rate: float = 1e-5
     warm_up: int = 300
@@ -204,7 +207,6 @@ def train(
     options: TrainingOptions | None = None,
     *,
     steps: int | None = None,
-    exposures: int = 4,
     **network: object,
 ) -> Training:
     """Train until ``options.patterns`` were seen, from scratch or from where the folder's training is.
@@ -212,7 +214,6 @@ def train(
     Parameters
     ----------
     steps : end after as many steps of this call, with a checkpoint.
-    exposures : patterns of each crystal.
     network : options of the network.
 
     Raises
@@ -226,7 +227,7 @@ def train(
     fixed, drawn = phase_data.validation(options.validation)
     last = options.patterns // options.batch
     last = last if steps is None else min(last, training.step + steps)
-    stream = phase_data.Stream(options.seed, training.step, options.batch, exposures)
+    stream = phase_data.Stream(options.seed, training.step, options.batch, options.exposures, options.pool)
     losses: list[float] = []
     saved = begun = time.monotonic()
     for batch in stream:

@@ -36,10 +36,13 @@ class Dilations:
 class Layout:
     """The layers of a U-Net.
 
-    dimensions : 2 or 3.  down : encoder, pooled by 2 after each; its outputs before pooling are the skips 1, 2, ….
-    bottom : convolution at the coarsest size.  up : transposed convolutions of stride 2; each but the first is given the
-    skip of its input's size beside it.  head : convolutions at full size, the last one the output.
-    first_skip : whether the head is given skip 1.  halved : whether each skip passes a convolution to half its channels.
+    dimensions : 2 or 3.  inputs : how many channels enter.
+    down : encoder, pooled by 2 after each; its outputs before pooling are the skips 1, 2, ….
+    bottom : convolution at the coarsest size.
+    up : transposed convolutions of stride 2; each but the first is given the skip of its input's size beside it.
+    head : convolutions at full size, the last one the output.
+    first_skip : whether the head is given skip 1.
+    halved : whether each skip passes a convolution to half its channels.
     activated : whether the input of a dilated block is activated, too, as it leaves it.
     """
 
@@ -103,9 +106,7 @@ class UNet(nn.Module):
                 self.down.append(nn.Sequential(convolution(dims, before, block), nn.LeakyReLU(SLOPE)))
                 before = block.channels
             channels.append(before // 2 if layout.halved else before)
-            self.thin.append(
-                convolution(dims, before, Layer(before // 2)) if layout.halved else nn.Identity()
-            )
+            self.thin.append(convolution(dims, before, Layer(before // 2)) if layout.halved else nn.Identity())
         self.bottom = convolution(dims, before, layout.bottom)
         before = layout.bottom.channels
         self.up = nn.ModuleList()
