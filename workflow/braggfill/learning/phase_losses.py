@@ -112,7 +112,7 @@ def accuracy(predicted: Tensor, truth: Tensor) -> Tensor:
     ----------
     predicted, truth : complex objects, (B, n...), origin ``n // 2``, aligned.
     """
-    return torch.maximum(_accuracy(predicted, truth), _accuracy(predicted, twin_of(truth)))
+    return torch.maximum(agreement(predicted, truth), agreement(predicted, twin_of(truth)))
 
 
 def twin_of(made: Tensor) -> Tensor:
@@ -122,7 +122,8 @@ def twin_of(made: Tensor) -> Tensor:
     return torch.roll(turned, [1 - n % 2 for n in made.shape[1:]], axes)
 
 
-def _accuracy(predicted: Tensor, truth: Tensor) -> Tensor:
+def agreement(predicted: Tensor, truth: Tensor) -> Tensor:
+    """Accuracy against the truth alone, see :func:`accuracy`; (B,)."""
     a, b = (abs(x).flatten(1) for x in (predicted, truth))
     x, y = (v - v.mean(1, keepdim=True) for v in (a, b))
     pcc = (x * y).sum(1) / (x.norm(dim=1) * y.norm(dim=1)).clamp(min=TINY)

@@ -20,7 +20,7 @@ BODIES = ("hull", *FAMILIES)
 """Kinds of body: the hull of random points, in two and three dimensions, and families of polyhedra, in three."""
 MARGIN = 3
 """Voxels around the body's box, for what smoothing spreads."""
-OFF_CENTRE = 0.01
+OFF_CENTRE = 0.03
 """Voxels that the centre of mass may lie off the origin before the body is cut anew."""
 
 Drawn = float | tuple[float, float]

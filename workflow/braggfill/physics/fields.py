@@ -89,7 +89,7 @@ def phase_field(
     for _ in range(2):
         size = np.float32(rng.uniform(0.4, 1))
         if kind == "gaussians":
-            size *= np.float32(rng.choice((-1, 1)))
+            size *= np.float32(1 if rng.random() < 0.5 else -1)
             centre, width = rng.uniform(-1, 1, len(shape)), rng.uniform(*WIDTHS, len(shape))
             factors = [np.exp(-0.5 * ((x - c) / w) ** 2) for x, c, w in zip(lines, centre, width, strict=True)]
             field += size * _product(factors)

@@ -65,9 +65,9 @@ def random_hull(rng: np.random.Generator, dimensions: int) -> Body:
         number = int(rng.integers(POINTS[dimensions][0], POINTS[dimensions][1] + 1))
         points = rng.normal(size=(number, dimensions))
         # Near a sphere, so that most points are corners; the radii make it irregular.
-        points *= (rng.uniform(0.6, 1, number) / np.linalg.norm(points, axis=1))[:, None]
+        points *= (rng.uniform(0.6, 1, number) / np.sqrt((points**2).sum(axis=1)))[:, None]
         body = hull(points)
-        if np.linalg.norm(body.corners, axis=1).max() <= LONGEST * body.distances.min():
+        if (body.corners**2).sum(axis=1).max() <= (LONGEST * body.distances.min()) ** 2:
             return body
 
 
