@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from braggfill.learning.losses import gap_mean, mae, mse
+from braggfill.learning.gap.losses import gap_mean, mae, mse
 
 __all__ = ["LOSSES", "gradients", "mae", "mse", "mse_ssim", "mse_ssim_gradients", "ssim"]
 
