@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+from braggfill.physics.polyhedra import _operations
 from braggfill.runs import external
 from braggfill.settings.particle import SHAPES, ParticleSettings
 from braggfill.settings.relax import RelaxSettings
 from braggfill.stages import particle, relax
-from braggfill.stages.particle.shapes import _operations
 
 BUILD_SIZES = (2_000, 20_000, 130_000, 500_000)
 RELAX_SIZES = (2_000, 16_000, 130_000)

@@ -8,10 +8,11 @@ import h5py
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
+from braggfill.physics import polyhedra as shapes
 from braggfill.physics.elements import METALS
 from braggfill.settings.particle import SHAPES, ParticleSettings
 from braggfill.stages import particle
-from braggfill.stages.particle import lattice, shapes
+from braggfill.stages.particle import lattice
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError

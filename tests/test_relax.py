@@ -14,12 +14,12 @@ import h5py
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
+from braggfill.physics import polyhedra as shapes
 from braggfill.physics.elements import METALS
 from braggfill.runs import external, storage
 from braggfill.settings.particle import ParticleSettings
 from braggfill.settings.relax import RelaxSettings
 from braggfill.stages import particle, relax
-from braggfill.stages.particle import shapes
 from pydantic import ValidationError
 
 QUICK = RelaxSettings()

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 REGISTRY = {
     "braggfill": "braggfill.networks.gap.unet:Braggfill",
     "paper": "braggfill.networks.gap.paper:Paper",
+    "braggphase": "braggfill.networks.phase.braggphase:Braggphase",
 }
 """The networks by name, module and class: the only list of them.  To add one, write its file and a line here."""
 NAMES = tuple(REGISTRY)
+GAP_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.gap."))
+"""Those that fill gaps."""
 FORMAT = 1
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
@@ -34,7 +37,8 @@ def build(name: str = "braggfill", **options: Any) -> Module:
     Parameters
     ----------
     name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
-        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`) or ``"paper"`` (no options).
+        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`), ``"paper"`` (no options), or
+        ``"braggphase"`` (:class:`braggfill.networks.phase.braggphase.Braggphase`), whose ``predict`` gives phases.
 
     Raises
     ------

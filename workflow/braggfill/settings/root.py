@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from braggfill.errors import BraggfillError
 from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.crystal import CrystalSettings
+from braggfill.settings.diffract import DiffractSettings
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.extract import ExtractSettings
 from braggfill.settings.fetch import FetchSettings
@@ -42,6 +44,8 @@ class Settings(StageSettings):
     scatter: ScatterSettings = ScatterSettings()
     perturb: PerturbSettings = PerturbSettings()
     extract: ExtractSettings = ExtractSettings()
+    crystal: CrystalSettings = CrystalSettings()
+    diffract: DiffractSettings = DiffractSettings()
     train: TrainSettings = TrainSettings()
     inpaint: InpaintSettings = InpaintSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

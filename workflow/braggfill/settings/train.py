@@ -10,7 +10,7 @@ from braggfill.settings.base import Field, OneOf, StageSettings
 
 Width = Annotated[int, Field(ge=1, le=24)]
 Exponent = Annotated[float, Field(ge=-6, le=6)]
-Network = Annotated[str, OneOf("braggfill.networks:NAMES")]
+Network = Annotated[str, OneOf("braggfill.networks:GAP_NAMES")]
 Channels = Annotated[int, Field(ge=4, le=512)]
 
 

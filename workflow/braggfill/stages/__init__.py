@@ -11,6 +11,8 @@ ORDER = (
     "scatter",
     "perturb",
     "extract",
+    "crystal",
+    "diffract",
     "train",
     "inpaint",
     "evaluate",

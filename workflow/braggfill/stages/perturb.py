@@ -29,6 +29,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from braggfill.errors import BraggfillError
 from braggfill.physics import fourier
 from braggfill.physics.boxes import bounding_box
+from braggfill.physics.fields import random_field, spanning
 from braggfill.runs import packing, seeds, storage
 from braggfill.settings.perturb import PerturbSettings
 
@@ -102,44 +103,6 @@ def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     }
     lengths = tuple(rng.uniform(*settings.coherence_extents, 3).tolist())
     return Parameters(**values, coherence_extents=None if settings.coherence else lengths)
-
-
-def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: float | Sequence[float]) -> np.ndarray:
-    r"""A correlated Gaussian random field, float32 of ``shape``, mean about 0 and variance about 1, periodic.
-
-    White noise convolved with a Gaussian of standard deviation ``sigma_voxels``; its correlation is
-    :math:`\exp(-d^2 / 4 \sigma^2)`.  It is drawn in reciprocal space, where the noise is white too, and only at the
-    frequencies that the Gaussian leaves more than 1e-7 of, which is less than the rounding of single precision.
-    """
-    shape = tuple(shape)
-    last = len(shape) - 1
-    sigmas = np.broadcast_to(np.asarray(sigma_voxels, np.float64), (len(shape),))
-    kept, factors, power = [], [], 1.0
-    for axis, (n, sigma) in enumerate(zip(shape, sigmas, strict=True)):
-        frequencies = np.fft.rfftfreq(n) if axis == last else np.fft.fftfreq(n)
-        factor = np.exp(-2 * (np.pi * sigma * frequencies) ** 2)
-        kept.append(np.flatnonzero(factor > 1e-7))
-        factors.append(factor[kept[-1]].astype(np.float32))
-        power *= np.mean(np.exp(-4 * (np.pi * sigma * np.fft.fftfreq(n)) ** 2))
-    spectrum = rng.standard_normal((*map(len, kept), 2), np.float32).view(np.complex64)[..., 0]
-    # The planes that are their own mirror image keep only the real part of what they transform to.
-    spectrum[..., (kept[last] == 0) | (2 * kept[last] == shape[last])] *= np.sqrt(np.float32(2))
-    spectrum *= np.float32(1 / np.sqrt(2 * power))
-    for axis in range(last + 1):
-        spectrum *= factors[axis].reshape([-1 if i == axis else 1 for i in range(last + 1)])
-    for axis in range(last):
-        whole = np.zeros((*spectrum.shape[:axis], shape[axis], *spectrum.shape[axis + 1 :]), np.complex64)
-        whole[(slice(None),) * axis + (kept[axis],)] = spectrum
-        spectrum = scipy.fft.ifft(whole, axis=axis, norm="ortho", overwrite_x=True)
-    return scipy.fft.irfft(spectrum, n=shape[last], axis=last, norm="ortho")
-
-
-def spanning(field: np.ndarray, lowest: float, highest: float) -> np.ndarray:
-    """The field, shifted and scaled so that it goes from ``lowest`` to ``highest``, float32."""
-    least, most = float(field.min()), float(field.max())
-    if most == least:
-        return np.full_like(field, lowest)
-    return np.float32(lowest) + (field - np.float32(least)) * np.float32((highest - lowest) / (most - least))
 
 
 def smooth(ideal: np.ndarray, sigma_voxels: float, threshold: float) -> np.ndarray:

@@ -15,10 +15,10 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.physics.elements import METALS
+from braggfill.physics.polyhedra import Polyhedron, draw
 from braggfill.runs import seeds, storage
 from braggfill.settings.particle import ParticleSettings
 from braggfill.stages.particle.lattice import fill, neighbours
-from braggfill.stages.particle.shapes import Polyhedron, draw
 
 __all__ = ["Particle", "Polyhedron", "build", "draw", "make", "neighbours", "particle_chunk", "turn"]
 

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from braggfill.stages.particle.shapes import Polyhedron
+from braggfill.physics.polyhedra import Polyhedron
 
 MIN_NEIGHBOURS = 3
 BASIS = np.array([(0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)])

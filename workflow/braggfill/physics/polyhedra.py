@@ -15,9 +15,34 @@ from typing import Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.settings.particle import Miller, ParticleSettings
 
 ATTEMPTS = 500
+Miller = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ShapeOptions:
+    """What a random polyhedron is drawn from; the settings of the stage ``particle`` have the same names and defaults.
+
+    families, surface_energy (min, max) : of Wulff and Winterbottom shapes; interfaces, interface_energy : directions of
+    a Winterbottom particle that may face the substrate, and its energy relative to the lowest surface energy;
+    aspect_ratio : largest ratio of two edges of a cube or two facet distances of an octahedron; truncated_share,
+    max_truncation : how many shapes lose corners, and how deep; facets, facet_distance, elongation : random polyhedra.
+    """
+
+    families: tuple[Miller, ...] = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
+    min_surface_energy: float = 0.8
+    max_surface_energy: float = 1.2
+    interfaces: tuple[Miller, ...] = ((1, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 0), (3, 1, 1))
+    min_interface_energy: float = -0.5
+    max_interface_energy: float = 0.7
+    max_aspect_ratio: float = 1.3
+    truncated_share: float = 0.5
+    max_truncation: float = 0.6
+    min_facets: int = 8
+    max_facets: int = 24
+    min_facet_distance: float = 0.6
+    max_elongation: float = 2.5
 
 
 @dataclass(frozen=True)
@@ -104,7 +129,7 @@ def equivalents(direction: Miller) -> np.ndarray:
     return np.unique([m @ np.array(direction) for m in _operations()], axis=0).astype(float)
 
 
-def draw(shape: str, settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def draw(shape: str, settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     """A random polyhedron of one family, centred on its centre of volume.
 
     Wulff and Winterbottom shapes have random surface energies and the facet distances of wulffpack; Winterbottom shapes
@@ -115,7 +140,7 @@ def draw(shape: str, settings: ParticleSettings, rng: np.random.Generator) -> Po
     ------
     BraggfillError : the settings allow no such polyhedron.
     """
-    family: Callable[[ParticleSettings, np.random.Generator], Polyhedron] = FAMILIES[shape]
+    family: Callable[[ShapeOptions, np.random.Generator], Polyhedron] = FAMILIES[shape]
     for _ in range(ATTEMPTS):
         try:
             body = family(settings, rng).centred()
@@ -129,13 +154,13 @@ def draw(shape: str, settings: ParticleSettings, rng: np.random.Generator) -> Po
     )
 
 
-def _wulff(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def _wulff(settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     energies = _energies(settings, rng)
     normals, distances, _ = _construct(energies)
     return Polyhedron(normals, distances, parameters={"surface_energies": _named(energies)})
 
 
-def _winterbottom(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def _winterbottom(settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     energies = _energies(settings, rng)
     relative = float(rng.uniform(settings.min_interface_energy, settings.max_interface_energy))
     sides = equivalents(settings.interfaces[int(rng.integers(len(settings.interfaces)))])
@@ -152,7 +177,7 @@ def _winterbottom(settings: ParticleSettings, rng: np.random.Generator) -> Polyh
     )
 
 
-def _cube(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def _cube(settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     extents = rng.uniform(1, settings.max_aspect_ratio, 3)
     share = _truncation(settings, rng)
     body = Polyhedron(np.concatenate([np.eye(3), -np.eye(3)]), np.tile(extents, 2))
@@ -161,7 +186,7 @@ def _cube(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
     return replace(body, parameters={"extents": extents.tolist(), "truncation": share})
 
 
-def _octahedron(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def _octahedron(settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     pairs = rng.uniform(1, settings.max_aspect_ratio, 4)
     share = _truncation(settings, rng)
     half = np.array([(1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1)]) / np.sqrt(3)
@@ -171,7 +196,7 @@ def _octahedron(settings: ParticleSettings, rng: np.random.Generator) -> Polyhed
     return replace(body, parameters={"facet_distances": pairs.tolist(), "truncation": share})
 
 
-def _random(settings: ParticleSettings, rng: np.random.Generator) -> Polyhedron:
+def _random(settings: ShapeOptions, rng: np.random.Generator) -> Polyhedron:
     facets = int(rng.integers(settings.min_facets, settings.max_facets + 1))
     normals = rng.normal(size=(facets, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -191,12 +216,12 @@ FAMILIES = {
 }
 
 
-def _truncation(settings: ParticleSettings, rng: np.random.Generator) -> float:
+def _truncation(settings: ShapeOptions, rng: np.random.Generator) -> float:
     chosen, share = rng.random(2)
     return float(share * settings.max_truncation) if chosen < settings.truncated_share else 0.0
 
 
-def _energies(settings: ParticleSettings, rng: np.random.Generator) -> dict[Miller, float]:
+def _energies(settings: ShapeOptions, rng: np.random.Generator) -> dict[Miller, float]:
     drawn = rng.uniform(settings.min_surface_energy, settings.max_surface_energy, len(settings.families))
     return {tuple(name): float(value) for name, value in zip(settings.families, drawn, strict=True)}
 

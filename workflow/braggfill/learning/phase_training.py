@@ -1,0 +1,270 @@
+"""Trains the default network of phase retrieval on patterns that are drawn as they are needed.
+
+``python -m braggfill.learning.phase_training FOLDER`` starts a training in a folder, or goes on with the one that is
+there.  The folder holds ``state.safetensors`` (everything that is needed to go on), ``braggphase.safetensors`` (the
+averaged network with its card) and ``curve.csv``, each whole at any time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from braggfill.errors import BraggfillError
+from braggfill.learning import phase_data
+from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
+from braggfill.networks import build, save
+from braggfill.runs import storage
+
+COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
+"""Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
+NLL_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the network is trained.
+
+    patterns : after how many the learning rate has fallen to its last value, and the training ends.
+    batch : patterns a step, from a pool of ``pool`` crystals, each of which is in about ``exposures`` patterns.
+    rate, last_rate : learning rate after the warm-up of ``warm_up`` steps, and at the end; a cosine between.
+    average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
+    validation : patterns in the fixed set; minutes : between two checkpoints.
+    """
+
+    patterns: int = 400_000
+    batch: int = 16
+    pool: int = 64
+    exposures: int = 4
+    rate: float = 1e-3
+    last_rate: float = 1e-5
+    warm_up: int = 300
+    average: float = 0.998
+    decay: float = 0.01
+    validation: int = 120
+    minutes: float = 6.0
+    seed: int = 1
+
+
+def loss(direction: Tensor, log_concentration: Tensor, phase: Tensor, intensity: Tensor) -> Tensor:
+    r"""WCA with both weightings, the better of truth and twin for each pattern, and the likelihood of the error.
+
+    .. math:: L = 1 - \max_\pm \tfrac12 (C_\pm^{\sqrt I} + C_\pm^{\log I})
+              + \lambda \sum_k w_k \left(\log I_0(\kappa_k) - \kappa_k \cos\Delta_k\right)
+
+    with :math:`\Delta` the error after the constant and the sign that fit best.  The directions are held fixed in the
+    second term, which trains the concentration alone.
+
+    Parameters
+    ----------
+    direction (B, 2, n...), log_concentration (B, n...) : from the network.  phase, intensity (B, n...) : the truth.
+    """
+    weights = log_weights(intensity)
+    pairs = [coherence(direction, phase, w) for w in (amplitude_weights(intensity), weights)]
+    same, twin = ((a + b) / 2 for a, b in zip(*pairs, strict=True))
+    found = 1 - torch.maximum(same, twin)
+    error = _error(direction.detach(), phase, weights, twin > same)
+    kappa = log_concentration.exp()
+    likelihood = torch.special.i0e(kappa).log() + kappa * (1 - torch.cos(error))
+    return (found + NLL_WEIGHT * (weights * likelihood).flatten(1).sum(1)).mean()
+
+
+def _error(direction: Tensor, phase: Tensor, weights: Tensor, twin: Tensor) -> Tensor:
+    """Error of the phase after the best constant, against the truth or its twin, (B, n...)."""
+    shape = (-1, *[1] * (phase.ndim - 1))
+    truth = torch.where(twin.view(shape), -phase, phase)
+    error = torch.atan2(direction[:, 1], direction[:, 0]) - truth
+    turns = torch.polar(weights, error).flatten(1).sum(1)
+    return error - torch.angle(turns).view(shape)
+
+
+@torch.no_grad()
+def validate(network: torch.nn.Module, batch: phase_data.Batch, drawn: list[dict], together: int = 20) -> dict:
+    """WCA over a set, mean over its patterns: ``wca`` (square-root weights), ``wca_log``, and the first by kind."""
+    network.eval()
+    found: dict[str, list[Tensor]] = {"wca": [], "wca_log": []}
+    for start in range(0, len(batch.phase), together):
+        some = slice(start, start + together)
+        log_intensity, mask, phase, intensity = (torch.from_numpy(x[some]) for x in vars(batch).values())
+        direction, _ = network(log_intensity, mask)
+        for name, weigh in (("wca", amplitude_weights), ("wca_log", log_weights)):
+            found[name].append(1 - torch.maximum(*coherence(direction, phase, weigh(intensity))))
+    network.train()
+    wca = torch.cat(found["wca"])
+    kinds = np.array([one["kind"] for one in drawn])
+    by_kind = {kind: float(wca[torch.from_numpy(kinds == kind)].mean()) for kind in dict.fromkeys(kinds.tolist())}
+    return {"wca": float(wca.mean()), "wca_log": float(torch.cat(found["wca_log"]).mean()), **by_kind}
+
+
+class Training:
+    """One training: network, average of its weights, optimiser, step, learning curve."""
+
+    def __init__(self, folder: Path, options: TrainingOptions, **network: object):
+        torch.manual_seed(options.seed)
+        self.folder, self.options = folder, options
+        self.network, self.average = (build("braggphase", **network) for _ in range(2))
+        self.average.load_state_dict(self.network.state_dict())
+        for one in (self.network, self.average):
+            one.to(memory_format=torch.channels_last_3d)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=options.decay
+        )
+        self.step, self.hours = 0, 0.0
+        self.curve: list[dict] = []
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def rate(self) -> float:
+        """Learning rate of this step: a linear warm-up, then half a cosine."""
+        options = self.options
+        if self.step < options.warm_up:
+            return options.rate * (self.step + 1) / options.warm_up
+        whole = max(options.patterns / options.batch - options.warm_up, 1)
+        done = min((self.step - options.warm_up) / whole, 1.0)
+        return options.last_rate + (options.rate - options.last_rate) * (1 + math.cos(math.pi * done)) / 2
+
+    def learn(self, batch: phase_data.Batch) -> float:
+        """One step; its loss.  A step whose gradient is not finite changes nothing."""
+        log_intensity, mask, phase, intensity = (torch.from_numpy(x) for x in vars(batch).values())
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        found = loss(*self.network(log_intensity, mask), phase, intensity)
+        found.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        kept = min(self.options.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(now, 1 - kept)
+        return float(found.detach())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors of the training, by name."""
+        found = {f"network.{n}": p.detach() for n, p in self.network.named_parameters()}
+        found |= {f"average.{n}": p.detach() for n, p in self.average.named_parameters()}
+        for name, parameter in self.network.named_parameters():
+            for key, value in self.optimiser.state.get(parameter, {}).items():
+                found[f"{key}.{name}"] = value
+        return found
+
+    def save(self) -> None:
+        """Write state, network and curve."""
+        import pandas
+        from safetensors.torch import save as pack
+
+        about = {"step": self.step, "hours": self.hours, "options": asdict(self.options)}
+        tensors = {name: value.contiguous() for name, value in self.tensors().items()}
+        with storage.replacing(self.state) as temporary:
+            temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
+        figures = self.curve[-1] if self.curve else {}
+        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch}
+        save(self.folder / "braggphase.safetensors", self.average, card)
+        storage.write_table(self.folder / "curve.csv", pandas.DataFrame(self.curve), columns=list(COLUMNS))
+
+    def load(self) -> None:
+        """Go on with what the folder holds.
+
+        Raises
+        ------
+        BraggfillError : it is damaged, or of another network.
+        """
+        import pandas
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(self.state), framework="pt") as file:
+                about = json.loads(file.metadata()["training"])
+                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
+            for prefix, network in (("network", self.network), ("average", self.average)):
+                for name, parameter in network.named_parameters():
+                    parameter.data.copy_(stored[f"{prefix}.{name}"])
+            for name, parameter in self.network.named_parameters():
+                keys = ("step", "exp_avg", "exp_avg_sq")
+                self.optimiser.state[parameter] = {key: stored[f"{key}.{name}"].clone() for key in keys}
+            self.step, self.hours = int(about["step"]), float(about["hours"])
+            self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
+            raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
+
+
+def train(
+    folder: str | Path,
+    options: TrainingOptions | None = None,
+    *,
+    steps: int | None = None,
+    **network: object,
+) -> Training:
+    """Train until ``options.patterns`` were seen, from scratch or from where the folder's training is.
+
+    Parameters
+    ----------
+    steps : end after as many steps of this call, with a checkpoint.
+    network : options of the network.
+
+    Raises
+    ------
+    BraggfillError : the folder holds a damaged training.
+    """
+    options = options or TrainingOptions()
+    training = Training(Path(folder), options, **network)
+    if training.state.exists():
+        training.load()
+    fixed, drawn = phase_data.validation(options.validation)
+    last = options.patterns // options.batch
+    last = last if steps is None else min(last, training.step + steps)
+    stream = phase_data.Stream(options.seed, training.step, options.batch, options.exposures, options.pool)
+    losses: list[float] = []
+    saved = begun = time.monotonic()
+    for batch in stream:
+        if training.step >= last:
+            break
+        losses.append(training.learn(batch))
+        now = time.monotonic()
+        if now - saved >= 60 * options.minutes or training.step == last:
+            training.hours += (now - begun) / 3600
+            begun = saved = now
+            row = {"step": training.step, "patterns": training.step * options.batch, "hours": training.hours}
+            row |= {"rate": training.rate(), "loss": float(np.mean(losses)), **validate(training.average, fixed, drawn)}
+            training.curve.append(row)
+            training.save()
+            losses = []
+            print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+    return training
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m braggfill.learning.phase_training", description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the training is, or will be")
+    parser.add_argument("--patterns", type=int, default=TrainingOptions.patterns, help="end after so many")
+    parser.add_argument("--rate", type=float, default=TrainingOptions.rate, help="learning rate after the warm-up")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
+    parser.add_argument("--minutes", type=float, default=TrainingOptions.minutes, help="between two checkpoints")
+    parser.add_argument("--steps", type=int, help="end after so many steps of this call")
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(given.threads)
+    try:
+        options = TrainingOptions(patterns=given.patterns, rate=given.rate, minutes=given.minutes)
+        train(given.folder, options, steps=given.steps)
+    except BraggfillError as error:
+        print(f"braggfill: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
