@@ -57,8 +57,8 @@ class PerturbSettings(StageSettings):
     """Spread of the detector, standard deviation in pixels: blurs along axes 1 and 2 alone. Off by default."""
 
     flat_field: interval(0.0, 0.5) = (0.0, 0.0)
-    """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame: a scan whose flat field
-    was not corrected for. Off by default."""
+    """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame: a scan whose flat
+    field was not corrected for. Off by default."""
 
     coherence: bool = True
     """Whether the beam is fully coherent. If false, its Gaussian mutual coherence blurs the intensity further, along
