@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,8 +122,9 @@ def inpaint(
     most_missing : accept a mask under which more than half is missing; it is an error otherwise, because such a mask
         is usually inverted.
     finite : correct the filling so that the pattern is that of a finite crystal (:mod:`braggfill.filling.finite`):
-        bright voxels of narrow gaps become several times better where the pattern is oversampled. It judges itself by
-        measured voxels, and leaves the filling as it is where it does not help. ``sigma`` stays that of the filling.
+        bright voxels of narrow gaps become better where the pattern is oversampled and its flat field is corrected. It
+        judges itself by gaps of the same width that it hides nearby, each filled anew, and leaves the filling as it is
+        where it is not clearly better in all of them. ``sigma`` stays that of the filling.
 
     Returns
     -------
@@ -153,52 +155,80 @@ def inpaint(
         if isinstance(number, bool) or int(number) != number or number < least:
             raise BraggfillError(f"{name}: {number!r} is no whole number of at least {least}")
     model = _network(method, network, device) if method in NETWORKS else None
+
+    def ask(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        return _values(intensity, missing, method, model, step, skip, batch, progress)
+
     data = intensity.astype(exact_type(intensity, mask))
     sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
+    corrected = None
     if mask.any():
-        with np.errstate(over="ignore", invalid="ignore"):
-            seen = intensity.astype(np.float32)
-        seen[mask] = 0
-        np.minimum(seen, np.finfo(np.float32).max, out=seen)
-        deviation = None
-        if model is None:
-            from braggfill.patterns.interpolate import interpolate
-
-            values = interpolate(seen, mask, method)[mask]
-        else:
-            logs = np.log1p(seen, out=seen)
-            limit = float(logs.max()) + BEYOND
-            if method == "braggfill":
-                from braggfill.filling.wide import fill_wide
-
-                found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
-            else:
-                from braggfill.filling.published import fill_published
-
-                found, spread = fill_published(logs, mask, model, skip, batch, progress, limit), None
-            values = np.expm1(found)
-            if spread is not None and getattr(model, "card", {}).get("uncertainty", True):
-                deviation = (1 + values) * np.sinh(spread)
+        values, deviation = ask(mask)
         data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
-    corrected = _correct(data, mask, sigma) if finite and mask.any() else None
+        if finite:
+            corrected = _correct(data, mask, sigma[mask], ask)
     return Filled(data, mask, sigma, corrected)
 
 
-def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Finite:
-    """Hold the filled voxels of ``data`` to a finite crystal, in place."""
+def _values(
+    intensity: np.ndarray,
+    mask: np.ndarray,
+    method: str,
+    model: Module | None,
+    step: int,
+    skip: int,
+    batch: int,
+    progress: bool,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Photons of the missing voxels and, of a method that states it, the standard deviation of their counts."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        seen = intensity.astype(np.float32)
+    seen[mask] = 0
+    np.minimum(seen, np.finfo(np.float32).max, out=seen)
+    if model is None:
+        from braggfill.patterns.interpolate import interpolate
+
+        return interpolate(seen, mask, method)[mask], None
+    logs = np.log1p(seen, out=seen)
+    limit = float(logs.max()) + BEYOND
+    if method == "braggfill":
+        from braggfill.filling.wide import fill_wide
+
+        found, spread = fill_wide(logs, mask, model, step, batch, progress, limit)
+    else:
+        from braggfill.filling.published import fill_published
+
+        found, spread = fill_published(logs, mask, model, skip, batch, progress, limit), None
+    values = np.expm1(found)
+    if spread is None or not getattr(model, "card", {}).get("uncertainty", True):
+        return values, None
+    return values, (1 + values) * np.sinh(spread)
+
+
+def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray, ask: Callable) -> Finite:
+    """Hold the filled voxels of ``data`` to a finite crystal, in place, if that is seen to help."""
     import os
 
     from braggfill.filling.finite import make_finite
 
-    values = np.minimum(data[mask], np.finfo(np.float32).max / 1e6)
-    # How uncertain the expectation is: the stated deviation without counting noise; else half of
-    # what is filled.
-    latent = np.sqrt(np.maximum(sigma[mask].astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
-    latent = np.where(np.isfinite(latent), latent, 0.5 * values + 0.3)
-    known = np.minimum(data, np.finfo(np.float32).max / 1e6).astype(np.float32)
-    found = make_finite(known, mask, latent, workers=len(os.sched_getaffinity(0)))
+    most = np.finfo(np.float32).max / 1e6
+
+    def latent(values: np.ndarray, sigma: np.ndarray | None) -> np.ndarray:
+        """How uncertain the expectation is: the stated deviation without counting noise; else half of the filling."""
+        sigma = np.full(len(values), np.nan) if sigma is None else sigma
+        found = np.sqrt(np.maximum(sigma.astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
+        return np.where(np.isfinite(found), found, 0.5 * values + 0.3)
+
+    def fill_anew(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, deviation = ask(missing)
+        values = np.clip(values, 0, most)
+        return values, latent(values, deviation)
+
+    known = np.minimum(data, most).astype(np.float32)
+    spread = latent(known[mask].astype(np.float64), sigma)
+    found = make_finite(known, mask, spread, fill_anew, workers=len(os.sched_getaffinity(0)))
     if np.isfinite(found.support):
         data[mask] = found.values
     return found
