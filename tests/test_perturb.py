@@ -201,6 +201,32 @@ def test_a_background_is_added_before_counting():
     assert done.counts[weak].mean() == pytest.approx(expected, abs=5 * math.sqrt(expected / number))
 
 
+def test_what_air_scatters_is_the_same_in_every_frame_and_uneven_over_them():
+    _, plain = run(6, photons_exponent=(4, 4))
+    parameters, done = run(6, photons_exponent=(4, 4), background_exponent=(0, 0), background_unevenness=(0.5, 0.5))
+    added = done.expectation - plain.expectation
+    frame = added[0]
+    assert np.abs(added - frame).max() < 3e-4 * done.expectation.max()
+    assert parameters.air_photons == 1
+    assert 0.2 < frame.min() < 0.8 * frame.max() < 8
+    assert (run(6, photons_exponent=(4, 4), background_exponent=None)[1].expectation == plain.expectation).all()
+
+
+def test_a_flat_field_multiplies_each_pixel_alike_in_every_frame():
+    _, plain = run(8)
+    _, done = run(8, flat_field=(0.1, 0.1))
+    gains = done.expectation / plain.expectation
+    assert np.ptp(gains, axis=0).max() < 2e-3
+    assert np.log(gains[0]).std() == pytest.approx(0.1, rel=0.15)
+    assert abs(np.log(gains[0]).mean()) < 0.02
+
+
+def test_the_point_spread_blurs_along_the_detector_alone():
+    parameters, done = run(7, blur_sigma_voxels=(0.6, 0.6), point_spread_pixels=(0.8, 0.8))
+    assert perturb.blur_sigmas(parameters, (3, 3, 3)) == pytest.approx([0.6, 1.0, 1.0])
+    assert done.expectation.max() < done.intensity.max()
+
+
 # Settings -----------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,34 +153,54 @@ def inpaint(
     options = methods.Options(step, skip, batch, progress)
     devices.check(device)
     model = methods.network(method, network, device)
-    data = intensity.astype(exact_type(intensity, mask))
-    sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
-    if mask.any():
+
+    def ask(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         with np.errstate(over="ignore", invalid="ignore"):
             seen = intensity.astype(np.float32)
-        seen[mask] = 0
+        seen[missing] = 0
         np.minimum(seen, np.finfo(np.float32).max, out=seen)
-        values, deviation = methods.filler(method)(seen, mask, model, options)
+        return methods.filler(method)(seen, missing, model, options)
+
+    data = intensity.astype(exact_type(intensity, mask))
+    sigma = np.full(intensity.shape, np.nan, dtype=np.float32)
+    corrected = None
+    if mask.any():
+        values, deviation = ask(mask)
         data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
-    corrected = _correct(data, mask, sigma) if (finite or chosen.finite) and mask.any() else None
+        if finite or chosen.finite:
+            corrected = _correct(data, mask, sigma[mask], ask)
     return Filled(data, mask, sigma, corrected)
 
 
-def _correct(data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Finite:
-    """Hold the filled voxels of ``data`` to a finite crystal, in place."""
+def _correct(
+    data: np.ndarray,
+    mask: np.ndarray,
+    sigma: np.ndarray,
+    ask: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]],
+) -> Finite:
+    """Hold the filled voxels of ``data`` to a finite crystal, in place, if that is seen to help."""
     import os
 
     from braggfill.filling.finite import make_finite
 
-    values = np.minimum(data[mask], np.finfo(np.float32).max / 1e6)
-    # How uncertain the expectation is: the stated deviation without counting noise; else half of
-    # what is filled.
-    latent = np.sqrt(np.maximum(sigma[mask].astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
-    latent = np.where(np.isfinite(latent), latent, 0.5 * values + 0.3)
-    known = np.minimum(data, np.finfo(np.float32).max / 1e6).astype(np.float32)
-    found = make_finite(known, mask, latent, workers=len(os.sched_getaffinity(0)))
+    most = np.finfo(np.float32).max / 1e6
+
+    def latent(values: np.ndarray, sigma: np.ndarray | None) -> np.ndarray:
+        """How uncertain the expectation is: the stated deviation without counting noise; else half of the filling."""
+        sigma = np.full(len(values), np.nan) if sigma is None else sigma
+        found = np.sqrt(np.maximum(sigma.astype(np.float64) ** 2 - values, (0.05 * values) ** 2) + 0.01)
+        return np.where(np.isfinite(found), found, 0.5 * values + 0.3)
+
+    def fill_anew(missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, deviation = ask(missing)
+        values = np.clip(values, 0, most)
+        return values, latent(values, deviation)
+
+    known = np.minimum(data, most).astype(np.float32)
+    spread = latent(known[mask].astype(np.float64), sigma)
+    found = make_finite(known, mask, spread, fill_anew, workers=len(os.sched_getaffinity(0)))
     if found.accepted:
         data[mask] = found.values
     return found

@@ -46,6 +46,20 @@ class PerturbSettings(StageSettings):
     background_photons: interval(0.0, 1e6) = (0.0, 0.0)
     """Uniform background added to the expectation before counting, in photons a voxel. Off by default."""
 
+    background_exponent: interval(-6.0, 3.0) | None = None
+    """Power of ten of a further background, photons a voxel, as scattering by air leaves it: the same in each frame,
+    uneven over the detector (`background_unevenness`). Null: none. Measured scans have about 0.02 photons."""
+
+    background_unevenness: interval(0.0, 3.0) = (0.0, 1.0)
+    """Standard deviation of the logarithm of that background over the detector; it changes over a quarter of it."""
+
+    point_spread_pixels: interval(0.0, 10.0) = (0.0, 0.0)
+    """Spread of the detector, standard deviation in pixels: blurs along axes 1 and 2 alone. Off by default."""
+
+    flat_field: interval(0.0, 0.5) = (0.0, 0.0)
+    """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame: a scan whose flat
+    field was not corrected for. Off by default."""
+
     coherence: bool = True
     """Whether the beam is fully coherent. If false, its Gaussian mutual coherence blurs the intensity further, along
     each axis by its own amount."""
@@ -56,7 +70,8 @@ class PerturbSettings(StageSettings):
 
     @model_validator(mode="after")
     def _counts_fit(self) -> PerturbSettings:
-        if 10 ** self.photons_exponent[1] + self.background_photons[1] > 4e9:
+        uneven = 10 ** self.background_exponent[1] * 1e6 if self.background_exponent else 0
+        if 10 ** self.photons_exponent[1] + self.background_photons[1] + uneven > 4e9:
             raise ValueError(
                 "photons_exponent and background_photons: more than 4e9 photons in a voxel cannot be stored"
             )

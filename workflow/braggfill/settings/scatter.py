@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator
 
 from braggfill.settings.base import Field, StageSettings
+from braggfill.settings.ranges import interval
 
 Side = Annotated[int, Field(ge=8, le=1024)]
 
@@ -35,6 +36,10 @@ class ScatterSettings(StageSettings):
     equal_steps: bool = True
     """Whether the reciprocal-space step is the same along the three axes. If false, each axis draws its own
     oversampling, as where the rocking step and the pixel size have nothing to do with each other."""
+
+    tilt_degrees: interval(0.0, 60.0) = (0.0, 0.0)
+    """By how much the rocking axis leans away from the normal of the detector's axes, to a side drawn at random: the
+    axes of an experiment are oblique, by about half the diffraction angle. Off by default."""
 
     reach: float = Field(0.75, gt=0.0, le=1.0)
     """Largest half width of the array, as a share of the distance to the next Bragg peak. For a particle so small that

@@ -8,8 +8,11 @@ In real space, with the object :math:`O = \mathrm{FT}^{-1}[A]` (supplement S2.2,
 
 In reciprocal space (S2.3, figure S6):
 
-4. :math:`I = |\mathrm{FT}[m e^{i \varphi}]|^2`, blurred by a Gaussian (and, if asked for, by the beam's coherence);
-5. :math:`\lambda = I \, p / \max I + b`, with p the photons in the brightest voxel and b a background;
+4. :math:`I = |\mathrm{FT}[m e^{i \varphi}]|^2`, blurred by a Gaussian (and, if asked for, by the beam's coherence and
+   the detector's point spread);
+5. :math:`\lambda = I \, p / \max I + b`, with p the photons in the brightest voxel and b a background, uniform or,
+   as air leaves it, :math:`b_0 e^{u f}` with f a random field over the detector, the same in each frame; then times
+   the pixels' gains;
 6. counts: Poisson numbers of mean :math:`\lambda`.
 """
 
@@ -65,6 +68,10 @@ class Parameters:
     photons: float
     background_photons: float
     coherence_extents: tuple[float, float, float] | None
+    air_photons: float = 0.0
+    air_unevenness: float = 0.0
+    point_spread_pixels: float = 0.0
+    flat_field: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ class Steps:
 
 def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     """The parameters of one pattern, uniform in their ranges (photons: uniform in the power of ten)."""
+    (detector,) = rng.spawn(1)
     values = {
         "smoothing_sigma_voxels": rng.uniform(*settings.smoothing_sigma_voxels),
         "support_threshold": settings.support_threshold,
@@ -102,6 +110,11 @@ def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
         "background_photons": rng.uniform(*settings.background_photons),
     }
     lengths = tuple(rng.uniform(*settings.coherence_extents, 3).tolist())
+    values["point_spread_pixels"] = detector.uniform(*settings.point_spread_pixels)
+    values["flat_field"] = detector.uniform(*settings.flat_field)
+    if settings.background_exponent is not None:
+        values["air_photons"] = 10 ** detector.uniform(*settings.background_exponent)
+        values["air_unevenness"] = detector.uniform(*settings.background_unevenness)
     return Parameters(**values, coherence_extents=None if settings.coherence else lengths)
 
 
@@ -182,7 +195,15 @@ def blur_sigmas(parameters: Parameters, oversampling: Sequence[float]) -> np.nda
     sigmas = np.full(3, parameters.blur_sigma_voxels)
     if parameters.coherence_extents is not None:
         sigmas = np.hypot(sigmas, np.asarray(oversampling) / (2 * np.pi * np.asarray(parameters.coherence_extents)))
-    return sigmas
+    return np.hypot(sigmas, np.array([0, 1, 1]) * parameters.point_spread_pixels)
+
+
+def air(parameters: Parameters, rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray | np.float32:
+    """The background that air leaves, photons a voxel, (1, n1, n2) float32: a detector frame for all."""
+    if parameters.air_photons == 0:
+        return np.float32(0)
+    field = random_field(rng, shape[1:], np.asarray(shape[1:]) / 4)
+    return np.float32(parameters.air_photons) * np.exp(np.float32(parameters.air_unevenness) * field.clip(-4, 4))[None]
 
 
 def steps(
@@ -194,14 +215,14 @@ def steps(
     ----------
     amplitude : complex, any 3D shape, the peak at ``shape // 2``.
     parameters : from :func:`draw`.
-    rng : source of the two fields and of the counts, each from a stream of its own.
+    rng : source of the fields, the gains and the counts, each from a stream of its own.
     oversampling : (3,), used by partial coherence alone.
 
     Raises
     ------
     BraggfillError : the amplitude is zero everywhere or not finite.
     """
-    noise, phases, photons = rng.spawn(3)
+    noise, phases, photons, background, pixels = rng.spawn(5)
     shape = amplitude.shape
     half = np.asarray(shape) / 2
     ideal = fourier.inverse(np.asarray(amplitude, np.complex64))
@@ -226,7 +247,10 @@ def steps(
     intensity = intensity_of(inside, shape)
     blurred = blur(intensity, blur_sigmas(parameters, oversampling))
     scale = np.float32(parameters.photons / blurred.max())
-    expectation = packing.round_digits(blurred * scale + np.float32(parameters.background_photons))
+    expectation = blurred * scale + np.float32(parameters.background_photons) + air(parameters, background, shape)
+    if parameters.flat_field > 0:
+        expectation *= np.exp(np.float32(parameters.flat_field) * pixels.standard_normal(shape[1:], np.float32))
+    expectation = packing.round_digits(expectation)
     counts = photons.poisson(expectation).astype(np.uint32)
     return Steps(ideal, smoothed, perturbed, intensity * scale, expectation, counts)
 

@@ -3,7 +3,7 @@ r"""The kinematic sum, by three back ends of equal rights.
 .. math:: A[n] = \sum_j \exp\left(-2\pi i\,\left[g \cdot r_j + \sum_a s_a n_a (R r_j)_a\right]\right)
 
 with :math:`r_j` the atoms (Å, axes of the cubic cell), :math:`g = hkl / a` the Bragg peak (Å⁻¹, the same axes),
-:math:`R` the rotation into the axes of the array, :math:`s_a` the reciprocal step (Å⁻¹) and
+the rows of :math:`R` the directions of the axes of the array, :math:`s_a` the reciprocal step (Å⁻¹) and
 :math:`n_a = -\lfloor N_a / 2 \rfloor, \dots` the voxels from the centre: the peak is at index ``N // 2``, as in
 ``braggfill.physics.fourier``.  Every atom counts 1: the form factor of one element is a constant near one peak.
 
@@ -53,7 +53,7 @@ def amplitude(
     ----------
     positions : (n, 3) Å, in the axes of the cubic cell.
     peak : (3,) Å⁻¹, hkl over the lattice constant.
-    rotation : (3, 3), orthogonal; turns crystal axes into array axes.
+    rotation : (3, 3); its rows are the directions of the array's axes, unit vectors, orthogonal or oblique.
     step : Å⁻¹ from voxel to voxel, one number or one for each axis.
     shape : three sizes, even or odd.
     backend : ``nufft``, ``pynx`` or ``direct``.

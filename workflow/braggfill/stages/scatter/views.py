@@ -19,7 +19,8 @@ FADE = (0.5, 0.9)  # where the isolating window leaves 1 and reaches 0, as share
 class View:
     """How one pattern of a particle is seen.
 
-    rotation : (3, 3), crystal axes to array axes.
+    rotation : (3, 3), crystal axes to array axes; its rows are the directions of the array's axes in reciprocal space,
+        not at right angles to each other where the view is tilted.
     step_inverse_angstrom : (3,) Å⁻¹ from voxel to voxel.
     oversampling : (3,), size of the array over size of the crystal in direct space, ``1 / (step * extent)``.
     """
@@ -42,6 +43,13 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
     )
 
 
+def tilt(rng: np.random.Generator, degrees: Sequence[float]) -> np.ndarray:
+    """A matrix (3, 3) whose rows are unit vectors: axes 1 and 2 stay, axis 0 leans by an angle drawn between both."""
+    angle, side = np.radians(rng.uniform(*degrees)), rng.uniform(0, 2 * np.pi)
+    first = [np.cos(angle), np.sin(angle) * np.cos(side), np.sin(angle) * np.sin(side)]
+    return np.array([first, [0, 1, 0], [0, 0, 1]])
+
+
 def extents(positions: np.ndarray, rotation: np.ndarray, lattice_constant_angstrom: float) -> np.ndarray:
     """Size of the crystal along the array's axes (3,), Å: between outermost atoms, plus one atom (a / sqrt 2)."""
     return np.ptp(positions @ rotation.T, axis=0) + lattice_constant_angstrom / np.sqrt(2)
@@ -61,7 +69,8 @@ def draw_view(
     others; otherwise each axis has its own.  Where the array would reach further than ``settings.reach`` of the way to
     the next Bragg peak, which happens for small particles, both limits are first raised to where it does not.
     """
-    rotation = random_rotation(rng)
+    (leaning,) = rng.spawn(1)
+    rotation = tilt(leaning, settings.tilt_degrees) @ random_rotation(rng)
     size = extents(positions, rotation, lattice_constant_angstrom)
     shape = np.asarray(settings.shape)
     if settings.equal_steps:
