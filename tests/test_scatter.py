@@ -197,17 +197,17 @@ def test_a_tilted_view_is_the_sum_at_oblique_places(tmp_path):
     """Axis 0 leans by what was asked for, the others stay at right angles, and each voxel is the sum at its own q."""
     own = ScatterSettings(shape=(9, 10, 11), views=1, tilt_degrees=(25, 25), isolate=False)
     atoms = strained()
-    view = scatter.draw_view(own, np.random.default_rng(4), atoms, A)
+    view = views.draw_view(own, np.random.default_rng(4), atoms, A)
     cosines = view.rotation @ view.rotation.T
     assert np.diag(cosines) == pytest.approx([1, 1, 1])
     assert cosines[1, 2] == pytest.approx(0, abs=1e-12)
     assert np.hypot(cosines[0, 1], cosines[0, 2]) == pytest.approx(np.sin(np.radians(25)))
     voxels = np.stack(np.meshgrid(*(np.arange(n) - n // 2 for n in own.shape), indexing="ij"), -1).reshape(-1, 3)
     places = np.array([2, 0, 0]) / A + (voxels * view.step_inverse_angstrom) @ view.rotation
-    summed = scatter.direct_at(atoms, places).reshape(own.shape)
-    found = scatter.pattern(own, view, atoms, A)
+    summed = backends.direct_at(atoms, places).reshape(own.shape)
+    found = views.pattern(own, view, atoms, A)
     assert np.abs(found - summed).max() < 1e-5 * np.abs(summed).max()
-    straight = scatter.draw_view(ScatterSettings(shape=own.shape), np.random.default_rng(4), atoms, A)
+    straight = views.draw_view(ScatterSettings(shape=own.shape), np.random.default_rng(4), atoms, A)
     assert straight.rotation @ straight.rotation.T == pytest.approx(np.eye(3))
 
 

@@ -89,7 +89,7 @@ def case():
 def corrected(accepted):
     """A correction to a finite crystal that takes a tenth off what was filled, or was refused."""
 
-    def correct(filled, mask, sigma, workers=None):
+    def correct(filled, mask, sigma, fill, workers=None):
         values = filled[mask].astype(np.float32) * (0.9 if accepted else 1)
         return finite.Finite(values, 0.2 if accepted else float("nan"), 0.3, 0.1 if accepted else 0.29)
 
