@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
 
 Say = Callable[[str], None]
+BRIEF = ("filled", "warning", "converged", "uncertain", "failed")
+"""How lines begin that are said of each of many scans."""
 
 
-def scan_options() -> argparse.ArgumentParser:
-    """The options of every command that reads a scan."""
+def scan_options(*, several: bool = False) -> argparse.ArgumentParser:
+    """The options of every command that reads a scan, or ``several``."""
     parser = argparse.ArgumentParser(add_help=False)
     add = parser.add_argument
-    add("scan", metavar="SCAN", help="the scan, see below")
+    if several:
+        add("scan", metavar="SCAN", nargs="+", help="the scan, see below; several go into a folder")
+    else:
+        add("scan", metavar="SCAN", help="the scan, see below")
     add("--mask", metavar="MASK", help="what is missing, see below")
     add("--join", action="store_true", help="join MASK with what is known without it")
     add("--invert-mask", action="store_true", help="the mask file is zero where a voxel is missing")
@@ -43,12 +48,17 @@ def printable(line: str) -> str:
 
 def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
     """What to say remarks with, and details: silent as the options have it."""
-    return (_nothing if options.quiet else say), (say if options.verbose else _nothing)
+    if options.quiet:
+        return _nothing, _nothing
+    if getattr(options, "brief", False):  # one scan of many: its last line, and warnings
+        return (lambda line: say(f"{options.scan}: {line}") if line.startswith(BRIEF) else None), _nothing
+    return say, (say if options.verbose else _nothing)
 
 
 def shows_progress(options: argparse.Namespace) -> bool:
     """Whether progress bars are shown: on a terminal, and not into a file."""
-    return not options.quiet and sys.stderr.isatty()
+    quiet = options.quiet or getattr(options, "brief", False)
+    return not quiet and sys.stderr.isatty()
 
 
 def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
