@@ -4,7 +4,14 @@ from braggfill.runs.external import pynx_version
 PATTERN = math.prod(settings.scatter.shape) / 128**3  # the size of one, that of the paper is 1
 PYNX = pynx_version() or "none"
 SUM = ("hkl", "isolate", "backend", "tolerance", "device")  # what the sum over the atoms looks at
-VIEWS = ("shape", "oversampling_min", "oversampling_max", "equal_steps", "reach")  # what a view is drawn by
+VIEWS = (
+    "shape",
+    "oversampling_min",
+    "oversampling_max",
+    "equal_steps",
+    "tilt_degrees",
+    "reach",
+)  # what a view is drawn by
 
 
 def kept(path):
