@@ -60,7 +60,7 @@ def only(folder, *names) -> bool:
 def test_a_scan_becomes_an_object_with_its_strain(here, capsys):
     assert phase("--preview", "p.png", "--report", "r.html", *GEOMETRY) == 0
     told = capsys.readouterr().err
-    assert "nothing is missing" in told
+    assert "nothing says what is missing" in told
     assert "converged" in told
     assert "nm" in told
     assert only(here, "scan.npz", "out.cxi", "p.png", "r.html")
