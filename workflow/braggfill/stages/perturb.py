@@ -96,7 +96,9 @@ class Steps:
 
 def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     """The parameters of one pattern, uniform in their ranges (photons: uniform in the power of ten)."""
-    (detector,) = rng.spawn(1)
+    # A stream of its own that leaves those of the fields and the counts as they are.
+    seed = rng.bit_generator.seed_seq
+    detector = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 2**31)))
     values = {
         "smoothing_sigma_voxels": rng.uniform(*settings.smoothing_sigma_voxels),
         "support_threshold": settings.support_threshold,
