@@ -88,6 +88,69 @@ def strain(
     return result
 
 
+def from_differences(obj: np.ndarray, inside: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    r""":math:`\sum_j w_j\, \partial\varphi / \partial n_j`, from wrapped phase differences of neighbouring voxels.
+
+    The difference is :math:`\arg(O_{n+1} O_n^*)`, so that no phase has to be unwrapped and a defect, around which the
+    phase winds, spoils nothing but the voxels next to it.  It is right as long as the phase changes by less than
+    :math:`\pi` from voxel to voxel.
+
+    Parameters
+    ----------
+    obj : complex, three axes.
+    inside : boolean support; differences are taken between voxels that both lie in it, both sides averaged.
+    weights : one for each array axis; for the strain along :math:`\hat q` see :func:`strain_weights`.
+
+    Returns
+    -------
+    NaN outside the support, and where a voxel has no neighbour inside along an axis whose weight counts.
+    """
+    box = bounding_box(inside)
+    part, where = np.where(inside, obj, 0)[box], inside[box]
+    total = np.zeros(where.shape)
+    for axis, weight in enumerate(weights):
+        if abs(weight) > 1e-9 * np.max(np.abs(weights)):
+            ahead, behind = (np.moveaxis(part, axis, 0)[s] for s in (slice(1, None), slice(None, -1)))
+            total += weight * _mean_step(np.angle(ahead * behind.conj()), where, axis)
+    result = np.full(inside.shape, np.nan, np.float32)
+    result[box] = np.where(where, total, np.nan)
+    return result
+
+
+def strain_weights(voxels: np.ndarray, scattering_vector: np.ndarray, d_spacing_angstrom: float) -> np.ndarray:
+    r"""Weights that make :func:`from_differences` the strain along the scattering vector.
+
+    With the voxels' edges as columns of :math:`A`, :math:`\nabla\varphi = A^{-T} (\partial\varphi / \partial n)`, and
+    :math:`\varepsilon = -\frac{d}{2\pi}\, \hat q \cdot \nabla\varphi`.
+
+    Parameters
+    ----------
+    voxels : (xyz, 3 array axes), Å; ``scattering_vector`` : xyz, any length.
+    """
+    direction = np.asarray(scattering_vector, float) / np.linalg.norm(scattering_vector)
+    return -d_spacing_angstrom / (2 * np.pi) * np.linalg.inv(voxels) @ direction
+
+
+def defects(obj: np.ndarray, inside: np.ndarray) -> int:
+    """Squares of four neighbouring voxels inside the support around which the phase winds by 2 pi or more.
+
+    Zero for a phase that can be unwrapped; a line of them is a dislocation, or a phase that was not found.
+    """
+    box = bounding_box(inside)
+    part, where = obj[box], inside[box]
+    number = 0
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        corners = []
+        for i, j in ((0, 0), (1, 0), (1, 1), (0, 1)):
+            cut = [slice(None)] * 3
+            cut[first] = slice(i, i - 1 or None)
+            cut[second] = slice(j, j - 1 or None)
+            corners.append((part[tuple(cut)], where[tuple(cut)]))
+        turn = sum(np.angle(corners[(k + 1) % 4][0] * corners[k][0].conj()) for k in range(4))
+        number += int(np.count_nonzero((np.abs(turn) > np.pi) & np.all([w for _, w in corners], axis=0)))
+    return number
+
+
 def rms(values: np.ndarray, where: np.ndarray | None = None) -> float:
     """Root mean square over ``where``, voxels that are NaN left out; NaN if there are none."""
     values = _finite(values, where)
@@ -122,10 +185,18 @@ def _finite(values: np.ndarray, where: np.ndarray | None) -> np.ndarray:
 
 def _derivative(values: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:
     """Differences between neighbours that both lie inside, the mean of the two sides; NaN where there is none."""
-    values, where = np.moveaxis(values, axis, 0), np.moveaxis(where, axis, 0)
+    return _mean_step(np.diff(np.moveaxis(values, axis, 0), axis=0), where, axis)
+
+
+def _mean_step(step: np.ndarray, where: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of the steps to both neighbours, those between voxels inside alone; NaN where there is none.
+
+    ``step`` has the differences along ``axis``, which is its first one here.
+    """
+    where = np.moveaxis(where, axis, 0)
     pair = where[1:] & where[:-1]
-    step = np.where(pair, values[1:] - values[:-1], 0.0)
-    total, number = np.zeros(values.shape), np.zeros(values.shape)
+    step = np.where(pair, step, 0.0)
+    total, number = np.zeros(where.shape), np.zeros(where.shape)
     for part in (slice(1, None), slice(None, -1)):
         total[part] += step
         number[part] += pair
