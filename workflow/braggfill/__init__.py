@@ -1,7 +1,7 @@
-"""braggfill: fills the gaps that detectors leave in 3D Bragg coherent diffraction patterns.
+"""braggfill: fills the gaps that detectors leave in 3D Bragg coherent diffraction patterns, and retrieves their phases.
 
-``braggfill.inpaint(intensity, mask)`` is all that most need.  Importing the package imports nothing heavy: what is
-named here is loaded when it is first used.
+``braggfill.inpaint(intensity, mask)`` and ``braggfill.phase(counts, mask)`` are all that most need.  Importing the
+package imports nothing heavy: what is named here is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from braggfill.errors import BraggfillError
     from braggfill.filling import inpaint
+    from braggfill.phasing.scan import phase
 
 __version__ = "0.1.0"
-__all__ = ["BraggfillError", "__version__", "inpaint"]
+__all__ = ["BraggfillError", "__version__", "inpaint", "phase"]
 
-_HOMES = {"BraggfillError": "braggfill.errors", "inpaint": "braggfill.filling"}
+_HOMES = {"BraggfillError": "braggfill.errors", "inpaint": "braggfill.filling", "phase": "braggfill.phasing.scan"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The command line, ``braggfill``.
 
 Exit status: 0 done; 1 a fault of braggfill itself; 2 something that the user can put right, told in one line;
-3 (``verify`` alone) a bundle is whole, but stages would run again here; 130 interrupted.  Whatever happens, the output
+3 (``verify``) a bundle is whole, but stages would run again here, (``phase``) phase retrieval failed; 130 interrupted.  Whatever happens, the output
 is whole or absent.
 """
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from braggfill.cli import completion, encoding, filling, judging, sharing, talk
+from braggfill.cli import completion, encoding, filling, judging, phasing, sharing, talk
 from braggfill.cli.texts import TOP
 from braggfill.errors import BraggfillError
 
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--print-completion", action=completion.Print, help="print a script that completes for the shell"
     )
     filling.add(commands, [talk.scan_options(several=True)], plain)
+    phasing.add(commands, [talk.scan_options(several=True)], plain)
     judging.add(commands, [talk.scan_options()], plain)
     sharing.add(commands, plain, say=talk.say)
     return parser

@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, one: Run) -> int:
 
     Returns
     -------
-    0, or 2 if a scan failed by something that can be put right, 1 if by a fault of braggfill.
+    0; else 1 if a scan failed by a fault of braggfill, 2 if by something that can be put right, else what ``one`` gave.
 
     Raises
     ------
@@ -34,10 +34,11 @@ def run(options: argparse.Namespace, one: Run) -> int:
     if len(given) == 1 and not _many(options.out) and not _is_pattern(given[0]):
         options.scan = given[0]
         return one(options)
-    named = {"preview": options.preview, "save-network": options.save_network}
-    for name, value in named.items():
+    for name in ("preview", "report", "save_network"):
+        value = getattr(options, name, None)
         if value:
-            raise BraggfillError(f"--{name} {value}: names one file, and there are several scans; leave it out")
+            option = name.replace("_", "-")
+            raise BraggfillError(f"--{option} {value}: names one file, and there are several scans; leave it out")
     places = outputs([scan for each in given for scan in _expanded(each)], options.out)
     status = 0
     failed = 0
@@ -45,14 +46,15 @@ def run(options: argparse.Namespace, one: Run) -> int:
         own = copy.copy(options)
         own.scan, own.out, own.brief = scan, str(out), not options.verbose
         try:
-            one(own)
+            ended = one(own)
+            status, failed = status or ended, failed + bool(ended)
             options.written = True
         except BraggfillError as error:
             talk.say(f"{scan}: error: {' '.join(str(error).split())}")
-            status, failed = max(status, 2), failed + 1
+            status, failed = status if status == 1 else 2, failed + 1
         except MemoryError:
             talk.say(f"{scan}: error: not enough memory; crop the scan, or use a machine with more")
-            status, failed = max(status, 2), failed + 1
+            status, failed = status if status == 1 else 2, failed + 1
         except Exception as error:
             if options.debug:
                 traceback.print_exc()

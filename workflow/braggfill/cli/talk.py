@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
 
 Say = Callable[[str], None]
-BRIEF = ("filled", "warning")
+BRIEF = ("filled", "warning", "converged", "uncertain", "failed")
 """How lines begin that are said of each of many scans."""
 
 

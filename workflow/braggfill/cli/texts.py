@@ -11,6 +11,7 @@ so that phase retrieval gives the true strain.
 commands:
   braggfill inpaint SCAN --mask MASK -o OUT    fill a scan
   braggfill inpaint SCAN SCAN … -o FOLDER/     fill many
+  braggfill phase SCAN [--mask MASK] -o OUT    reconstruct the object and its strain
   braggfill info SCAN [--mask MASK]            size, counts, what is missing, oversampling
   braggfill compare SCAN [--mask MASK]         how far each method can be trusted on it
   braggfill bundle RUN                         pack a run of the workflow to share it
@@ -20,7 +21,8 @@ commands:
 'braggfill inpaint --help' has file formats and examples.
 
 exit status: 0 done; 1 a fault of braggfill; 2 something to put right, told in
-one line; 3 (verify alone) whole, but stages would run again; 130 interrupted."""
+one line; 3 (phase) phase retrieval failed, (verify) whole, but stages would run
+again; 130 interrupted."""
 
 FILES = """\
 files:
@@ -90,6 +92,34 @@ examples:
   braggfill inpaint scan.npz -o filled.cxi --finetune 3 --save-network particle.safetensors
   braggfill inpaint next.npz -o next.cxi --network particle.safetensors
   braggfill inpaint scans/*.h5 -o filled/ --detector maxipix --roi 140,98"""
+
+PHASE = f"""\
+{FILES}
+
+output:
+  OUT is .cxi or .h5 (opens in PyNX and cdiutils: /entry_1/image_1 holds data, the
+  complex object, support, modulus, phase, and the spread between runs; image_2 the
+  modes; image_3, with a geometry, object, strain and displacement in nanometres,
+  axes z, y, x of the laboratory; runs_1 every run) or .npz with the same arrays.
+
+verdict:
+  converged   independent starts gave the same object, or one explains the counts
+  uncertain   they did not; OUT is written, and the command says where they disagree
+  failed      nothing to be trusted: exit status 3, and nothing is written
+
+geometry:
+  With energy, distance, pixel, rocking step and an angle (or the lattice spacing,
+  from which the angle follows) the object gets its size in nanometres, its
+  displacement in picometres and its strain along Q. Strain is positive where the
+  lattice is wider than its mean. docs/phasing.md has the signs of the angles.
+
+examples:
+  braggfill phase scan.npz -o object.cxi
+  braggfill phase scan.npz --mask mask.npy -o object.cxi --report object.html
+  braggfill phase scan.h5 --detector maxipix -o object.cxi --time 2min --keep
+  braggfill phase scan.npz -o object.cxi --energy 9 --distance 0.8 --pixel 55 \\
+      --rocking-step 0.01 --hkl 1,1,1 --element Pt --preview object.png
+  braggfill phase S*.cxi -o objects/"""
 
 INFO = f"""\
 {FILES}

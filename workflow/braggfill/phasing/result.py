@@ -51,7 +51,7 @@ class Verdict:
         return f"{self.word}: {self.why}" + (f"; {self.advice}" if self.advice else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Phased:
     """A phased pattern.  Arrays have the pattern's shape, origin at ``n // 2``."""
 
@@ -110,3 +110,13 @@ class Phased:
     @property
     def failed(self) -> bool:
         return self.verdict.word == FAILED
+
+    def __repr__(self) -> str:
+        shape = " × ".join(map(str, self.obj.shape))
+        return f"<Phased {shape}, {len(self.runs)} runs, {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the verdict, numbers, slices."""
+        from braggfill.phasing import report
+
+        return report.inline(self)

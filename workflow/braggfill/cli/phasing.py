@@ -1,0 +1,256 @@
+"""``braggfill phase``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from braggfill.cli import batch, geometry, live, networks, talk
+from braggfill.cli.texts import PHASE
+from braggfill.errors import BraggfillError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from braggfill.phasing.gap import Given
+    from braggfill.phasing.realspace import RealSpace
+    from braggfill.phasing.result import Phased
+
+FAILED = 3
+"""Exit status where nothing was reconstructed that could be trusted."""
+GAPS = ("auto", "free", "filled", "sure", "soft")
+UNITS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
+    """Add the command to the parser's."""
+    parser = commands.add_parser(
+        "phase",
+        epilog=PHASE,
+        description="Reconstruct the object, and its strain, from a scan with or without gaps; say how sure it is.",
+        parents=parents,
+        formatter_class=plain,
+    )
+    add = parser.add_argument
+    add("-o", "--out", metavar="OUT", required=True, help="the file to write; for several scans a folder/, see below")
+    add("--force", action="store_true", help="overwrite OUT if it exists")
+    add("--preview", metavar="PNG", help="also draw slices of the object")
+    add("--report", metavar="HTML", help="also write a report: one file that opens in any browser")
+    add("--time", metavar="TIME", help="end after so long with the best so far: 90s, 2min, 1h")
+    add("--keep", action="store_true", help="on Ctrl-C write the best so far instead of nothing")
+    add("--write-failed", action="store_true", help="write OUT even if phase retrieval failed (it says so inside)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same object; default 0")
+    add("--starts", type=int, metavar="N", help="most starts (default: as many as it takes for them to agree)")
+    add("--engine", default="auto", metavar="NAME", help="auto (default), projections, convex, pynx")
+    add(
+        "--support-threshold", type=float, metavar="T", help="one threshold of the support, 0 to 1, relative to the rms"
+        " of the modulus; by default several are tried and measured voxels that were kept out choose",
+    )  # fmt: skip
+    add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
+    gap = parser.add_argument_group("what is missing")
+    gap.add_argument(
+        "--gap", choices=GAPS, default="auto",
+        help="free: missing voxels have no constraint; filled (default): filled, as if measured; sure: filled where "
+        "the filling is certain, else free; soft: filled, with the weight that its uncertainty allows",
+    )  # fmt: skip
+    gap.add_argument("--method", default="braggfill", metavar="METHOD", help="that fills, as of inpaint (braggfill)")
+    gap.add_argument("--network", metavar="FILE", help="the network that fills, as of inpaint")
+    gap.add_argument("--most-missing", action="store_true", help="go on although more than half is missing")
+    geometry.add(parser)
+    parser.set_defaults(run=lambda options: batch.run(options, run))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Phase the scan; returns the exit status."""
+    say, detail = talk.remarks(options)
+    budget = _check(options)
+    counts, mask, scan, told = _read(options, say)
+    measured, spacing, remark = geometry.of(options, getattr(scan, "experiment", None))
+    if remark:
+        say(remark)
+    if measured is not None:
+        measured.voxels(counts.shape)  # an error now, and not after the work
+    shown = live.Live(talk.shows_progress(options), budget)
+    with live.interruptible(shown, options.keep):
+        given = _treat(options, counts, mask, say)
+        found = _phase(options, counts, mask, given, budget, shown)
+    for note in found.notes:
+        say(f"warning: {note}")
+    if found.failed and not options.write_failed:
+        at = f"{options.scan}: " if getattr(options, "brief", False) else ""
+        talk.say(f"{at}{found.verdict}; nothing was written (--write-failed writes it all the same)")
+        return FAILED
+    from braggfill.phasing.realspace import real_space
+
+    real = None if measured is None else real_space(found, measured, spacing)
+    settings = {
+        name: getattr(options, name)
+        for name in ("engine", "starts", "time", "seed", "support_threshold", "device", "gap", "write_failed")
+    }
+    told |= {"gap": given.treatment, "filled_by": given.method, "settings": settings}
+    if measured is not None:
+        told["geometry"] = dataclasses.asdict(measured)
+    _write(options, found, real, told)
+    _conclude(options, found, real, say, detail)
+    return FAILED if found.failed else 0
+
+
+def _check(options: argparse.Namespace) -> float | None:
+    """What can be told before anything is read; the seconds that it may take."""
+    from braggfill.phasing import engines, output
+    from braggfill.scans import check_output, check_place
+
+    output.check(options.out, force=options.force)
+    check_output(options.out, force=options.force, inputs=tuple(filter(None, (options.scan, options.mask))))
+    if options.preview:
+        from braggfill.cli import preview
+
+        preview.check(options.preview, force=options.force)
+    if options.report:
+        import importlib.util
+
+        if Path(options.report).suffix.lower() not in (".html", ".htm"):
+            raise BraggfillError(f"{options.report}: a report is a .html file; give it that suffix")
+        check_place(options.report, force=options.force)
+        if importlib.util.find_spec("matplotlib") is None:
+            raise BraggfillError("--report: needs matplotlib; pip install 'braggfill[preview]'")
+    written = [Path(p).absolute() for p in (options.out, options.preview, options.report) if p]
+    if len(set(written)) < len(written):
+        raise BraggfillError(f"{written[-1].name}: two outputs have this name; give each its own")
+    if options.seed < 0:
+        raise BraggfillError(f"--seed {options.seed}: give a whole number that is not negative")
+    if options.starts is not None and options.starts < 1:
+        raise BraggfillError(f"--starts {options.starts}: give 1 or more")
+    if options.support_threshold is not None and not 0 < options.support_threshold < 1:
+        raise BraggfillError(f"--support-threshold {options.support_threshold:g}: give a number between 0 and 1")
+    geometry.spacing(options)
+    engines.engine(options.engine)
+    return None if options.time is None else seconds(options.time)
+
+
+def seconds(text: str) -> float:
+    """A time in words: 90, 90s, 2min, 1.5h.
+
+    Raises
+    ------
+    BraggfillError : it is none, or not above zero.
+    """
+    parts = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", text.lower())
+    if parts is None or parts[2] not in UNITS or float(parts[1]) <= 0:
+        raise BraggfillError(f"--time {text}: give a time, such as 90s, 2min or 1h")
+    return float(parts[1]) * UNITS[parts[2]]
+
+
+def _read(options: argparse.Namespace, say: talk.Say) -> tuple[np.ndarray, np.ndarray | None, Any, dict[str, Any]]:
+    """Photons, mask (None where nothing is missing), the scan, and what to tell of both."""
+    import numpy as np
+
+    from braggfill import scans
+
+    scan = scans.load(options.scan)
+    missing = talk.missing(options, scan)
+    mask = None if missing is None or not missing.array.any() else missing.array
+    where = "nothing is missing" if mask is None else f"missing {mask.mean():.2%}: {missing.where}"
+    say(f"scan {scan.where}, {talk.size(scan)}; {where}")
+    told = {"scan": talk.name(scan.where), "missing_voxels": 0}
+    if mask is not None:
+        seen = scan.array[~mask]
+        if seen.any() and not mask.all():
+            scans.check(scan.array, mask, scan.where, missing.where)
+        if mask.mean() > 0.5 and not options.most_missing:
+            share = f"{mask.mean():.0%} of the scan is missing"
+            if not talk.agreed(f"{share}: is the mask inverted? Go on all the same?"):
+                raise BraggfillError(
+                    f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing goes on all the same"
+                )
+        told |= {
+            "mask": "; ".join(talk.name(part) for part in missing.where.split("; ")),
+            "mask_inverted": options.invert_mask,
+            "missing_voxels": int(mask.sum()),
+        }
+    hidden = np.zeros(scan.array.shape, bool) if mask is None else mask
+    if number := int(np.count_nonzero(scans.hot(scan.array, hidden))):
+        say(f"warning: pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
+    return scan.array, mask, scan, told
+
+
+def _treat(options: argparse.Namespace, counts: np.ndarray, mask: np.ndarray | None, say: talk.Say) -> Given:
+    """What phase retrieval is given for the gap."""
+    from braggfill.phasing import gap
+
+    network = None
+    if mask is not None and options.gap != "free" and options.method in ("braggfill", "paper"):
+        network = networks.choose(options.network, options.method, say)
+    given = gap.treat(
+        counts, mask, gap=options.gap, method=options.method, network=network, device=options.device,
+        progress=talk.shows_progress(options),
+    )  # fmt: skip
+    if given.method:
+        say(
+            f"gap of {int(mask.sum())} voxels filled by {given.method}, and given to phase retrieval as {given.treatment}"
+        )
+    return given
+
+
+def _phase(
+    options: argparse.Namespace,
+    counts: np.ndarray,
+    mask: np.ndarray | None,
+    given: Given,
+    budget: float | None,
+    shown: live.Live,
+) -> Phased:
+    from braggfill.phasing.phase import phase_pattern
+    from braggfill.phasing.scan import usable
+
+    return phase_pattern(
+        counts,
+        mask,
+        filled=given.filled,
+        sigma=given.sigma,
+        engine=options.engine,
+        seed=options.seed,
+        budget_s=budget,
+        starts=options.starts,
+        support_threshold=options.support_threshold,
+        device=usable(options.device),
+        progress=shown.told,
+        should_stop=shown.should_stop,
+    )
+
+
+def _write(options: argparse.Namespace, found: Phased, real: RealSpace | None, told: dict[str, Any]) -> None:
+    """The result, the picture, the report."""
+    from braggfill.phasing import output
+
+    output.write(options.out, found, real, provenance=told, force=options.force)
+    options.written = True
+    if options.preview:
+        from braggfill.phasing import drawing
+
+        drawing.save(options.preview, found, real)
+    if options.report:
+        from braggfill.phasing import report
+
+        report.write(options.report, found, real, title=told["scan"], provenance=told)
+
+
+def _conclude(
+    options: argparse.Namespace, found: Phased, real: RealSpace | None, say: talk.Say, detail: talk.Say
+) -> None:
+    """Say what came of it: the verdict, where it is doubtful, what was written."""
+    from braggfill.phasing import summary
+
+    brief = getattr(options, "brief", False)
+    if not brief:
+        for what, value in summary.facts(found, real):
+            detail(f"{what}: {value}")
+        if real is not None:
+            told = dict(summary.facts(found, real))
+            say("; ".join(f"{name} {told[name]}" for name in ("size", "voxels", "strain") if name in told))
+        if not found.failed and (doubt := summary.disagreement(found)):
+            say(doubt)
+    say(f"{found.verdict}; {found.seconds:.0f} s: {options.out}")

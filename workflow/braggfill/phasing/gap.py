@@ -1,0 +1,102 @@
+"""What phase retrieval is given for missing voxels: decided here for the command line and Python alike.
+
+========  =============================================================================================================
+``free``    nothing: missing voxels are without a constraint
+``filled``  what was filled, as if measured
+``sure``    what was filled, but for voxels whose filling is too uncertain, which are without a constraint
+``soft``    what was filled, with the weight that its uncertainty allows (:func:`braggfill.phasing.pattern.gap_weight`)
+========  =============================================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braggfill.errors import BraggfillError
+from braggfill.phasing import pattern
+from braggfill.phasing.phase import FEWEST
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from braggfill.filling import Filled
+
+TREATMENTS = ("free", "filled", "sure", "soft")
+AUTO = "filled"
+"""What ``auto`` stands for: the best of them on measured scans, whose patterns are blurred and have a background."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What phase retrieval is given for the gap; arrays of the pattern's shape, None for nothing."""
+
+    treatment: str
+    """One of :data:`TREATMENTS`; ``none`` where nothing is missing or there is too little to fill from."""
+    filled: np.ndarray | None = field(default=None, repr=False)
+    """Photons; NaN where phase retrieval has no constraint."""
+    sigma: np.ndarray | None = field(default=None, repr=False)
+    """Standard deviation of the expectation without counting noise, photons."""
+    method: str = ""
+    """That the gap was filled with; empty if it was not."""
+
+
+def treat(
+    counts: np.ndarray,
+    mask: np.ndarray | None,
+    *,
+    gap: str = "auto",
+    method: str = "braggfill",
+    network: str | Path | Module | None = None,
+    device: str = "auto",
+    progress: bool = False,
+) -> Given:
+    """Fill the gap as the treatment has it.
+
+    Parameters
+    ----------
+    counts : photons, three axes; mask : True where missing, or None.
+    gap : one of :data:`TREATMENTS`, or auto (:data:`AUTO`).
+    method, network, device, progress : of :func:`braggfill.filling.inpaint`.
+
+    Raises
+    ------
+    BraggfillError : there is no such treatment, the gap cannot be filled, or the method states no uncertainty, which
+        ``sure`` and ``soft`` go by.
+    """
+    chosen = AUTO if gap == "auto" else gap
+    if chosen not in TREATMENTS:
+        raise BraggfillError(f"gap: {gap!r} is unknown; use one of auto, {', '.join(TREATMENTS)}")
+    if mask is None or not mask.any() or mask.all() or counts[~mask].sum(dtype=float) < FEWEST:
+        return Given("none")
+    if chosen == "free":
+        return Given("free")
+    from braggfill import filling
+
+    found = filling.inpaint(
+        counts, mask, method=method, network=network, device=device, progress=progress, most_missing=True
+    )
+    if chosen == "filled":
+        return Given(chosen, found.for_phasing(), method=method)
+    if not np.isfinite(found.sigma[found.mask]).any():
+        raise BraggfillError(f"gap: {chosen} goes by the uncertainty of the filling, and method {method} states none")
+    if chosen == "sure":
+        return Given(chosen, np.where(_masked(found), np.nan, found.for_phasing()), method=method)
+    return Given(chosen, found.for_phasing(), _of_expectation(found), method)
+
+
+def _masked(found: Filled) -> np.ndarray:
+    """Filled voxels that are too uncertain for phase retrieval."""
+    from braggfill.filling import advice
+
+    return advice.unsure(found.data, found.sigma, found.mask)
+
+
+def _of_expectation(found: Filled) -> np.ndarray:
+    r"""Standard deviation of the expectation: :math:`\sqrt{\sigma^2 - I}`, which has no counting noise."""
+    with np.errstate(invalid="ignore"):
+        variance = found.sigma.astype(np.float64) ** 2 - found.data
+        return np.sqrt(np.maximum(variance, 0) + pattern.DARK**2)

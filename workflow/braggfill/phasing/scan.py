@@ -1,0 +1,121 @@
+"""``braggfill.phase``: from counts, with gaps or without, to an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braggfill.errors import BraggfillError
+from braggfill.phasing import gap as gaps
+from braggfill.phasing.context import Progress
+from braggfill.phasing.phase import phase_pattern
+from braggfill.phasing.recipe import Recipe
+from braggfill.phasing.result import Phased
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+def phase(
+    counts: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    gap: str = "auto",
+    method: str = "braggfill",
+    network: str | Path | Module | None = None,
+    engine: str = "auto",
+    starts: int | None = None,
+    budget_s: float | None = None,
+    seed: int = 0,
+    support_threshold: float | None = None,
+    recipe: Recipe | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Phased:
+    """Reconstruct the object of a 3D Bragg coherent diffraction pattern, and say how far it is to be trusted.
+
+    Missing voxels are filled first (:func:`braggfill.inpaint`), then several independent starts are run until they
+    agree.  The result always says how that went: ``found.verdict`` is *converged*, *uncertain* or *failed*, with the
+    reason.  A failed result raises nothing; look at ``found.failed``.
+
+    Parameters
+    ----------
+    counts : photons, three axes (rocking angle, vertical, horizontal), 8 voxels or more along each.
+    mask : True where missing, same shape; or one detector frame, which then holds for all; None for nowhere.
+    gap : what is given for missing voxels: ``"free"`` (nothing), ``"filled"``, ``"sure"``, ``"soft"``, or ``"auto"``,
+        see :mod:`braggfill.phasing.gap`.
+    method, network : what fills, see :func:`braggfill.inpaint`.
+    engine : ``"auto"``, or a name of :data:`braggfill.phasing.engines.ENGINES`.
+    starts : most starts on the whole array; by default as many as it takes.
+    budget_s : seconds after which no start is begun and running ones are ended; filling is not counted.
+    seed : the same seed gives the same bits on a processor, unless time or ``should_stop`` ended the search.
+    support_threshold : one threshold of the support, relative to the rms of the modulus, instead of several.
+    recipe : cycles and schedules, :class:`braggfill.phasing.recipe.Recipe`.
+    device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …; threads : starts at a time on a processor.
+    progress : called between rounds; should_stop : asked in every cycle, True ends with the best so far.
+
+    Returns
+    -------
+    :class:`braggfill.phasing.result.Phased`: object, support, verdict, spread, modes, runs.  Array axes are those of
+    ``counts``, origin at ``n // 2``; ``counts`` is the squared modulus of the object's centred, unitary Fourier
+    transform with ``exp(-2 pi i q r)``.
+
+    Raises
+    ------
+    BraggfillError : the input is no pattern, an engine or a treatment is unknown, memory does not suffice.
+
+    Example
+    -------
+    >>> found = phase(np.zeros((16, 16, 16)))
+    >>> found.failed
+    True
+    """
+    counts = np.asarray(counts)
+    missing = None if mask is None else np.asarray(mask).astype(bool)
+    if missing is not None and counts.ndim == 3 and missing.shape == counts.shape[1:]:
+        missing = np.broadcast_to(missing, counts.shape)
+    if missing is not None and missing.shape != counts.shape:
+        raise BraggfillError(f"mask: shape {missing.shape} against the pattern's {counts.shape}; use equal ones")
+    given = gaps.treat(counts, missing, gap=gap, method=method, network=network, device=device)
+    return phase_pattern(
+        counts,
+        missing,
+        filled=given.filled,
+        sigma=given.sigma,
+        engine=engine,
+        seed=seed,
+        budget_s=budget_s,
+        starts=starts,
+        support_threshold=support_threshold,
+        recipe=recipe,
+        device=usable(device),
+        threads=threads,
+        progress=progress,
+        should_stop=should_stop,
+    )
+
+
+def usable(device: str) -> str:
+    """The device that a name stands for here.
+
+    Raises
+    ------
+    BraggfillError : it cannot be used.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    device = "cuda" if device == "gpu" else device
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
+    return device

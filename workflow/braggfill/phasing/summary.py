@@ -1,0 +1,68 @@
+"""What a phased pattern comes to, in words and numbers: for the terminal, the report, notebooks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from braggfill.phasing.realspace import RealSpace
+from braggfill.phasing.result import Phased
+from braggfill.physics import support
+
+APART = 0.5
+"""Radians by which runs may scatter before a voxel counts as one where they disagree."""
+
+
+def disagreement(found: Phased) -> str:
+    """Where the chosen runs disagree, in a sentence; empty where there is nothing to say."""
+    if not found.support.any():
+        return ""
+    if len(found.chosen) < 2:
+        return "there is no second run of the same object, so its spread is not known"
+    bad = found.support & (found.phase_std > APART)
+    share = bad.sum() / found.support.sum()
+    if not bad.any():
+        return f"runs scatter by less than {APART:g} rad everywhere in the object"
+    place = ", ".join(f"{n:.0f}" for n in np.argwhere(bad).mean(axis=0))
+    return f"phases of the runs scatter by more than {APART:g} rad in {share:.0%} of the object, about voxel ({place})"
+
+
+def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]:
+    """(what, value) of a result, what is not known left out."""
+    lines = [("free log-likelihood", f"{found.llk_free:.3g} (counting noise alone: {found.llk_expected:.2g})")]
+    if len(found.chosen) > 1:
+        lines.append(("agreement", f"correlation {found.agreement:.3f} between {len(found.chosen)} runs"))
+    lines.append(("runs", f"{len(found.runs)}, {found.cycles} cycles, {found.seconds:.0f} s"))
+    if found.support.any():
+        voxels = " × ".join(map(str, support.extent(found.support)))
+        factors = ", ".join(f"{f:.1f}" for f in support.oversampling(found.support))
+        lines.append(
+            ("object", f"{voxels} voxels of {' × '.join(map(str, found.support.shape))} (oversampling {factors})")
+        )
+        lines.append(
+            ("phase spread", f"{float(found.phase_std[found.support].mean()):.2f} rad on average over the object")
+        )
+        if math.isfinite(found.resolution):
+            lines.append(("resolution", f"{found.resolution:.1f} voxels (PRTF at 1/e)"))
+    if len(found.weights):
+        lines.append(("first mode", f"{found.weights[0]:.1%} of the photons"))
+    if found.coherence:
+        lines.append(
+            ("blur of the pattern", " × ".join(f"{w:.2f}" for w in found.coherence) + " voxels (partial coherence)")
+        )
+    if real is not None:
+        known = real.strain[np.isfinite(real.strain)]
+        lines.append(("size", " × ".join(f"{s:.0f}" for s in real.size_nm) + " nm (z, y, x)"))
+        lines.append(("voxels", f"{real.voxel_nm:.2f} nm, orthogonal frame"))
+        if math.isfinite(found.resolution):
+            lines.append(("resolution, length", f"{found.resolution * real.voxel_nm:.1f} nm"))
+        lines.append(("lattice spacing", f"{real.spacing_angstrom:.4f} Å; {real.geometry.spacing:.4f} Å by the angles"))
+        if known.size:
+            low, high = np.percentile(known, [1, 99])
+            lines.append(("strain", f"rms {known.std():.2e}, 98 % of the object between {low:+.1e} and {high:+.1e}"))
+        if real.defects:
+            lines.append(
+                ("defects", f"the phase winds around {real.defects} squares of voxels; displacement jumps there")
+            )
+    return lines
