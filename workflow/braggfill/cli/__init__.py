@@ -1,8 +1,8 @@
 """The command line, ``braggfill``.
 
 Exit status: 0 done; 1 a fault of braggfill itself; 2 something that the user can put right, told in one line;
-3 (``verify``) a bundle is whole, but stages would run again here, (``phase``) phase retrieval failed; 130 interrupted.  Whatever happens, the output
-is whole or absent.
+3 (``verify``) a bundle is whole, but stages would run again here, (``phase``) phase retrieval failed; 130 interrupted.
+Whatever happens, the output is whole or absent.
 """
 
 from __future__ import annotations

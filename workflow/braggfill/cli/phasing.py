@@ -164,7 +164,8 @@ def _read(options: argparse.Namespace, say: talk.Say) -> tuple[np.ndarray, np.nd
             share = f"{mask.mean():.0%} of the scan is missing"
             if not talk.agreed(f"{share}: is the mask inverted? Go on all the same?"):
                 raise BraggfillError(
-                    f"{missing.where}: {share}; is the mask inverted? (--invert-mask); --most-missing goes on all the same"
+                    f"{missing.where}: {share}; is the mask inverted? (--invert-mask); "
+                    "--most-missing goes on all the same"
                 )
         told |= {
             "mask": "; ".join(talk.name(part) for part in missing.where.split("; ")),
@@ -189,9 +190,7 @@ def _treat(options: argparse.Namespace, counts: np.ndarray, mask: np.ndarray | N
         progress=talk.shows_progress(options),
     )  # fmt: skip
     if given.method:
-        say(
-            f"gap of {int(mask.sum())} voxels filled by {given.method}, and given to phase retrieval as {given.treatment}"
-        )
+        say(f"{int(mask.sum())} voxels filled by {given.method}; phase retrieval takes them as {given.treatment}")
     return given
 
 

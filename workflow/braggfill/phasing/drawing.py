@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from braggfill.phasing import summary
 from braggfill.phasing.realspace import RealSpace
 from braggfill.phasing.result import Phased
 from braggfill.physics import support
@@ -34,8 +35,10 @@ def slices(found: Phased, real: RealSpace | None = None) -> Figure:
         slice(max(b.start - MARGIN, 0), min(b.stop + MARGIN, n)) for b, n in zip(box, inside.shape, strict=True)
     )
     middle = [(b.start + b.stop) // 2 for b in box]
-    figure = Figure(figsize=(3.5 * len(panels) + 0.4, 9.4), layout="constrained")
-    axes = figure.subplots(3, len(panels), squeeze=False)
+    sizes = [c.stop - c.start for c in cut]
+    heights = [min(max(sizes[d] / sizes[a], 0.4), 2.0) for d, a in ((1, 2), (0, 2), (0, 1))]
+    figure = Figure(figsize=(3.5 * len(panels) + 0.4, 2.7 * sum(heights) + 2), layout="constrained")
+    axes = figure.subplots(3, len(panels), squeeze=False, height_ratios=heights)
     for row, axis in zip(axes, range(3), strict=True):
         down, across = (a for a in range(3) if a != axis)
         place = [(np.array([cut[a].start, cut[a].stop]) - 0.5 - inside.shape[a] // 2) * step for a in (across, down)]
@@ -60,7 +63,7 @@ def _panels(
 ) -> tuple[list[tuple[str, np.ndarray, dict[str, Any], str]], Any, Any, float]:
     """(title, values, how to draw them, unit) each; the support; names and unit of the axes; a voxel's length."""
     obj, inside = (found.obj, found.support) if real is None else (real.obj, real.support)
-    outside = ~inside
+    outside = ~summary.core(obj, inside)
     turned = np.ma.masked_array(np.angle(obj), outside)
     top = float(np.percentile(np.abs(obj)[inside], 99.5)) if inside.any() else 1.0
     panels = [
@@ -72,10 +75,12 @@ def _panels(
         panels.append(("phase spread between runs", spread, {"cmap": "viridis", "vmin": 0, "vmax": 1}, "rad"))
     if real is None:
         return panels, inside, DETECTOR, 1.0
-    known = real.strain[np.isfinite(real.strain)]
+    known = real.strain[np.isfinite(real.strain) & ~outside]
     reach = float(np.percentile(np.abs(known), 98)) if known.size else 1e-4
     style = {"cmap": "RdBu_r", "vmin": -reach * 100, "vmax": reach * 100}
-    panels.append(("strain along Q", np.ma.masked_invalid(real.strain * 100), style, "%"))
+    panels.append(
+        ("strain along Q", np.ma.masked_where(outside | ~np.isfinite(real.strain), real.strain * 100), style, "%")
+    )
     return panels, inside, LABORATORY, real.voxel_nm
 
 

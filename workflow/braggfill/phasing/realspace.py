@@ -48,7 +48,7 @@ class RealSpace:
     """Extent of the support along z, y, x."""
     volume_nm3: float
     defects: int
-    """Squares of voxels around which the phase winds (:func:`braggfill.physics.strain.defects`)."""
+    """Squares of voxels below the surface around which the phase winds (:func:`braggfill.physics.strain.defects`)."""
 
     @property
     def direction(self) -> np.ndarray:
@@ -102,5 +102,5 @@ def real_space(found: Phased, measured: Geometry, spacing_angstrom: float | None
         geometry=measured,
         size_nm=tuple(sides),
         volume_nm3=float(inside.sum() * (edge / 10) ** 3),
-        defects=strain.defects(found.obj, inside),
+        defects=strain.defects(found.obj, support.interior(inside, 1)),
     )

@@ -14,14 +14,28 @@ APART = 0.5
 """Radians by which runs may scatter before a voxel counts as one where they disagree."""
 
 
+FAINT = 0.15
+"""Voxels below this share of the object's modulus (its 95th percentile) have next to no phase, and are left out of what
+is said and drawn about phases."""
+
+
+def core(obj: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The support without its faintest voxels; same shape, boolean."""
+    if not inside.any():
+        return inside
+    modulus = np.abs(obj)
+    return inside & (modulus > FAINT * np.percentile(modulus[inside], 95))
+
+
 def disagreement(found: Phased) -> str:
     """Where the chosen runs disagree, in a sentence; empty where there is nothing to say."""
     if not found.support.any():
         return ""
     if len(found.chosen) < 2:
         return "there is no second run of the same object, so its spread is not known"
-    bad = found.support & (found.phase_std > APART)
-    share = bad.sum() / found.support.sum()
+    bright = core(found.obj, found.support)
+    bad = bright & (found.phase_std > APART)
+    share = bad.sum() / bright.sum()
     if not bad.any():
         return f"runs scatter by less than {APART:g} rad everywhere in the object"
     place = ", ".join(f"{n:.0f}" for n in np.argwhere(bad).mean(axis=0))
@@ -35,14 +49,13 @@ def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]
         lines.append(("agreement", f"correlation {found.agreement:.3f} between {len(found.chosen)} runs"))
     lines.append(("runs", f"{len(found.runs)}, {found.cycles} cycles, {found.seconds:.0f} s"))
     if found.support.any():
+        bright = core(found.obj, found.support)
         voxels = " × ".join(map(str, support.extent(found.support)))
         factors = ", ".join(f"{f:.1f}" for f in support.oversampling(found.support))
         lines.append(
             ("object", f"{voxels} voxels of {' × '.join(map(str, found.support.shape))} (oversampling {factors})")
         )
-        lines.append(
-            ("phase spread", f"{float(found.phase_std[found.support].mean()):.2f} rad on average over the object")
-        )
+        lines.append(("phase spread", f"{float(found.phase_std[bright].mean()):.2f} rad on average over the object"))
         if math.isfinite(found.resolution):
             lines.append(("resolution", f"{found.resolution:.1f} voxels (PRTF at 1/e)"))
     if len(found.weights):
@@ -52,7 +65,7 @@ def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]
             ("blur of the pattern", " × ".join(f"{w:.2f}" for w in found.coherence) + " voxels (partial coherence)")
         )
     if real is not None:
-        known = real.strain[np.isfinite(real.strain)]
+        known = real.strain[np.isfinite(real.strain) & core(real.obj, real.support)]
         lines.append(("size", " × ".join(f"{s:.0f}" for s in real.size_nm) + " nm (z, y, x)"))
         lines.append(("voxels", f"{real.voxel_nm:.2f} nm, orthogonal frame"))
         if math.isfinite(found.resolution):

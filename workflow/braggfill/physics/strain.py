@@ -136,6 +136,8 @@ def defects(obj: np.ndarray, inside: np.ndarray) -> int:
 
     Zero for a phase that can be unwrapped; a line of them is a dislocation, or a phase that was not found.
     """
+    if not inside.any():
+        return 0
     box = bounding_box(inside)
     part, where = obj[box], inside[box]
     number = 0
