@@ -60,7 +60,7 @@ def only(folder, *names) -> bool:
 def test_a_scan_becomes_an_object_with_its_strain(here, capsys):
     assert phase("--preview", "p.png", "--report", "r.html", *GEOMETRY) == 0
     told = capsys.readouterr().err
-    assert "nothing is missing" in told
+    assert "nothing says what is missing" in told
     assert "converged" in told
     assert "nm" in told
     assert only(here, "scan.npz", "out.cxi", "p.png", "r.html")
@@ -316,7 +316,7 @@ def test_an_interrupted_command_ends_at_once_and_leaves_nothing(number, tmp_path
         [sys.executable, "-m", "braggfill", "phase", "scan.npz", "-o", "out.cxi"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert "nothing is missing" in process.stderr.readline()
+    assert "nothing says what is missing" in process.stderr.readline()
     time.sleep(4)
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]

@@ -84,15 +84,8 @@ def treat(
     if not np.isfinite(found.sigma[found.mask]).any():
         raise BraggfillError(f"gap: {chosen} goes by the uncertainty of the filling, and method {method} states none")
     if chosen == "sure":
-        return Given(chosen, np.where(_masked(found), np.nan, found.for_phasing()), method=method)
+        return Given(chosen, np.where(found.mask_for_phasing(), np.nan, found.for_phasing()), method=method)
     return Given(chosen, found.for_phasing(), _of_expectation(found), method)
-
-
-def _masked(found: Filled) -> np.ndarray:
-    """Filled voxels that are too uncertain for phase retrieval."""
-    from braggfill.filling import advice
-
-    return advice.unsure(found.data, found.sigma, found.mask)
 
 
 def _of_expectation(found: Filled) -> np.ndarray:
