@@ -316,7 +316,7 @@ def test_an_interrupted_command_ends_at_once_and_leaves_nothing(number, tmp_path
         [sys.executable, "-m", "braggfill", "phase", "scan.npz", "-o", "out.cxi"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert "nothing is missing" in process.stderr.readline()
+    assert "nothing says what is missing" in process.stderr.readline()
     time.sleep(4)
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]

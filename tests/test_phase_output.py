@@ -174,6 +174,7 @@ def test_sizes_are_those_of_the_geometry(found, real):
 @pytest.mark.parametrize("treatment", gap.TREATMENTS)
 def test_what_is_given_for_the_gap(treatment, monkeypatch):
     from braggfill import filling
+    from braggfill.filling.inpainting import Filled
 
     counts = counted(crystal((24, 24, 24)), 1e4)[0]
     mask = np.zeros(counts.shape, bool)
@@ -183,7 +184,7 @@ def test_what_is_given_for_the_gap(treatment, monkeypatch):
         data = np.where(mask, 4.0, intensity)
         sigma = np.where(mask, 2.0, np.nan)
         sigma[:12][mask[:12]] = 50.0
-        return filling.Filled(data, mask, sigma)
+        return Filled(data, mask, sigma)
 
     monkeypatch.setattr(filling, "inpaint", inpaint)
     given = gap.treat(counts, mask, gap=treatment)

@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{scan.where}: nothing says what is missing: no mask lies beside the scan in its file or at a detector of "
             "its entry, and every voxel may be a count; name a mask with --mask, or the detector with --detector"
         )
-    _confirm(options, missing, ready.mask)
+    confirm(options, missing, ready.mask)
     network, told = _network(options, file, ready.photons, ready.mask, say, detail)
     start = time.perf_counter()
     filled = _fill(options, network, ready.photons, ready.mask, say, told)
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _confirm(options: Options, missing: Missing, mask: np.ndarray) -> None:
+def confirm(options: Any, missing: Missing, mask: np.ndarray) -> None:
     """Ask before most of a scan is filled: the mask may be inverted."""
     share = mask.mean()
     if share <= 0.5 or options.most_missing:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from braggfill.cli import batch, geometry, live, networks, talk
+from braggfill.cli import batch, filling, geometry, live, networks, talk
 from braggfill.cli.texts import PHASE
 from braggfill.errors import BraggfillError
 
@@ -100,7 +100,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> float | None:
     """What can be told before anything is read; the seconds that it may take."""
+    from braggfill.filling import methods
     from braggfill.phasing import engines, output
+    from braggfill.runs import device
     from braggfill.scans import check_output, check_place
 
     output.check(options.out, force=options.force)
@@ -127,6 +129,8 @@ def _check(options: argparse.Namespace) -> float | None:
     if options.support_threshold is not None and not 0 < options.support_threshold < 1:
         raise BraggfillError(f"--support-threshold {options.support_threshold:g}: give a number between 0 and 1")
     geometry.spacing(options)
+    device.check(options.device)
+    methods.get(options.method)
     engines.engine(options.engine)
     return None if options.time is None else seconds(options.time)
 
@@ -149,22 +153,15 @@ def _read(options: argparse.Namespace, say: talk.Say) -> tuple[np.ndarray, np.nd
     from braggfill.cli.preparing import prepare
 
     ready = prepare(options, say, outputs=(options.out, options.preview, options.report))
-    mask = ready.mask if ready.mask.any() else None
-    told: dict[str, Any] = {"scan": talk.name(ready.scan.where), "missing_voxels": int(ready.mask.sum())}
-    told |= ready.provenance()
-    if mask is not None:
-        if mask.mean() > 0.5 and not options.most_missing:
-            share = f"{mask.mean():.0%} of the scan is missing"
-            if not talk.agreed(f"{share}: is the mask inverted? Go on all the same?"):
-                raise BraggfillError(
-                    f"{ready.missing.where}: {share}; is the mask inverted? (--invert-mask); "
-                    "--most-missing goes on all the same"
-                )
-        told |= {
-            "mask": "; ".join(talk.name(part) for part in ready.missing.where.split("; ")),
-            "mask_inverted": options.invert_mask,
-        }
-    return ready.photons, mask, ready.scan, told
+    told = {"scan": talk.name(ready.scan.where), "missing_voxels": int(ready.mask.sum()), **ready.provenance()}
+    if ready.missing is None or not ready.mask.any():
+        return ready.photons, None, ready.scan, told
+    filling.confirm(options, ready.missing, ready.mask)
+    told |= {
+        "mask": "; ".join(talk.name(part) for part in ready.missing.where.split("; ")),
+        "mask_inverted": options.invert_mask,
+    }
+    return ready.photons, ready.mask, ready.scan, told
 
 
 def _treat(options: argparse.Namespace, counts: np.ndarray, mask: np.ndarray | None, say: talk.Say) -> Given:
@@ -172,8 +169,9 @@ def _treat(options: argparse.Namespace, counts: np.ndarray, mask: np.ndarray | N
     from braggfill.phasing import gap
 
     network = None
-    if mask is not None and options.gap != "free" and options.method in ("braggfill", "paper"):
-        network = networks.choose(options.network, options.method, say)
+    if mask is not None and options.gap != "free":
+        file = networks.choose(options.network, options.method, say)
+        network = None if file is None else networks.once(file)
     given = gap.treat(
         counts, mask, gap=options.gap, method=options.method, network=network, device=options.device,
         progress=talk.shows_progress(options),
@@ -192,7 +190,7 @@ def _phase(
     shown: live.Live,
 ) -> Phased:
     from braggfill.phasing.phase import phase_pattern
-    from braggfill.phasing.scan import usable
+    from braggfill.runs import device
 
     return phase_pattern(
         counts,
@@ -204,7 +202,7 @@ def _phase(
         budget_s=budget,
         starts=options.starts,
         support_threshold=options.support_threshold,
-        device=usable(options.device),
+        device=device.choose(options.device),
         progress=shown.told,
         should_stop=shown.should_stop,
     )

@@ -14,6 +14,7 @@ from braggfill.phasing.context import Progress
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import Phased
+from braggfill.runs import device as devices
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -93,29 +94,8 @@ def phase(
         starts=starts,
         support_threshold=support_threshold,
         recipe=recipe,
-        device=usable(device),
+        device=devices.choose(device),
         threads=threads,
         progress=progress,
         should_stop=should_stop,
     )
-
-
-def usable(device: str) -> str:
-    """The device that a name stands for here.
-
-    Raises
-    ------
-    BraggfillError : it cannot be used.
-    """
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    device = "cuda" if device == "gpu" else device
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BraggfillError(f"device: {device!r} cannot be used here; use auto or cpu") from error
-    return device

@@ -55,10 +55,12 @@ def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]
         lines.append(
             ("object", f"{voxels} voxels of {' × '.join(map(str, found.support.shape))} (oversampling {factors})")
         )
+    several = found.support.any() and len(found.chosen) > 1  # one run alone has no spread and no resolution
+    if several:
         lines.append(("phase spread", f"{float(found.phase_std[bright].mean()):.2f} rad on average over the object"))
         if math.isfinite(found.resolution):
             lines.append(("resolution", f"{found.resolution:.1f} voxels (PRTF at 1/e)"))
-    if len(found.weights):
+    if several:
         lines.append(("first mode", f"{found.weights[0]:.1%} of the photons"))
     if found.coherence:
         lines.append(
@@ -68,7 +70,7 @@ def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]
         known = real.strain[np.isfinite(real.strain) & core(real.obj, real.support)]
         lines.append(("size", " × ".join(f"{s:.0f}" for s in real.size_nm) + " nm (z, y, x)"))
         lines.append(("voxels", f"{real.voxel_nm:.2f} nm, orthogonal frame"))
-        if math.isfinite(found.resolution):
+        if several and math.isfinite(found.resolution):
             lines.append(("resolution, length", f"{found.resolution * real.voxel_nm:.1f} nm"))
         lines.append(("lattice spacing", f"{real.spacing_angstrom:.4f} Å; {real.geometry.spacing:.4f} Å by the angles"))
         if known.size:
