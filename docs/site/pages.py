@@ -92,7 +92,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def _mathml(latex: str, display: str) -> str:
-    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), (r"\|", r"\Vert ")):
         latex = latex.replace(entity, sign)
     return convert(latex.strip(), display=display)
 
