@@ -44,8 +44,8 @@ lint: setup ## what the pre-commit hooks check, and the types
 format: setup ## format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow/rules
 
-docs: setup ## build the documentation into site/ (open site/index.html)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict && echo site/index.html
+docs: setup ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo 'look at it: $(BIN)/python -m http.server --directory site'
 
 schema: setup ## write config/default.yaml, its JSON schema and the configuration page from the settings
 	@$(BIN)/python -m braggfill.settings.document config

@@ -67,7 +67,7 @@ class Page(HTMLParser):
 def site(top, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-c", OFFLINE, "build", "--quiet", "--strict", "--site-dir", str(folder)],
+        [sys.executable, "-c", OFFLINE, "build", "--strict", "--site-dir", str(folder)],
         cwd=top, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,6 +104,11 @@ def test_equations_are_drawn_and_nothing_of_their_source_is_left(pages):
         assert "$$" not in page.text, name
         assert not re.search(r":(math|func|mod|class|data|meth|attr):|\.\. math::", page.text), name
         assert "merror" not in page.tags, name
+
+
+def test_every_reference_is_a_link(pages):
+    for name, page in pages.items():
+        assert "][" not in page.text, f"{name}: {page.text[max(0, page.text.index('][') - 60) :][:120]!r}"
 
 
 def test_parameters_are_lists(pages):

@@ -19,6 +19,7 @@ GUIDES = {
     "Networks": "networks.md",
     "Evaluation": "evaluation.md",
     "On a cluster": "cluster.md",
+    "Convex supports": "convex.md",
     "Cost": "scaling.md",
     "Sharing runs": "sharing.md",
     "Conventions": "conventions.md",
@@ -48,9 +49,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     rooms: dict[str, list[str]] = {}
     for module in modules():
         rooms.setdefault(module.split(".")[1] if "." in module else "", []).append(module)
-    api = [{"braggfill": [f"api/{name}.md" for name in rooms.pop("", [])]}]
-    api += [{room: [f"api/{name}.md" for name in names]} for room, names in rooms.items()]
+    api: list[Any] = [{name: f"api/{name}.md"} for name in rooms.pop("", [])]
+    api += [{room: [{name: f"api/{name}.md"} for name in names]} for room, names in rooms.items()]
     guides = {title: page for title, page in GUIDES.items() if _there(page)}
+    known = {*GUIDES.values(), *DEVELOPERS.values()}
+    others = sorted(file.name for file in (TOP / "docs").glob("*.md") if file.name not in known)
+    guides |= {page.removesuffix(".md").capitalize(): page for page in others}
     config.nav = [
         {"braggfill": "index.md"},
         {"Guides": [{title: page} for title, page in guides.items()]},
@@ -73,7 +77,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = LINK.sub(lambda m, at=(TOP / source).parent: _link(m, at), (TOP / source).read_text())
             files.append(File.generated(config, page, content=text))
     for module in modules():
-        content = f"# {module}\n\n::: {module}\n"
+        content = f"::: {module}\n"
         files.append(File.generated(config, f"api/{module}.md", content=content))
     return files
 
@@ -92,7 +96,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def _mathml(latex: str, display: str) -> str:
-    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), (r"\|", r"\Vert ")):
+    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), (r"\|", "‖")):
         latex = latex.replace(entity, sign)
     return convert(latex.strip(), display=display)
 

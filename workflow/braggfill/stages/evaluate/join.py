@@ -1,4 +1,4 @@
-"""The parts of each sweep's table, joined, and what is claimed in the texts beside what the tables say."""
+"""The parts of each sweep's table, joined, and the comparison with published results."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def join_tables(settings: EvaluateSettings, parts: Mapping[str, list[Path]], out
 
 
 def claims_table(tables: Mapping[str, Path], out: Path) -> None:
-    """What the texts claim, beside what the tables say: see :func:`braggfill.stages.evaluate.claims.claims`."""
+    """Published statements beside the values of this run: see :func:`braggfill.stages.evaluate.claims.claims`."""
     import pandas as pd
 
     found = claims({name: pd.read_csv(path) for name, path in tables.items()})

@@ -186,7 +186,7 @@ def _summary(folder: Path) -> Iterator[str]:
     told = tables.read(folder / "evaluate/claims.csv")
     if told is not None:
         yield ""
-        yield f"Of {len(told)} claims of the texts on accuracy {int((told.holds == 'yes').sum())} hold (see the report)"
+        yield f"{int((told.holds == 'yes').sum())} of {len(told)} published statements on accuracy reproduced (see the report)"
     exact = tables.read(folder / "reconstruct/true_phase.csv")
     if exact is not None:
         exact = exact[exact.gap_px > 0]
