@@ -74,7 +74,8 @@ def _reference(target: str, home: griffe.Object) -> str:
 
 def _sections(text: str) -> str:
     """Sections as numpydoc wants them, from the short form ``name : what it is``: the description on a line of its own,
-    lines that continue it indented.  A section of prose becomes a paragraph."""
+    lines that continue it indented.  What is returned has no name where the section is prose; a paragraph after the
+    last entry comes before the section."""
     lines = text.split("\n")
     found: list[str] = []
     number = 0
@@ -90,11 +91,8 @@ def _sections(text: str) -> str:
             body.append(lines[number].removeprefix(indent))
             number += 1
         entries, rest = _entries(body)
-        if entries:
-            found += [f"{indent}{title}", f"{indent}{'-' * len(title)}"]
-            found += [f"{indent}{line}" for line in entries] + ["", *(f"{indent}{line}" for line in rest)]
-        else:
-            found += ["", f"{indent}**{title}:**", "", *(f"{indent}{line}" for line in body), ""]
+        found += [f"{indent}{line}" for line in rest] + [""]
+        found += [f"{indent}{line}" for line in (title, "-" * len(title), *entries)] + [""]
     return "\n".join(found)
 
 
@@ -104,9 +102,9 @@ def _is_head(lines: list[str], number: int) -> bool:
 
 
 def _entries(body: list[str]) -> tuple[list[str], list[str]]:
-    """The entries of a section, and the paragraphs after the last; no entries where it is prose."""
+    """The entries of a section, and the paragraphs after the last."""
     if not any(ENTRY.match(line) for line in body):
-        return [], body
+        return ["result", *(f"    {line}" for line in body)], []
     entries: list[str] = []
     for number, line in enumerate(body):
         match = ENTRY.match(line)

@@ -11,13 +11,13 @@ from braggfill.filling.sliding import bar, bridged, places
 from braggfill.patterns import patching
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.network import Network
 
 
 def fill_published(
     logs: np.ndarray,
     mask: np.ndarray,
-    model: Module,
+    model: Network,
     skip: int,
     batch: int,
     progress: bool,
@@ -84,7 +84,7 @@ def fill_published(
     return np.where(norm > 0, total / np.maximum(norm, 1), found)
 
 
-def trained_width(model: Module) -> int | None:
+def trained_width(model: Network) -> int | None:
     """The width of the gaps that a published network was trained with, voxels; None where its file does not say."""
     settings = getattr(model, "card", {}).get("settings")
     if not isinstance(settings, dict):
@@ -135,7 +135,7 @@ def _origins(
     pads: list[tuple[int, int]],
 ) -> np.ndarray:
     """Origins in the mirrored array: a gap in the middle across its axis; along the others ``step`` apart, inside."""
-    kept = set()
+    kept: set[tuple[int, ...]] = set()
     for axis, runs in enumerate(arms):
         lines = []
         for n, pad in zip(shape, pads, strict=True):

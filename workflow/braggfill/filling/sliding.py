@@ -11,7 +11,8 @@ from braggfill.patterns import patching
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+
+    from braggfill.networks.network import Network
 
 
 def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -27,7 +28,7 @@ def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def slide(
     start: np.ndarray,
     mask: np.ndarray,
-    model: Module,
+    model: Network,
     step: int,
     batch: int,
     progress: bool,

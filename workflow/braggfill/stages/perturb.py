@@ -88,7 +88,7 @@ class Steps:
 
 def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     """The parameters of one pattern, uniform in their ranges (photons: uniform in the power of ten)."""
-    values = {
+    values: dict[str, Any] = {
         "smoothing_sigma_voxels": rng.uniform(*settings.smoothing_sigma_voxels),
         "support_threshold": settings.support_threshold,
         "modulus_noise": rng.uniform(*settings.modulus_noise),
@@ -104,7 +104,9 @@ def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     return Parameters(**values, coherence_extents=None if settings.coherence else lengths)
 
 
-def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: float | Sequence[float]) -> np.ndarray:
+def random_field(
+    rng: np.random.Generator, shape: Sequence[int], sigma_voxels: float | Sequence[float] | np.ndarray
+) -> np.ndarray:
     r"""A correlated Gaussian random field, float32 of ``shape``, mean about 0 and variance about 1, periodic.
 
     White noise convolved with a Gaussian of standard deviation ``sigma_voxels``; its correlation is
@@ -184,7 +186,7 @@ def intensity_of(inside: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return scipy.fft.fftshift(transformed.real**2 + transformed.imag**2)
 
 
-def blur(intensity: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+def blur(intensity: np.ndarray, sigmas: Sequence[float] | np.ndarray) -> np.ndarray:
     """Gaussian blur with a standard deviation for each axis, voxels; beyond the border the border's value goes on.
 
     The weights of ``scipy.ndimage.gaussian_filter``, applied as products with banded matrices in single precision.
