@@ -98,9 +98,12 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def _mathml(latex: str, display: str) -> str:
-    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), (r"\|", "‖")):
+    for entity, sign in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"), (r"\|", "‖"), (r"\arg", r"\operatorname{arg}")):
         latex = latex.replace(entity, sign)
-    return convert(latex.strip(), display=display)
+    drawn = convert(latex.strip(), display=display)
+    if "\\" in drawn:
+        raise ValueError(f"an equation has a command that the converter does not know: {latex}")
+    return drawn
 
 
 def _link(match: re.Match[str], folder: Path) -> str:
