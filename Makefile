@@ -14,7 +14,7 @@ PYNX := $(VENV)/.pynx
 comma := ,
 WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv calibration.csv cases.csv) reconstruct/true_phase.csv reconstruct/particles.csv)
 
-.PHONY: help setup run test test-slurm lint format pins schema weights bench bundle clean
+.PHONY: help setup run test test-slurm lint format docs pins schema weights bench bundle clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,12 +37,16 @@ test: setup ## run every test, the tiny DAG included
 test-slurm: setup ## start a Slurm of one node (root, Debian's packages) and run the tiny DAG through it
 	@$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py
 
-lint: setup ## what the pre-commit hooks check
+lint: setup ## what the pre-commit hooks check, and the types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile workflow/rules && $(BIN)/codespell
+	@$(BIN)/mypy
 	@$(BIN)/snakemake --lint --configfile config/demo.yaml
 
 format: setup ## format the code
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/snakefmt Snakefile workflow/rules
+
+docs: setup ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo 'look at it: $(BIN)/python -m http.server --directory site'
 
 schema: setup ## write config/default.yaml, its JSON schema and the configuration page from the settings
 	@$(BIN)/python -m braggfill.settings.document config
@@ -62,4 +66,4 @@ pins: ## resolve the pinned requirements anew
 	@bash envs/pins.sh "$(PYTHON)"
 
 clean: ## remove what the runs made, not the environment
-	rm -rf results .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf results site .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis

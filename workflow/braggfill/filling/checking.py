@@ -8,7 +8,8 @@ from braggfill.errors import BraggfillError
 
 
 def check(intensity: np.ndarray, mask: np.ndarray, *, most_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """The arrays, if they can be filled: intensity as it is, mask as booleans of the same shape; see :func:`fill`."""
+    """The arrays, if they can be filled: intensity as it is, mask as booleans of the same shape; see
+    :func:`braggfill.filling.inpaint`."""
     intensity = np.asarray(intensity)
     kind = intensity.dtype.kind
     if kind not in "iuf":

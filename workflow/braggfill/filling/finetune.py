@@ -25,7 +25,8 @@ from braggfill.runs import seeds
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+
+    from braggfill.networks.network import Network
 
 PATCHES, EPOCHS = 6400, 3
 LEARNING_RATE = 2e-4
@@ -63,7 +64,7 @@ class Report:
 
 
 def finetune(
-    network: Module,
+    network: Network,
     intensity: np.ndarray,
     missing: np.ndarray,
     *,
@@ -72,7 +73,7 @@ def finetune(
     seed: int = 0,
     learning_rate: float = LEARNING_RATE,
     progress: bool = False,
-) -> tuple[Module, Report]:
+) -> tuple[Network, Report]:
     """Train a copy of a network on a scan.
 
     On the processor the same call gives the same bits for the same number of threads.
@@ -148,7 +149,7 @@ def finetune(
     return learner, report
 
 
-def _options(network: Module) -> Options:
+def _options(network: Network) -> Options:
     """What the network was trained with, as far as its card tells."""
     known = getattr(network, "card", {}).get("settings")
     try:
@@ -176,7 +177,7 @@ class _Judge:
         self.options = chosen
         self.masks = scan.gap_masks(rng, len(self.truth), size, chosen)
 
-    def scores(self, network: Module) -> _Scores:
+    def scores(self, network: Network) -> _Scores:
         import torch
 
         from braggfill.learning.gap import scan

@@ -44,7 +44,8 @@ def split(logs: np.ndarray, missing: np.ndarray, size: int, patches: int, seed: 
         chosen = np.concatenate([chosen, more])[np.sort(first)]
         if len(chosen) >= patches:
             break
-    return tuple(np.stack(np.unravel_index(p, weights.shape), axis=-1) for p in (judges, chosen[:patches]))
+    held_at, taught_at = (np.stack(np.unravel_index(p, weights.shape), axis=-1) for p in (judges, chosen[:patches]))
+    return held_at, taught_at
 
 
 def _slab(bright: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

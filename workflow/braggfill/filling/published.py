@@ -11,9 +11,8 @@ from braggfill.filling.sliding import bar, bridged, logarithms, places
 from braggfill.patterns import patching
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from braggfill.filling.methods import Options
+    from braggfill.networks.network import Network
 
 
 def published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Options) -> tuple[np.ndarray, None]:
@@ -25,7 +24,7 @@ def published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Opti
 def fill_published(
     logs: np.ndarray,
     mask: np.ndarray,
-    model: Module,
+    model: Network,
     skip: int,
     batch: int,
     progress: bool,
@@ -92,7 +91,7 @@ def fill_published(
     return np.where(norm > 0, total / np.maximum(norm, 1), found)
 
 
-def trained_width(model: Module) -> int | None:
+def trained_width(model: Network) -> int | None:
     """The width of the gaps that a published network was trained with, voxels; None where its file does not say."""
     settings = getattr(model, "card", {}).get("settings")
     if not isinstance(settings, dict):
@@ -143,7 +142,7 @@ def _origins(
     pads: list[tuple[int, int]],
 ) -> np.ndarray:
     """Origins in the mirrored array: a gap in the middle across its axis; along the others ``step`` apart, inside."""
-    kept = set()
+    kept: set[tuple[int, ...]] = set()
     for axis, runs in enumerate(arms):
         lines = []
         for n, pad in zip(shape, pads, strict=True):

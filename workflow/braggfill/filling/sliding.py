@@ -11,7 +11,8 @@ from braggfill.patterns import patching
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+
+    from braggfill.networks.network import Network
 
 BEYOND = 7.0
 """How far the logarithm of a filled voxel may exceed that of the brightest measured one: a thousandfold."""
@@ -36,7 +37,7 @@ def bridged(logs: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def slide(
     start: np.ndarray,
     mask: np.ndarray,
-    model: Module,
+    model: Network,
     step: int,
     batch: int,
     progress: bool,

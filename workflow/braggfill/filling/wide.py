@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.ndimage
@@ -10,9 +10,8 @@ import scipy.ndimage
 from braggfill.filling.sliding import bridged, logarithms, slide
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
     from braggfill.filling.methods import Options
+    from braggfill.networks.network import Network
 
 REACH = 9.0
 """Voxels: a gap none of whose voxels lies farther from a measured one is filled as it is."""
@@ -38,7 +37,7 @@ def overlapping(
 def fill_wide(
     logs: np.ndarray,
     mask: np.ndarray,
-    model: Module,
+    model: Network,
     step: int,
     batch: int,
     progress: bool,
@@ -87,16 +86,23 @@ def fill_wide(
         return found, spread
     distance = _depth(mask)
     around = 2 * int(distance.max() + REACH) + 1
-    doubt = 1 - np.exp(-np.broadcast_to(distance, mask.shape)[mask] / FORGETS)
-    return found, np.sqrt(spread**2 + _variance(logs, mask, around) * doubt)
+    unknown = 1 - np.exp(-np.broadcast_to(distance, mask.shape)[mask] / FORGETS)
+    return found, np.sqrt(spread**2 + _variance(logs, mask, around) * unknown)
+
+
+def _slid(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+    """What a network that states its uncertainty says; see :func:`braggfill.filling.sliding.slide`."""
+    found, spread = slide(*arguments)
+    assert spread is not None
+    return found, spread
 
 
 def _levels(
-    logs: np.ndarray, mask: np.ndarray, model: Module, step: int, batch: int, progress: bool, limit: float
+    logs: np.ndarray, mask: np.ndarray, model: Network, step: int, batch: int, progress: bool, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The average over the pattern as it is and its binned copies; see :func:`fill_wide`."""
     start = bridged(logs, mask)
-    found, spread = slide(start, mask, model, step, batch, progress, limit)
+    found, spread = _slid(start, mask, model, step, batch, progress, limit)
     if not _wide(mask):
         return found, spread
     coarse, hidden = binned(logs, mask)
@@ -104,8 +110,8 @@ def _levels(
         return found, spread
     coarse[hidden] = _levels(coarse, hidden, model, step, batch, progress, limit + np.log(8.0))[0]
     start = _joined(logs, mask, finer(coarse, mask.shape))
-    other, doubt = slide(start, mask, model, step, batch, progress, limit)
-    variance = (1 - COARSE) * spread**2 + COARSE * doubt**2 + COARSE * (1 - COARSE) * (found - other) ** 2
+    other, uncertain = _slid(start, mask, model, step, batch, progress, limit)
+    variance = (1 - COARSE) * spread**2 + COARSE * uncertain**2 + COARSE * (1 - COARSE) * (found - other) ** 2
     return (1 - COARSE) * found + COARSE * other, np.sqrt(variance)
 
 

@@ -23,7 +23,7 @@ class Learner(lightning.LightningModule):
         super().__init__()
         dimensions = max((parameter.dim() for parameter in network.parameters()), default=0)
         layout = LAYOUTS.get(dimensions)
-        self.network = network if layout is None else network.to(memory_format=layout)
+        self.network = network if layout is None else network.to(memory_format=layout)  # type: ignore[call-overload]  # torch declares it for four axes only
         self.task, self.plan = task, plan
         self.total_steps = task.steps() * plan.epochs
         self.names = tuple(task.tables())
@@ -43,7 +43,9 @@ class Learner(lightning.LightningModule):
         return cosine_rate(self.plan.learning_rate, self.global_step, self.total_steps, self.plan.warm_up)
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
-        for group in self.optimizers().param_groups:
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        for group in optimizer.param_groups:
             group["lr"] = self.rate()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:

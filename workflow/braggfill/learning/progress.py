@@ -26,6 +26,7 @@ class Loaders(lightning.LightningDataModule):
         self.task, self.first_epoch = task, first_epoch
 
     def train_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
         return _whole(self.task.training(self.first_epoch + self.trainer.current_epoch, *self._own()))
 
     def val_dataloader(self) -> DataLoader | list:
@@ -33,6 +34,7 @@ class Loaders(lightning.LightningDataModule):
         return [] if batches is None else _whole(batches)
 
     def _own(self) -> tuple[int, int]:
+        assert self.trainer is not None
         return self.trainer.global_rank, self.trainer.world_size
 
 
@@ -53,7 +55,8 @@ class Progress(lightning.Callback):
         self.best: dict[str, torch.Tensor] = {}
         self.best_epoch = 0
         self.best_loss = math.inf
-        self.spent, self.started, self.bar = 0.0, 0.0, None
+        self.spent, self.started = 0.0, 0.0
+        self.bar: tqdm | None = None
 
     def resume(self) -> str | None:
         """The checkpoint to go on from, if there is one that can be read; nothing in it is ever unpickled."""
@@ -100,6 +103,7 @@ class Progress(lightning.Callback):
         )
 
     def on_train_batch_end(self, *_: Any) -> None:
+        assert self.bar is not None
         self.bar.update()
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: Any) -> None:
@@ -139,4 +143,6 @@ class Progress(lightning.Callback):
             file=sys.stderr,
         )
         for logger in trainer.loggers:
-            logger.log_metrics({name: value for name, value in row.items() if not math.isnan(value)}, step=row["epoch"])
+            logger.log_metrics(
+                {name: value for name, value in row.items() if not math.isnan(value)}, step=int(row["epoch"])
+            )

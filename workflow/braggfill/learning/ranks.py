@@ -21,7 +21,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
@@ -30,6 +30,8 @@ from braggfill.runs import device
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from braggfill.networks.network import Network
 
 LEAST = 8
 """Patterns of a batch that are worth a GPU of their own."""
@@ -84,7 +86,7 @@ def fit(network: Module, task: SharedTask, plan: Plan, checkpoint: Path, ranks: 
 
 def _write(folder: Path, network: Module, task: SharedTask, plan: Plan, checkpoint: Path, ranks: int) -> None:
     try:
-        networks.save(folder / "first.safetensors", network)
+        networks.save(folder / "first.safetensors", cast("Network", network))
         task.save(folder)
         kind = f"{type(task).__module__}:{type(task).__qualname__}"
         told = {"plan": asdict(plan), "task": kind, "ranks": ranks, "checkpoint": str(checkpoint.resolve())}

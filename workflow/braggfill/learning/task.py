@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
     from torch.utils.data import Dataset
 
 
@@ -60,8 +59,10 @@ class Task(Protocol):
     """What is learned.  Its datasets yield whole batches: mappings of tensors, with the number ``share``, the weight of
     this process's part of the batch (1 where there is one process, 0 where a process has none of it)."""
 
-    scores: tuple[str, ...]
-    """Names of the validation scores, the columns of the history between the losses and the learning rate."""
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the validation scores, the columns of the history between the losses and the learning rate."""
+        ...
 
     def steps(self) -> int:
         """Batches in an epoch."""
@@ -79,7 +80,7 @@ class Task(Protocol):
         """Constant tensors that :meth:`loss` needs on the network's device."""
         ...
 
-    def loss(self, network: Module, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
+    def loss(self, network: Any, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
         """Loss and scores of a batch."""
         ...
 

@@ -10,7 +10,7 @@ import signal
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from braggfill.errors import BraggfillError
 from braggfill.learning.task import Plan, SharedTask, Task
@@ -57,12 +57,12 @@ def fit(network: Module, task: Task | SharedTask, plan: Plan, checkpoint: Path |
     from braggfill.learning import ranks
 
     number = 1 if checkpoint is None else ranks.number(plan)
-    if number == 1:
+    if number == 1 or checkpoint is None:
         progress = fit_here(network, task, plan, checkpoint)
         return Trained(progress.best, progress.rows, progress.best_epoch)
     import torch
 
-    ranks.fit(network, task, plan, checkpoint, number)
+    ranks.fit(network, cast("SharedTask", task), plan, checkpoint, number)
     found = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]["Progress"]
     return Trained(found["best"], found["rows"], found["best_epoch"])
 

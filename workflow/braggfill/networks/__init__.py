@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from braggfill.errors import BraggfillError
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.network import Network
 
 REGISTRY = {
     "braggfill": "braggfill.networks.gap.unet:Braggfill",
@@ -31,7 +31,7 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
 
 
-def build(name: str = "braggfill", **options: Any) -> Module:
+def build(name: str = "braggfill", **options: Any) -> Network:
     """A new network with random weights.
 
     Parameters
@@ -63,7 +63,7 @@ def module_of(name: str) -> str:
     return REGISTRY[name].partition(":")[0]
 
 
-def save(path: str | Path, network: Module, metadata: dict[str, Any] | None = None, *, half: bool = False) -> None:
+def save(path: str | Path, network: Network, metadata: dict[str, Any] | None = None, *, half: bool = False) -> None:
     """Write a network as safetensors, whole or not at all.
 
     Parameters
@@ -150,7 +150,7 @@ def shipped_digest(name: str = "braggfill") -> str:
     return hashlib.sha256(shipped(name).read_bytes()).hexdigest() if is_shipped(name) else "none"
 
 
-def load(path: str | Path, device: str = "cpu") -> Module:
+def load(path: str | Path, device: str = "cpu") -> Network:
     """A trained network, ready to predict; its :func:`card` is kept as ``network.card``.
 
     Raises

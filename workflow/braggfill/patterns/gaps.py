@@ -124,7 +124,7 @@ def draw(
     """
     if style not in ("any", "paper"):
         raise BraggfillError(f"gap style: {style!r} is unknown; use any or paper")
-    shape = tuple(shape)
+    shape = n0, n1, n2 = tuple(shape)
     length = np.asarray(shape)
     pick = np.arange(number)
     crossed = rng.random(number) < cross_fraction
@@ -152,7 +152,7 @@ def draw(
         some = np.where(rng.random(number) < dead_fraction, rng.integers(1, DEAD_MAX + 1, number), 0)
         dead[..., :2] = rng.integers(0, max(shape), (number, DEAD_MAX, 2))
         dead[..., 2] = np.where(np.arange(DEAD_MAX) < some[:, None], rng.integers(1, 4, (number, DEAD_MAX)), 0)
-    return Gaps(shape, start, width, rocking, dead)
+    return Gaps((n0, n1, n2), start, width, rocking, dead)
 
 
 def detector_centre(detector: np.ndarray) -> tuple[float, float]:

@@ -3,11 +3,12 @@ r"""How well a prediction agrees with the truth, and how well it could at best a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 
-def pcc(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray | float:
+def pcc(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = None) -> Any:
     r"""Pearson correlation coefficient over the gap (the paper's Eq. 1).
 
     .. math:: \mathrm{PCC} = \frac{\sum_i (t_i - \bar t)(p_i - \bar p)}
@@ -29,9 +30,7 @@ def pcc(truth: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None = Non
     return _pearson(truth[..., mask].astype(np.float64), prediction[..., mask].astype(np.float64))
 
 
-def noise_ceiling(
-    counts: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, *, draws: int = 1
-) -> np.ndarray | float:
+def noise_ceiling(counts: np.ndarray, mask: np.ndarray | None, rng: np.random.Generator, *, draws: int = 1) -> Any:
     r"""The PCC that a perfect predictor of the expected intensity could reach against these noisy counts.
 
     The counts are split by binomial thinning into two independent halves A and B, r is the PCC between
@@ -69,13 +68,13 @@ def thin(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return half
 
 
-def split_pcc(counts: np.ndarray, half: np.ndarray) -> np.ndarray | float:
+def split_pcc(counts: np.ndarray, half: np.ndarray) -> Any:
     r"""PCC between :math:`\log(1 + 2A)` and :math:`\log(1 + 2B)`, A a thinned half and B the rest (last axis)."""
     half = np.asarray(half, np.float64)
     return _pearson(np.log1p(2 * half), np.log1p(2 * (np.asarray(counts, np.float64) - half)))
 
 
-def ceiling(r: np.ndarray | float) -> np.ndarray | float:
+def ceiling(r: np.ndarray | float) -> Any:
     r""":math:`\sqrt{2r / (1 + r)}`, 0 where the halves correlate negatively; see :func:`noise_ceiling`."""
     r = np.clip(r, 0.0, 1.0)
     return np.sqrt(2 * r / (1 + r))
@@ -174,7 +173,7 @@ def _parts(total: int, most: int) -> list[int]:
     return [min(most, total - done) for done in range(0, total, most)]
 
 
-def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray | float:
+def _pearson(a: np.ndarray, b: np.ndarray) -> Any:
     """PCC along the last axis, double precision."""
     a = a - a.mean(axis=-1, keepdims=True)
     b = b - b.mean(axis=-1, keepdims=True)

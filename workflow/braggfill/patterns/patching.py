@@ -62,15 +62,15 @@ def covering_origins(mask: np.ndarray, size: int | Sequence[int] = 32, step: int
         lines[axis] = _run_origins(planes, shape[axis], size[axis], step)
         for origin in np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, 3):
             if mask[window(origin, size)].any():
-                kept.append(tuple(origin))
+                kept.append(tuple(origin.tolist()))
                 left[window(origin, size)] = False
     if left.any():
         thin = _thin(left)
         thick = left & ~thin
         if thick.any():
             kept.extend(_middle_origins(thick, shape, size, 0.5))
-            for origin in kept:
-                thin[window(origin, size)] = False
+            for place in kept:
+                thin[window(place, size)] = False
         if thin.any():
             kept.extend(_middle_origins(thin, shape, size, 0.75))
     return np.array(sorted(set(kept)), dtype=np.int64).reshape(-1, 3)

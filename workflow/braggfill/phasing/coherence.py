@@ -50,7 +50,7 @@ def estimate(obj: np.ndarray, intensity: np.ndarray, used: np.ndarray) -> tuple[
 
     Returns
     -------
-    Voxels, one an axis; None where no axis is blurred by :data:`LEAST` or more.
+    Voxels, one an axis; None where no axis is blurred by ``LEAST`` or more.
     """
     model = np.abs(fourier.forward(obj)).astype(np.float32) ** 2
     spectrum = scipy.fft.rfftn(model)

@@ -153,7 +153,7 @@ def run(
 
 
 def rounds(given: Pattern, recipe: object, context: Any) -> Iterator[list[Run]]:
-    """The engine as the registry calls it: after each round of :data:`STARTS` starts all runs so far, the best first.
+    """The engine as the registry calls it: after each round of ``STARTS`` starts all runs so far, the best first.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def twin(obj: np.ndarray) -> np.ndarray:
     return np.roll(flipped, [1] * len(even), axis=even)
 
 
-def shifted(obj: np.ndarray, shift: Sequence[float]) -> np.ndarray:
+def shifted(obj: np.ndarray, shift: Sequence[float] | np.ndarray) -> np.ndarray:
     """``obj`` moved by ``shift`` voxels along each axis, fractions included, by the shift theorem (periodic)."""
     if not np.any(shift):
         return obj

@@ -223,7 +223,7 @@ def _truncation(settings: ShapeOptions, rng: np.random.Generator) -> float:
 
 def _energies(settings: ShapeOptions, rng: np.random.Generator) -> dict[Miller, float]:
     drawn = rng.uniform(settings.min_surface_energy, settings.max_surface_energy, len(settings.families))
-    return {tuple(name): float(value) for name, value in zip(settings.families, drawn, strict=True)}
+    return {(a, b, c): float(value) for (a, b, c), value in zip(settings.families, drawn, strict=True)}
 
 
 def _named(energies: dict[Miller, float]) -> dict[str, float]:

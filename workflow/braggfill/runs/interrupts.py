@@ -28,7 +28,8 @@ def held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    for number, frame in came[:1]:
+    for code, frame in came[:1]:
+        number = signal.Signals(code)
         handler = before[number]
         if callable(handler):
             handler(number, frame)

@@ -3,47 +3,48 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 from pydantic import model_validator
 
 from braggfill.settings.base import Field, StageSettings
-from braggfill.settings.ranges import interval
+from braggfill.settings.ranges import Range, within
 
 
 class PerturbSettings(StageSettings):
     """Changes in real and in reciprocal space (supplement S2.2, S2.3); each pattern draws anew from each range."""
 
-    smoothing_sigma_voxels: interval(0.0, 10.0) = (0.45, 0.75)
+    smoothing_sigma_voxels: Annotated[Range, within(0.0, 10.0)] = (0.45, 0.75)
     """Gaussian smoothing of the object's modulus, standard deviation in voxels: rounds edges and corners."""
 
     support_threshold: float = Field(0.1, ge=0.0, lt=1.0)
     """Where the smoothed modulus is under this share of its maximum, the object is set to zero."""
 
-    modulus_noise: interval(0.0, 10.0) = (0.5, 3.0)
+    modulus_noise: Annotated[Range, within(0.0, 10.0)] = (0.5, 3.0)
     """Span of the correlated random field that the modulus is multiplied with: 1 + field, the field between 0 and this.
     Zero leaves the modulus homogeneous."""
 
-    modulus_correlation: interval(0.001, 1.0) = (0.01, 0.1)
+    modulus_correlation: Annotated[Range, within(0.001, 1.0)] = (0.01, 0.1)
     """Correlation length of that field: standard deviation of the Gaussian that white noise is convolved with, as a
     share of half the array's width."""
 
     phase_replaced_share: float = Field(0.5, ge=0.0, le=1.0)
     """Share of the patterns whose phase, which comes from the relaxed atoms, is replaced by a random field."""
 
-    phase_range_radians: interval(0.0, 20 * math.pi) = (math.pi / 3, 3 * math.pi)
+    phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (math.pi / 3, 3 * math.pi)
     """Span of the phase that replaces it, from least to most over the array, in radians."""
 
-    phase_correlation: interval(0.001, 1.0) = (0.01, 0.1)
+    phase_correlation: Annotated[Range, within(0.001, 1.0)] = (0.01, 0.1)
     """Correlation length of that phase, as for the modulus."""
 
-    blur_sigma_voxels: interval(0.0, 10.0) = (0.5, 1.1)
+    blur_sigma_voxels: Annotated[Range, within(0.0, 10.0)] = (0.5, 1.1)
     """Gaussian blur of the intensity, standard deviation in voxels: lowers the contrast of the fringes."""
 
-    photons_exponent: interval(0.0, 9.3) = (5.0, 6.3)
+    photons_exponent: Annotated[Range, within(0.0, 9.3)] = (5.0, 6.3)
     """Power of ten of the photons in the brightest voxel. The paper's range is [5, 6.3]; brighter patterns, up to
     [6, 8.5], show a network fringes through the peak and serve the strain."""
 
-    background_photons: interval(0.0, 1e6) = (0.0, 0.0)
+    background_photons: Annotated[Range, within(0.0, 1e6)] = (0.0, 0.0)
     """Uniform background added to the expectation before counting, in photons a voxel. Off by default."""
 
     background_exponent: interval(-6.0, 3.0) | None = None
@@ -64,7 +65,7 @@ class PerturbSettings(StageSettings):
     """Whether the beam is fully coherent. If false, its Gaussian mutual coherence blurs the intensity further, along
     each axis by its own amount."""
 
-    coherence_extents: interval(0.05, 100.0) = (0.5, 3.0)
+    coherence_extents: Annotated[Range, within(0.05, 100.0)] = (0.5, 3.0)
     """Coherence length (standard deviation of the mutual coherence) along each axis, as a multiple of the crystal's
     extent along it. Used when `coherence` is false."""
 

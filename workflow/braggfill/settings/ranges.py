@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 from pydantic import AfterValidator
+
+Range = tuple[float, float]
+"""A setting that is a range ``[low, high]``."""
 
 
 def _within(lowest: float, highest: float) -> Callable[[tuple[float, float]], tuple[float, float]]:
@@ -20,6 +22,6 @@ def _within(lowest: float, highest: float) -> Callable[[tuple[float, float]], tu
     return check
 
 
-def interval(lowest: float, highest: float) -> object:
-    """The type of a setting that is a range ``[low, high]`` with ``lowest <= low <= high <= highest``."""
-    return Annotated[tuple[float, float], AfterValidator(_within(lowest, highest))]
+def within(lowest: float, highest: float) -> AfterValidator:
+    """Says of a :data:`Range` that ``lowest <= low <= high <= highest``."""
+    return AfterValidator(_within(lowest, highest))

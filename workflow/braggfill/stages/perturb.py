@@ -99,7 +99,7 @@ def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     # A stream of its own that leaves those of the fields and the counts as they are.
     seed = rng.bit_generator.seed_seq
     detector = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 2**31)))
-    values = {
+    values: dict[str, Any] = {
         "smoothing_sigma_voxels": rng.uniform(*settings.smoothing_sigma_voxels),
         "support_threshold": settings.support_threshold,
         "modulus_noise": rng.uniform(*settings.modulus_noise),
@@ -162,7 +162,7 @@ def intensity_of(inside: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return scipy.fft.fftshift(transformed.real**2 + transformed.imag**2)
 
 
-def blur(intensity: np.ndarray, sigmas: Sequence[float]) -> np.ndarray:
+def blur(intensity: np.ndarray, sigmas: Sequence[float] | np.ndarray) -> np.ndarray:
     """Gaussian blur with a standard deviation for each axis, voxels; beyond the border the border's value goes on.
 
     The weights of ``scipy.ndimage.gaussian_filter``, applied as products with banded matrices in single precision.

@@ -12,7 +12,7 @@ from braggfill.physics import fourier
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.network import Network
 
 SEED = 20240901
 PATTERNS, EDGE, PATCHES, SIZE = 5, 96, 10, 32
@@ -58,7 +58,7 @@ def patches() -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(counted).astype(np.float32), np.concatenate(expected).astype(np.float32)
 
 
-def figures(network: Module) -> dict[str, dict[str, float]]:
+def figures(network: Network) -> dict[str, dict[str, float]]:
     """Mean PCC over a vertical gap in the middle, against the noise-free log expectation.
 
     Returns

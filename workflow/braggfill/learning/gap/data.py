@@ -41,11 +41,15 @@ class Patches:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return tuple(self.counted.shape[1:])
+        n0, n1, n2 = self.counted.shape[1:]
+        return n0, n1, n2
 
     def checksum(self) -> int:
         """Changes with any patch."""
-        return zlib.crc32(self.known.numpy(), zlib.crc32(self.wanted.numpy(), zlib.crc32(self.counted.numpy())))
+        found = 0
+        for part in (self.counted, self.wanted, self.known):
+            found = zlib.crc32(part.contiguous().numpy().data, found)
+        return found
 
 
 def encode(intensity: np.ndarray) -> np.ndarray:
@@ -146,7 +150,8 @@ class Batches(Dataset):
         self.rank, self.ranks = rank, ranks
         number = len(patches)
         training = epoch is not None
-        rng = seeds.generator(seed, "train/epoch", epoch) if training else seeds.generator(seed, "train/validation")
+        key = ("train/validation",) if epoch is None else ("train/epoch", epoch)
+        rng = seeds.generator(seed, *key)
         self.patches = patches
         self.order = rng.permutation(number) if training else np.arange(number)
         self.gaps = gaps.draw(
@@ -171,7 +176,7 @@ class Batches(Dataset):
     def __len__(self) -> int:
         return -(-len(self.order) // self.size)
 
-    def __getitem__(self, item: int) -> dict[str, Tensor]:
+    def __getitem__(self, item: int) -> dict[str, Tensor | int | float]:
         if item >= len(self):
             raise IndexError(item)
         whole = np.arange(item * self.size, min((item + 1) * self.size, len(self.order)))

@@ -112,9 +112,10 @@ def ssim(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     filled = torch.where(mask, prediction, truth)
-    slices = [x.reshape(-1, 1, *x.shape[2:]) for x in (filled, truth)]
-    window = {"sigma": 1.5, "kernel_size": 11, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
-    _, image = structural_similarity_index_measure(*slices, **window, return_full_image=True)
+    guess, true = (x.reshape(-1, 1, *x.shape[2:]) for x in (filled, truth))
+    _, image = structural_similarity_index_measure(
+        guess, true, sigma=1.5, kernel_size=11, data_range=1.0, k1=0.01, k2=0.03, return_full_image=True
+    )
     rim = 11 // 2
     return (1.0 - image[..., rim:-rim, rim:-rim].mean()) * truth.shape[1]
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.utils.data import IterableDataset
 
 from braggfill.errors import BraggfillError
@@ -17,6 +16,7 @@ from braggfill.learning import symmetries
 from braggfill.learning.gap import losses
 from braggfill.learning.gap.options import Options
 from braggfill.learning.task import Step
+from braggfill.networks.network import Network
 from braggfill.patterns import gaps, patching
 from braggfill.runs import seeds
 
@@ -49,7 +49,7 @@ class ScanTask:
     def tables(self) -> dict[str, Tensor]:
         return {}
 
-    def loss(self, network: Module, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
+    def loss(self, network: Network, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
         truth, mask = batch["truth"], batch["mask"]
         guess, log_variance = network.predict(truth.masked_fill(mask, 0), mask)
         return Step(loss(self.options, guess, log_variance, truth, mask), len(truth))

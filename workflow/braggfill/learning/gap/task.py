@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Module
 
 from braggfill.learning import symmetries
 from braggfill.learning.gap import losses
@@ -19,6 +18,7 @@ from braggfill.learning.gap.data import Batches, Patches, decode
 from braggfill.learning.gap.options import Options, options
 from braggfill.learning.task import Step
 from braggfill.networks.gap.bridge import bridge
+from braggfill.networks.network import Network
 
 ARRAYS = ("counted", "wanted", "known")
 
@@ -49,7 +49,7 @@ class GapTask:
     def tables(self) -> dict[str, Tensor]:
         return {"turns": symmetries.tables(self.patches.shape[0])} if self.options.symmetries else {}
 
-    def loss(self, network: Module, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
+    def loss(self, network: Network, batch: Mapping[str, Any], tables: Mapping[str, Tensor]) -> Step:
         """The weighed loss of a batch (logarithms of photons), and PCC over the gap of network and interpolation."""
         counted, truth = decode(batch["counted"]), decode(batch["wanted"])
         mask = batch["mask"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +98,7 @@ class Summed(nn.Module):
         _start(self)
         with torch.no_grad():
             for narrow in self.narrow:
-                narrow.weight.mul_(0.7)
+                cast(nn.Conv3d, narrow).weight.mul_(0.7)
             for module in self.modules():
                 if isinstance(module, Fourier):
                     module.widen.weight.mul_(0.3)
@@ -168,8 +169,8 @@ def _start(module: nn.Module) -> None:
         for part in module.modules():
             if isinstance(part, nn.Conv3d):
                 nn.init.kaiming_normal_(part.weight, a=SLOPE)
-                nn.init.zeros_(part.bias)
+                nn.init.zeros_(cast(torch.Tensor, part.bias))
         for part in module.modules():
             if hasattr(part, "second"):
-                part.second.weight.mul_(0.5)
-        module.leave.weight.mul_(0.05)
+                cast(nn.Conv3d, part.second).weight.mul_(0.5)
+        cast(nn.Conv3d, module.leave).weight.mul_(0.05)

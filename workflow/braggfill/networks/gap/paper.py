@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from braggfill.networks.gap.orient import oriented
+from braggfill.networks.network import Network
 from braggfill.patterns.normalise import fit_log
 
 SLOPE = 0.2
@@ -32,7 +33,7 @@ class Dilated(nn.Module):
         return functional.leaky_relu(functional.max_pool3d(x, 2), SLOPE)
 
 
-class Paper(nn.Module):
+class Paper(Network):
     """Takes the patch normalised to 0 to 1 with zeros in the gap, (B, 1, 32, 32, 32); returns it whole, 0 to 1."""
 
     name = "paper"

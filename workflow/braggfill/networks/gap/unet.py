@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from braggfill.networks.gap.blocks import trunk
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.orient import oriented
+from braggfill.networks.network import Network
 
 STARTS = ("averaged", "interpolation", "nothing")
 LEVEL, CONTRAST = 0.25, 2.5
@@ -24,7 +25,7 @@ DEVIATION = (1e-3, 20.0)
 """Smallest and greatest standard deviation of log(1 + photons) that it can state."""
 
 
-class Braggfill(nn.Module):
+class Braggfill(Network):
     r"""Expected log intensity and its uncertainty from the pattern, the mask and an interpolation.
 
     With :math:`y = \log(1 + I)`, :math:`\tilde y` its linear interpolation across the gap and :math:`\bar y` the
@@ -45,6 +46,7 @@ class Braggfill(nn.Module):
     scale = "fixed"
     uncertain = True
     size = 32
+    haar: Tensor
 
     def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "averaged"):
         """``channels`` of each level, ``design`` of :data:`braggfill.networks.gap.blocks.DESIGNS`; what it corrects,
@@ -72,7 +74,8 @@ class Braggfill(nn.Module):
     def forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Interpolated log(1 + photons) and mask, both (B, n0, n1, n2), to its expectation and the logarithm of its
         variance, same shape.  The convolutions see the widest gap across the last axis, wherever it is."""
-        return oriented(self._forward, bridged, mask)
+        expected, log_variance = oriented(self._forward, bridged, mask)
+        return expected, log_variance
 
     def _forward(self, bridged: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         shape = bridged.shape[1:]

@@ -124,8 +124,8 @@ def _weigh(filled: np.ndarray, mask: np.ndarray, method: str) -> None:
         values[targets] = np.clip(found, 0.0, None if copies else MOST)
     found = values[plan.sources :]
     found = found if copies else np.expm1(found)
-    targets = tuple(index[plan.sources :] for index in where)
-    view[targets] = found.reshape(len(plan.used) - plan.sources, *view.shape[len(varying) :])
+    places = tuple(index[plan.sources :] for index in where)
+    view[places] = found.reshape(len(plan.used) - plan.sources, *view.shape[len(varying) :])
 
 
 def _bound(found: np.ndarray, matrix: scipy.sparse.csr_array, values: np.ndarray) -> None:

@@ -63,9 +63,9 @@ def _slices(values: np.ndarray, missing: np.ndarray, inpaint) -> None:
     for alike in groups.values():
         hole = missing[alike[0]].copy()
         found = _solve(np.moveaxis(values[alike], 0, -1), hole, inpaint)
-        for k, slice_ in zip(alike, np.moveaxis(found, -1, 0), strict=True):
-            values[k][hole] = slice_[hole]
-            missing[k] = False
+        for place, slice_ in zip(alike, np.moveaxis(found, -1, 0), strict=True):
+            values[place][hole] = slice_[hole]
+            missing[place] = False
 
 
 def _solve(images: np.ndarray, hole: np.ndarray, inpaint) -> np.ndarray:

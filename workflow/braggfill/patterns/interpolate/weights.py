@@ -154,7 +154,8 @@ def _entry(
     return rows, np.ravel_multi_index(tuple(place), shape), weight
 
 
-def _step(todo: np.ndarray, some: np.ndarray, entries: list) -> _Step:
+def _step(todo: np.ndarray, some: np.ndarray | np.bool, entries: list) -> _Step:
+    some = np.asarray(some)
     rank = np.cumsum(some) - 1
     rows, columns, weights = (np.concatenate(part) for part in zip(*entries, strict=True))
     return todo[some], rank[rows], columns, weights

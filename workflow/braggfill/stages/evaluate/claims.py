@@ -1,4 +1,4 @@
-"""What the texts claim about the accuracy, one by one, beside what this run's tables say."""
+"""Published statements on the accuracy, each beside the value from this run's tables."""
 
 from __future__ import annotations
 

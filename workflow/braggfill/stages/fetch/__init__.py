@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -155,6 +156,7 @@ def _keep(path: Path, entry: DataSet, arrays: Arrays) -> None:
     """Keep a download, so that it is made once; where that is impossible, say so and go on."""
     try:
         with storage.replacing(path) as temporary:
-            np.savez_compressed(temporary, **{theirs: arrays[name] for name, (theirs, _) in entry.arrays.items()})
+            kept: dict[str, Any] = {theirs: arrays[name] for name, (theirs, _) in entry.arrays.items()}
+            np.savez_compressed(temporary, **kept)
     except (BraggfillError, OSError) as error:
         _warn(f"the download could not be kept: {error}")

@@ -1,4 +1,4 @@
-"""Every figure of the report: what it is drawn from, what it shows, and what it corresponds to in the texts."""
+"""Every figure of the report: what it is drawn from, what it shows, and the published figure that it corresponds to."""
 
 from __future__ import annotations
 
@@ -82,10 +82,10 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "particles",
             "simulation",
             "Particles and their displacement fields",
-            "Above: particles as built, one ball an atom, all on one scale. Below: a slice through the middle of each "
-            "after energy minimisation, coloured by how far its atoms moved; white arrows give the direction within "
-            "the slice. Corners and edges relax most; the atoms at the foot of a Winterbottom particle are held at the "
-            "misfit of its substrate. Compare with the thesis, Fig. 3.8.",
+            "Above: particles as built, one sphere per atom, all on one scale. Below: a slice through the middle of "
+            "each after energy minimisation, coloured by how far its atoms moved; white arrows give the direction "
+            "within the slice. Corners and edges relax most; the atoms at the foot of a Winterbottom particle are "
+            "held at the misfit of its substrate. Compare with the thesis, Fig. 3.8.",
             particles.gallery,
             {"relax": "relax/chunk-[0-9]*.h5"},
         ),

@@ -70,7 +70,7 @@ def examples(
     network = networks.load(model)
     figure = style.new(0.75 + 3.75 * style.WIDTH / max(len(found), 5))
     rows = ("masked", "true", "predicted", "expectation")
-    figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0.02)
+    figure.set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.02)
     panels = figure.subplots(len(rows), len(found), squeeze=False)
     drawn: Any = None
     for column, (kind, counts, expectation) in enumerate(found):
@@ -146,7 +146,7 @@ def _measured(scan: Path, number: int, seed: int) -> list[tuple[str, np.ndarray,
     return [("measured", counts[patching.window(origins[order[i]], size)], None) for i in _spread(mean[order], number)]
 
 
-def _spread(means: Sequence[float], number: int) -> list[int]:
+def _spread(means: Sequence[float] | np.ndarray, number: int) -> list[int]:
     """Indices of ``number`` of the ascending means, as even in their logarithm as may be."""
     if len(means) == 0:
         return []

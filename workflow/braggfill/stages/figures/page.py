@@ -173,7 +173,8 @@ def _summary(folder: Path) -> Iterator[str]:
     told = tables.read(folder / "evaluate/claims.csv")
     if told is not None:
         yield ""
-        yield f"Of {len(told)} claims of the texts on accuracy {int((told.holds == 'yes').sum())} hold (see the report)"
+        reproduced = int((told.holds == "yes").sum())
+        yield f"{reproduced} of {len(told)} published statements on accuracy reproduced (see the report)"
     exact = tables.read(folder / "reconstruct/true_phase.csv")
     if exact is not None:
         exact = exact[exact.gap_px > 0]

@@ -16,7 +16,7 @@ TUNED = {"linear": "linear", "before": "the network", "after": "the network, fin
 
 
 def judged(table: Any) -> Any:
-    """The rows of those cells of ``map.csv`` in which a start arrived without a gap."""
+    """The rows of those cells of ``map.csv`` in which a start converged without a gap."""
     return table[table.groupby(CELL).to_best.transform(lambda values: values.notna().any()).astype(bool)]
 
 
@@ -122,12 +122,12 @@ def _retrieval(folder: Path) -> Table | None:
         else:
             cells += [str(row.problem), *["–"] * 5, number(row.seconds, 0)]
         rows.append(cells)
-    head = ["case", "gap", "against", "arrived", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
+    head = ["case", "gap", "against", "converged", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
     head += ["modulus, spread / mean", "intensity in gap / true", "free −log likelihood", "seconds"]
     note = (
         "PyNX; of the starts of each treatment the best by the likelihood of voxels kept out of the phasing. Between "
         "starts: how far the phases of the two best starts differ; smaller differences between treatments mean little. "
-        "A start has not arrived if its support diverged or its likelihood is far from the best one's."
+        "A start has not converged if its support diverged or its likelihood is far from the best one's."
     )
     return Table("Phase retrieval", head, rows, note, "reconstruct/retrieval.csv", 3, marks)
 
@@ -155,13 +155,13 @@ def _verdict(folder: Path) -> Table | None:
             ]
         )
     head = ["gap", "lowest strain error", "to the better of free and filled", "at the worst", "to no gap"]
-    head += ["within 20 % of no gap", "starts arrived"]
+    head += ["within 20 % of no gap", "starts converged"]
     note = (
         "Strain errors after phase retrieval, as ratios: geometric means over the cells of the map (gap width × "
         "distance from the peak × photons × oversampling)."
     )
     if number_of < cells:
-        note += f" {cells - number_of} of {cells} cells are not judged: there no start arrived even without a gap."
+        note += f" {cells - number_of} of {cells} cells are not judged: there no start converged even without a gap."
     return Table("Fill or free: the treatments over the map", head, rows, note, "reconstruct/map.csv", 1)
 
 

@@ -1,4 +1,4 @@
-"""The sweeps' tables made ready for reading, and what is claimed in the texts beside what the run says."""
+"""The sweeps' tables made ready for reading, and the comparison with published results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def claims(folder: Path) -> Table | None:
-    """Claim by claim: published, this run's, and whether it holds."""
+    """Statement by statement: published, this run's, and whether it is reproduced."""
     table = read(folder / "evaluate/claims.csv")
     if table is None:
         return None
@@ -30,10 +30,10 @@ def claims(folder: Path) -> Table | None:
     note = (
         "Published values belong to data of ID01 that are not public, and to patches that were normalised by their "
         "whole range, gap included; noise bounds every PCC against counts (the ceiling). Each number is computed from "
-        "the tables of this run; where the texts have a figure only, the trend is compared."
+        "the tables of this run; where only a figure was published, the trend is compared."
     )
-    head = ["claim", "where", "published", "this run", "holds", "method"]
-    return Table("Claims of the texts, one by one", head, rows, note, "evaluate/claims.csv", 6, marks)
+    head = ["statement", "source", "published", "this run", "reproduced", "method"]
+    return Table("Comparison with published results", head, rows, note, "evaluate/claims.csv", 6, marks)
 
 
 def oversampling(folder: Path) -> Table | None:

@@ -54,4 +54,5 @@ def _around(image: np.ndarray, missing: np.ndarray) -> tuple[slice, slice]:
     columns = np.flatnonzero(missing.all(axis=0))
     beside = image[:, [max(columns[0] - 1, 0), min(columns[-1] + 1, image.shape[1] - 1)]].sum(axis=1)
     centre = int(np.argmax(beside)), int(columns[len(columns) // 2])
-    return tuple(slice(max(c - REACH, 0), min(c + REACH, n)) for c, n in zip(centre, image.shape, strict=True))
+    high, wide = (slice(max(c - REACH, 0), min(c + REACH, n)) for c, n in zip(centre, image.shape, strict=True))
+    return high, wide

@@ -69,11 +69,11 @@ def fill(body: Polyhedron, lattice_constant: float, atoms: int, offset: np.ndarr
         inside = np.nonzero(gauge <= widest)
         found.append(np.stack([site[i] for site, i in zip(sites, inside, strict=True)], axis=1))
         gauges.append(gauge[inside])
-    sites, gauge = np.concatenate(found).astype(np.int32), np.concatenate(gauges)
+    points, gauge = np.concatenate(found).astype(np.int32), np.concatenate(gauges)
     scale = _threshold(np.sort(gauge), atoms, widest)
-    sites = sites[gauge <= scale]
-    kept = _without_strays(sites)
-    return Filled(kept, scale, np.asarray(offset, float), len(sites) - len(kept))
+    points = points[gauge <= scale]
+    kept = _without_strays(points)
+    return Filled(kept, scale, np.asarray(offset, float), len(points) - len(kept))
 
 
 def neighbours(sites: np.ndarray) -> np.ndarray:

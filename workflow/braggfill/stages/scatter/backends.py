@@ -38,9 +38,9 @@ _BLOCK = 1 << 22  # phases held at a time in the direct sum
 
 def amplitude(
     positions: np.ndarray,
-    peak: Sequence[float],
+    peak: Sequence[float] | np.ndarray,
     rotation: np.ndarray,
-    step: float | Sequence[float],
+    step: float | Sequence[float] | np.ndarray,
     shape: Sequence[int],
     *,
     backend: str = "nufft",
