@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from braggfill.networks.network import Network
 
 
-def published(seen: np.ndarray, mask: np.ndarray, network: Module, options: Options) -> tuple[np.ndarray, None]:
+def published(seen: np.ndarray, mask: np.ndarray, network: Network, options: Options) -> tuple[np.ndarray, None]:
     """The published method, see :data:`braggfill.filling.methods.Filler`."""
     logs, limit = logarithms(seen)
     return np.expm1(fill_published(logs, mask, network, options.skip, options.batch, options.progress, limit)), None

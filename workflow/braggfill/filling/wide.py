@@ -22,7 +22,7 @@ FORGETS = 32.0
 
 
 def overlapping(
-    seen: np.ndarray, mask: np.ndarray, network: Module, options: Options
+    seen: np.ndarray, mask: np.ndarray, network: Network, options: Options
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """The method of networks for every gap: patches that overlap over everything that is missing, see
     :data:`braggfill.filling.methods.Filler`."""

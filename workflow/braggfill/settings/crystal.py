@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
 from braggfill.settings.base import Field, StageSettings
-from braggfill.settings.ranges import interval
+from braggfill.settings.ranges import Range, within
 
 Body = Literal["hull", "wulff", "winterbottom", "cube", "octahedron", "random"]
 Phase = Literal["correlated", "gaussians", "cosines", "none"]
@@ -39,20 +39,20 @@ class CrystalSettings(StageSettings):
     """Phase fields, one of which is drawn: `correlated` (Gaussian random field), `gaussians` (sum of two), `cosines`
     (sum of two), `none`."""
 
-    phase_range_radians: interval(0.0, 20 * math.pi) = (0.0, 5 * math.pi)
+    phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (0.0, 5 * math.pi)
     """Span of the phase within the body, peak to valley. Published: up to 5 pi; from 2 pi it counts as high strain."""
 
-    phase_correlation: interval(0.02, 2.0) = (0.1, 0.4)
+    phase_correlation: Annotated[Range, within(0.02, 2.0)] = (0.1, 0.4)
     """Correlation length of `correlated`: standard deviation of the Gaussian that white noise is convolved with, in
     extents of the body."""
 
-    smoothing_sigma_voxels: interval(0.0, 5.0) = (0.3, 0.7)
+    smoothing_sigma_voxels: Annotated[Range, within(0.0, 5.0)] = (0.3, 0.7)
     """Gaussian smoothing of the modulus, standard deviation in voxels."""
 
-    modulus_noise: interval(0.0, 1.0) = (0.0, 0.1)
+    modulus_noise: Annotated[Range, within(0.0, 1.0)] = (0.0, 0.1)
     """Standard deviation of the random field that the modulus is multiplied with, 1 + field."""
 
-    modulus_correlation_voxels: interval(0.0, 10.0) = (0.0, 2.0)
+    modulus_correlation_voxels: Annotated[Range, within(0.0, 10.0)] = (0.0, 2.0)
     """Correlation length of that field, as for the phase, in voxels; 0 is white noise."""
 
     @model_validator(mode="after")

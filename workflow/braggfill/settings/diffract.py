@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import model_validator
 
 from braggfill.settings.base import Field, StageSettings
-from braggfill.settings.ranges import interval
+from braggfill.settings.ranges import Range, within
 
 
 class DiffractSettings(StageSettings):
@@ -17,11 +19,11 @@ class DiffractSettings(StageSettings):
     patterns: int = Field(1, ge=1, le=1_000)
     """Patterns of each object, each with an oversampling, photons and counts of its own."""
 
-    oversampling: interval(2.0, 20.0) = (2.0, 4.0)
+    oversampling: Annotated[Range, within(2.0, 20.0)] = (2.0, 4.0)
     """Width of the array that is transformed over the body's longest width. Where the array is wider than the pattern,
     its middle is the pattern."""
 
-    photons_exponent: interval(0.0, 9.3) = (4.5, 7.0)
+    photons_exponent: Annotated[Range, within(0.0, 9.3)] = (4.5, 7.0)
     """Power of ten of the photons expected in the brightest voxel."""
 
     counting: bool = True

@@ -47,17 +47,17 @@ class PerturbSettings(StageSettings):
     background_photons: Annotated[Range, within(0.0, 1e6)] = (0.0, 0.0)
     """Uniform background added to the expectation before counting, in photons a voxel. Off by default."""
 
-    background_exponent: interval(-6.0, 3.0) | None = None
+    background_exponent: Annotated[Range, within(-6.0, 3.0)] | None = None
     """Power of ten of a further background, photons a voxel, as scattering by air leaves it: the same in each frame,
     uneven over the detector (`background_unevenness`). Null: none. Measured scans have about 0.02 photons."""
 
-    background_unevenness: interval(0.0, 3.0) = (0.0, 1.0)
+    background_unevenness: Annotated[Range, within(0.0, 3.0)] = (0.0, 1.0)
     """Standard deviation of the logarithm of that background over the detector; it changes over a quarter of it."""
 
-    point_spread_pixels: interval(0.0, 10.0) = (0.0, 0.0)
+    point_spread_pixels: Annotated[Range, within(0.0, 10.0)] = (0.0, 0.0)
     """Spread of the detector, standard deviation in pixels: blurs along axes 1 and 2 alone. Off by default."""
 
-    flat_field: interval(0.0, 0.5) = (0.0, 0.0)
+    flat_field: Annotated[Range, within(0.0, 0.5)] = (0.0, 0.0)
     """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame: a scan whose flat
     field was not corrected for. Off by default."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import field_validator
 
 from braggfill.settings.base import Field, StageSettings
-from braggfill.settings.ranges import interval
+from braggfill.settings.ranges import Range, within
 
 Side = Annotated[int, Field(ge=8, le=1024)]
 
@@ -37,7 +37,7 @@ class ScatterSettings(StageSettings):
     """Whether the reciprocal-space step is the same along the three axes. If false, each axis draws its own
     oversampling, as where the rocking step and the pixel size have nothing to do with each other."""
 
-    tilt_degrees: interval(0.0, 60.0) = (0.0, 0.0)
+    tilt_degrees: Annotated[Range, within(0.0, 60.0)] = (0.0, 0.0)
     """By how much the rocking axis leans away from the normal of the detector's axes, to a side drawn at random: the
     axes of an experiment are oblique, by about half the diffraction angle. Off by default."""
 
