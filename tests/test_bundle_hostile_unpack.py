@@ -146,12 +146,12 @@ KILLED = """
 import os, sys
 from braggfill.bundle import files
 from braggfill.cli import program
-count, real = 0, files.blocks
+number, count, real = int(sys.argv.pop()), 0, files.blocks
 def blocks(bundle, name):
     global count
     count += name.startswith("results/") or name.startswith("workflow/")
     if count == 20 or name == "results/x/report.html":
-        os.kill(os.getpid(), int(sys.argv.pop()))
+        os.kill(os.getpid(), number)
     yield from real(bundle, name)
 files.blocks = blocks
 program()
