@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -36,7 +37,7 @@ rule perturb:
 rule perturb_steady:
     input: f"{RUN}/perturb/plain.csv"
     output: f"{RUN}/perturb/steady.csv"
-    params: settings=unchanging(), code=code("stages.perturb"), seed=SEED
+    params: settings={**block("perturb"), "modulus_noise": [0.0, 0.0]}, code=code("stages.perturb"), seed=SEED
     script: "scripts/told.py"
 rule figures:
     input: masks=f"{RUN}/fetch/detector_masks.h5", chunks=chunks("relax"), steady=f"{RUN}/perturb/steady.csv"
@@ -208,3 +209,26 @@ def contents_of_a_run(top: Path) -> dict[str, bytes]:
     script = '"../../scripts/fetch.py"\n'
     contents |= record("results/x/fetch/detector_masks.h5", rule="fetch", params=found, code=script)
     return contents | record("results/x/report.html")
+
+
+def bare_clone(top: Path, folder: Path) -> Path:
+    """As much of a copy of the project as makes one, with a run of its own."""
+    for name in ("workflow", "scripts", "config"):
+        shutil.copytree(
+            top / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors", "*.egg-info")
+        )
+    shutil.copy(top / "Snakefile", folder)
+    for name, content in {"results/demo/report.html": b"mine", **record("results/demo/report.html")}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def about(contents: dict[str, bytes], **fields) -> dict[str, bytes]:
+    """The contents of a bundle that says other things of itself."""
+    return {**contents, "bundle.json": json.dumps(json.loads(contents["bundle.json"]) | fields).encode()}
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every folder and file with its content."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}

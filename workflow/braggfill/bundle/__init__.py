@@ -2,20 +2,10 @@
 
 ``pack`` writes a run, the code that makes it and Snakemake's records of it into one zip file or folder; ``verify``
 checks every checksum and says what would run again here, and why; ``unpack`` lays the run into a folder so that
-Snakemake finds it as it was left.  What a bundle holds:
+Snakemake finds it as it was left.
 
-==========================  =========================================================================================
-ro-crate-metadata.json      what was run, when, from what, with which result (Provenance Run Crate 0.5)
-bundle.json                 resolved settings, seed, versions, code fingerprints, git revision, what is not included
-checksums.sha256            of every other file, for ``sha256sum -c``
-BUNDLE.md                   what this is and how to go on, for a person
-Snakefile, workflow/, …     the code
-results/RUN/                tables, figures, report, weights, times, logs, ``settings.yaml``; arrays (HDF5) on demand
-.snakemake/metadata/        Snakemake's records of the run: with what code, settings and input each file was made
-==========================  =========================================================================================
+What a bundle holds is told in ``docs/sharing.md``; ``bundle.json`` in it is :class:`braggfill.bundle.about.About`.
 """
-
-from __future__ import annotations
 
 from braggfill.bundle.about import installed
 from braggfill.bundle.pack import pack

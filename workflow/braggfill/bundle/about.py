@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from typing_extensions import TypedDict
 
 import braggfill
@@ -26,15 +26,6 @@ Text = Annotated[str, Field(max_length=10_000)]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
 # No `__use_yte__`, with which Snakemake would evaluate what stands in a configuration.
 Block = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-
-
-def _result(name: str) -> str:
-    if not of_run(name, name.split("/")[1] if "/" in name else ""):
-        raise ValueError("is no name of a result")
-    return name
-
-
-Result = Annotated[str, AfterValidator(_result)]
 
 
 class Git(TypedDict):
@@ -54,10 +45,8 @@ class Array(TypedDict):
     bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
-class About(BaseModel):
+class About(BaseModel, extra="forbid", allow_inf_nan=False):
     """The content of ``bundle.json``."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal[1]
     run: Annotated[str, Field(pattern=RUN)]
@@ -68,17 +57,18 @@ class About(BaseModel):
     code: dict[Text, Text]
     git: Git | None
     environment: Environment
-    arrays_made_with: dict[Text, list[Result]]
-    left_out: dict[Result, Text]
-    not_included: dict[Result, Array]
+    arrays_made_with: dict[Text, list[str]]
+    left_out: dict[str, Text]
+    not_included: dict[str, Array]
     remarks: list[Text]
 
     @model_validator(mode="after")
     def _of_one_run(self) -> About:
         if self.settings.get("run") != self.run or self.settings.get("seed") != self.seed:
             raise ValueError("run and seed are not those of the settings")
-        if not all(of_run(name, self.run) for name in (*self.left_out, *self.not_included)):
-            raise ValueError("it names results of another run")
+        made = (name for names in self.arrays_made_with.values() for name in names)
+        if not all(of_run(name, self.run) for name in (*self.left_out, *self.not_included, *made)):
+            raise ValueError("it names what is no result of the run")
         return self
 
     @property
@@ -90,12 +80,7 @@ class About(BaseModel):
 
 
 def checked(content: bytes | dict[str, Any], where: str) -> About:
-    """What a bundle says of itself.
-
-    Raises
-    ------
-    BraggfillError : it is not what a bundle says, or that of a newer braggfill.
-    """
+    """What a bundle says of itself."""
     try:
         return About.model_validate_json(content) if isinstance(content, bytes) else About.model_validate(content)
     except ValidationError as error:
@@ -122,12 +107,7 @@ def installed() -> Path | None:
 
 
 def code_of(top: Path | None) -> Iterator[Entry]:
-    """The files of the code of the project at ``top``; those of the running package where there is none.
-
-    Raises
-    ------
-    BraggfillError : one is a link that leads out of the project.
-    """
+    """The files of the code of the project at ``top``; those of the running package where there is none."""
     inside, prefix, names = (PACKAGE, "workflow/braggfill/", ("",)) if top is None else (top, "", (*CODE, *TEXTS))
     for place in (inside / name for name in names):
         for file in [place] if place.is_file() else sorted(place.rglob("*")):
@@ -138,12 +118,7 @@ def code_of(top: Path | None) -> Iterator[Entry]:
 
 
 def regular(file: Path, top: Path) -> Path:
-    """The file itself, of one that is, or links to, a regular file below ``top``.
-
-    Raises
-    ------
-    BraggfillError : it is a link that leads elsewhere.
-    """
+    """The file itself, of one that is, or links to, a regular file below ``top``."""
     place = file.resolve()
     if file.is_symlink() and not (place.is_file() and place.is_relative_to(top.resolve())):
         raise BraggfillError(f"{file}: is a link to {place}, outside of what is packed; put the file itself there")
@@ -153,17 +128,15 @@ def regular(file: Path, top: Path) -> Path:
 def revision(top: Path) -> dict[str, Any] | None:
     """The git revision of the code and the files of it that differ from that revision; None outside git."""
 
-    def git(*arguments: str) -> str | None:
+    def git(*arguments: str) -> str:
         command = ["git", "-c", "core.fsmonitor=false", "-C", str(top), *arguments]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        except OSError:
-            return None
-        return done.stdout.rstrip("\n") if done.returncode == 0 else None
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout.rstrip("\n")
 
-    head = git("rev-parse", "HEAD")
-    if head is None or git("rev-parse", "--show-prefix") != "":
-        return None
     there = [name for name in (*CODE, *TEXTS) if (top / name).exists()]
-    changed = git("status", "--porcelain", "--untracked-files=all", "--", *there) or ""
-    return {"revision": head, "modified": sorted(line[3:] for line in changed.splitlines())}
+    try:
+        if git("rev-parse", "--show-prefix"):
+            return None
+        changed = git("status", "--porcelain", "--untracked-files=all", "--", *there).splitlines()
+        return {"revision": git("rev-parse", "HEAD"), "modified": sorted(line[3:] for line in changed)}
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -16,16 +16,15 @@ import mimetypes
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
+from rocrate.model import ContextEntity, Entity, Preview
+from rocrate.rocrate import ROCrate
+
+from braggfill.bundle.about import About
 from braggfill.bundle.files import ABOUT, Entry
 from braggfill.bundle.records import Job
-from braggfill.errors import BraggfillError
-
-if TYPE_CHECKING:
-    from rocrate.model import ContextEntity, Entity
-    from rocrate.rocrate import ROCrate
 
 BUNDLE, README, METADATA, PREVIEW = ABOUT
 PROFILES = {
@@ -35,40 +34,26 @@ PROFILES = {
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
 WORKFLOW_PROFILE = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
-TERMS = {
-    "sha256": "https://w3id.org/ro/terms/workflow-run#sha256",
-    "resourceUsage": "https://w3id.org/ro/terms/workflow-run#resourceUsage",
-}
+TERMS = {name: f"https://w3id.org/ro/terms/workflow-run#{name}" for name in ("sha256", "resourceUsage")}
 FORMATS = {".h5": "application/x-hdf5", ".safetensors": "application/octet-stream", ".yaml": "application/yaml"}
 USAGE = {  # columns of Snakemake's benchmark files
-    "s": ("wall time", "https://qudt.org/vocab/unit/SEC"),
-    "max_rss": ("largest resident memory", "https://qudt.org/vocab/unit/MebiBYTE"),
+    "s": {"name": "wall time", "unitCode": "https://qudt.org/vocab/unit/SEC"},
+    "max_rss": {"name": "largest resident memory", "unitCode": "https://qudt.org/vocab/unit/MebiBYTE"},
 }
+ENGINE = "https://snakemake.github.io"
 BENCHMARKS = "https://snakemake.readthedocs.io/en/stable/snakefiles/rules.html#benchmark-rules"
+SLOT_PROFILE = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+SLOT = {"name": "settings", "description": "Every setting of a run", "additionalType": "File", "valueRequired": False}
+PASSED = "A file that was there only while the run was at work, or lies outside of it."
+LEFT = "An array; it is not included in this crate."
 
 
 def describe(
-    jobs: Sequence[Job],
-    entries: Sequence[Entry],
-    left: Sequence[Entry],
-    about: dict[str, Any],
-    *,
-    author: str | None,
-    license: str,
+    jobs: list[Job], entries: list[Entry], left: list[Entry], about: About, author: str | None, license: str
 ) -> dict[str, str]:
-    """The texts that describe a bundle, by file name: crate metadata, their preview, ``bundle.json``, ``BUNDLE.md``.
-
-    Raises
-    ------
-    BraggfillError : the package ``rocrate`` is not installed.
-    """
-    try:
-        from rocrate.model import ContextEntity, Preview
-        from rocrate.rocrate import ROCrate
-    except ImportError as error:
-        raise BraggfillError("bundle: the package rocrate is not installed; install braggfill[pipeline]") from error
-    texts = {BUNDLE: json.dumps(about, indent=1, ensure_ascii=False) + "\n", README: _readme(about)}
-    run = about["run"]
+    """The texts that describe a bundle, by file name: crate metadata, their preview, ``bundle.json``, ``BUNDLE.md``."""
+    texts = {BUNDLE: about.model_dump_json(indent=1) + "\n", README: _readme(about)}
+    run, packages = about.run, about.environment["packages"]
     crate = ROCrate(version="1.1")
     crate.metadata.extra_terms.update(TERMS)
     crate.name = f"braggfill, run {run}"
@@ -76,156 +61,100 @@ def describe(
         "A run of braggfill, which fills the gaps that detectors leave in 3D Bragg coherent diffraction patterns: "
         f"settings, code, tables, figures, network and report. Begin with results/{run}/report.html or {README}."
     )
-    crate.datePublished = _time(about["created"])
-    crate.root_dataset["license"] = _license(crate, license)
-    crate.root_dataset["conformsTo"] = [
-        crate.add(ContextEntity(crate, url, {"@type": "CreativeWork", "name": name, "version": url.rsplit("/", 1)[1]}))
-        for url, name in PROFILES.items()
-    ]
-    agent = None
+    crate.datePublished = _time(about.created)
+    root, works = crate.root_dataset, {url: (name, url.rsplit("/", 1)[1]) for url, name in PROFILES.items()}
+    root["conformsTo"] = [_add(crate, u, "CreativeWork", name=name, version=v) for u, (name, v) in works.items()]
+    url = license if "://" in license else f"https://spdx.org/licenses/{license}"
+    root["license"] = _add(crate, url, "CreativeWork", name=license, identifier=url)
     if author is not None:
-        agent = crate.add(ContextEntity(crate, "#author", {"@type": "Person", "name": author}))
-        crate.root_dataset["author"] = agent
-
+        root["author"] = _add(crate, "#author", "Person", name=author)
     files: dict[str, Entity] = {}
     tools = {job.script for job in jobs}
-    version = (about["git"] or {}).get("revision") or about["environment"]["packages"].get("braggfill", "unknown")
+    version = (about.git or {}).get("revision") or packages.get("braggfill", "unknown")
     for entry in [*(Entry.of(name, text.encode()) for name, text in texts.items()), *entries]:
+        told = _file(entry)
         if entry.name == "Snakefile":
-            told = {**_file(entry), "name": "braggfill", "version": version, "conformsTo": {"@id": WORKFLOW_PROFILE}}
+            told |= {"name": "braggfill", "version": version, "conformsTo": {"@id": WORKFLOW_PROFILE}}
             told["@type"] = ["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]
-            engine = {"lang": "snakemake", "lang_version": about["environment"]["packages"].get("snakemake")}
-            files[entry.name] = crate.add_workflow(dest_path="Snakefile", main=True, properties=told, **engine)
+            engine = {"lang": "snakemake", "lang_version": packages.get("snakemake")}
+            files[entry.name] = crate.add_workflow(dest_path=entry.name, main=True, properties=told, **engine)
         elif not entry.name.startswith(".snakemake/"):
-            told = {"@type": ["File", "SoftwareSourceCode"], "version": version} if entry.name in tools else {}
-            files[entry.name] = crate.add_file(dest_path=entry.name, properties=_file(entry) | told)
+            told |= {"@type": ["File", "SoftwareSourceCode"], "version": version} if entry.name in tools else {}
+            files[entry.name] = crate.add_file(dest_path=entry.name, properties=told)
     for name in {README, "README.md"} & files.keys():
-        files[name]["about"] = crate.root_dataset
+        files[name]["about"] = root
     record = {"name": "Snakemake's records", "description": "With what code, settings and input each file was made."}
     crate.add_dataset(dest_path=".snakemake/metadata/", properties=record)
     for entry in left:
-        told = {**_file(entry), "@type": "CreativeWork", "description": "An array; it is not included in this crate."}
-        files[entry.name] = crate.add(ContextEntity(crate, _anchor(entry.name), told))
-    _actions(crate, jobs, files, about, agent, _usage(jobs, entries, run))
+        files[entry.name] = _add(crate, f"#{quote(entry.name)}", "CreativeWork", **_file(entry), description=LEFT)
+    jobs = [job for job in jobs if job.script in files]
+    for name in sorted({name for job in jobs for name in (*job.input, *job.outputs)} - files.keys()):
+        files[name] = _add(crate, f"#{quote(name)}", "CreativeWork", name=name, description=PASSED)
+    benchmarks = {e.name: e for e in entries if e.name.startswith(f"results/{run}/benchmarks/")}
+    root["mentions"] = _actions(crate, jobs, files, about, [_usage(job, run, benchmarks) for job in jobs])
     texts[PREVIEW] = Preview(crate).generate_html()
     texts[METADATA] = json.dumps(crate.metadata.generate(), indent=1, ensure_ascii=False) + "\n"
     return texts
 
 
 def _actions(
-    crate: ROCrate,
-    jobs: Sequence[Job],
-    files: dict[str, Entity],
-    about: dict[str, Any],
-    agent: ContextEntity | None,
-    usage: dict[str, dict[str, str]],
-) -> None:
-    """The run as a whole, its steps, and every job."""
-    from rocrate.model import ContextEntity
+    crate: ROCrate, jobs: Sequence[Job], files: dict[str, Entity], about: About, usages: list[dict[str, str]]
+) -> list[Entity]:
+    """The run as a whole and every job; the steps that they belong to, and that Snakemake did them, are told too."""
 
-    def add(anchor: str, kind: str, /, **properties: Any) -> ContextEntity:
-        told = {key: value for key, value in properties.items() if value not in (None, [])}
-        # One value is written as one, not as a list of one.
-        told = {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in told.items()}
-        told["@type"] = kind
-        return crate.add(ContextEntity(crate, anchor, told))
+    def action(anchor: str, read: Iterable[str], made: Iterable[str], start: float, end: float, **more: Any) -> Entity:
+        told = {"object": [files[name] for name in read], "result": [files[name] for name in made]}
+        told |= {"startTime": _time(start), "endTime": _time(end), "agent": crate.root_dataset.get("author")}
+        return _add(crate, anchor, "CreateAction", **told, **more)
 
-    workflow, run = crate.mainEntity, about["run"]
-    settings = files[f"results/{run}/settings.yaml"]
-    slot = add(
-        "#settings",
-        "FormalParameter",
-        name="settings",
-        additionalType="File",
-        description="Every setting of a run",
-        valueRequired=False,
-        conformsTo={"@id": "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"},
-        workExample=settings,
-    )
-    settings["exampleOfWork"] = slot
-    workflow["input"] = slot
-    workflow["hasPart"] = [files[name] for name in sorted({job.script or "" for job in jobs}) if name in files]
-    made = {output for job in jobs for output in job.outputs}
-    consumed = {name for job in jobs for name in job.inputs}
-    whole = add(
-        "#run",
-        "CreateAction",
-        name=f"Run {run}",
-        description=f"snakemake --configfile {' '.join(about['configfiles'])}",
-        instrument=workflow,
-        object=[settings],
-        result=[files[name] for name in sorted(made - consumed) if name in files],
-        startTime=_time(min((job.start for job in jobs), default=about["created"])),
-        endTime=_time(max((job.end for job in jobs), default=about["created"])),
-        agent=agent,
-    )
-    steps, controls, actions = {}, [], [whole]
+    workflow, run, settings = crate.mainEntity, about.run, f"results/{about.run}/settings.yaml"
+    told = {**SLOT, "conformsTo": {"@id": SLOT_PROFILE}, "workExample": files[settings]}
+    slot = _add(crate, "#settings", "FormalParameter", **told)
+    files[settings]["exampleOfWork"] = workflow["input"] = slot
+    workflow["hasPart"] = [files[name] for name in sorted({job.script or "" for job in jobs})]
+    results = {output for job in jobs for output in job.outputs} - {name for job in jobs for name in job.input}
+    moments = [moment for job in jobs for moment in (job.starttime, job.endtime)] or [about.created]
+    told = f"snakemake --configfile {' '.join(about.configfiles)}"
+    whole = {"name": f"Run {run}", "description": told, "instrument": workflow}
+    actions = [action("#run", [settings], sorted(results), min(moments), max(moments), **whole)]
+    steps, controls = {}, []
     for number, job in enumerate(jobs):
-        tool = files.get(job.script or "")
-        if tool is None:
-            continue
+        tool = files[job.script or ""]
         if job.rule not in steps:
-            position = str(len(steps) + 1)
-            steps[job.rule] = add(f"#step-{job.rule}", "HowToStep", name=job.rule, position=position, workExample=tool)
+            step = {"name": job.rule, "position": str(len(steps) + 1), "workExample": tool}
+            steps[job.rule] = _add(crate, f"#step-{job.rule}", "HowToStep", **step)
             workflow.append_to("step", steps[job.rule])
-        used = [
-            add(f"#{key}-{number}", "PropertyValue", name=USAGE[key][0], value=value, unitCode=USAGE[key][1])
-            for key, value in usage.get(job.outputs[0], {}).items()
-        ]
-        for key, value in zip(usage.get(job.outputs[0], {}), used, strict=True):
-            value["propertyID"] = f"{BENCHMARKS}:{key}"
-        action = add(
-            f"#job-{number}",
-            "CreateAction",
-            name=f"{job.rule}: {', '.join(PurePosixPath(output).name for output in job.outputs)}",
-            description=f"Snakemake's job of rule {job.rule}, code {job.code}",
-            instrument=tool,
-            object=[files.get(name) or _absent(add, files, name) for name in job.inputs],
-            result=[files.get(name) or _absent(add, files, name) for name in job.outputs],
-            startTime=_time(job.start),
-            endTime=_time(job.end),
-            resourceUsage=used,
-            agent=agent,
-        )
-        actions.append(action)
-        control = {"instrument": steps[job.rule], "object": action}
-        controls.append(add(f"#control-{number}", "ControlAction", name=f"job {number} of Snakemake", **control))
-    if controls:
-        version = about["environment"]["packages"].get("snakemake")
-        engine = {"name": "Snakemake", "url": "https://snakemake.github.io", "version": version}
-        add(
-            "#orchestration",
-            "OrganizeAction",
-            name="Snakemake at work",
-            instrument=add("https://snakemake.github.io", "SoftwareApplication", **engine),
-            object=controls,
-            result=whole,
-        )
-    crate.root_dataset["mentions"] = actions
+        used = {key: {"propertyID": f"{BENCHMARKS}:{key}", "value": value} for key, value in usages[number].items()}
+        usage = [_add(crate, f"#{key}-{number}", "PropertyValue", **USAGE[key], **told) for key, told in used.items()]
+        names = ", ".join(PurePosixPath(output).name for output in job.outputs)
+        told = f"Snakemake's job of rule {job.rule}, code {job.fingerprint}"
+        more = {"name": f"{job.rule}: {names}", "description": told, "instrument": tool, "resourceUsage": usage}
+        actions.append(action(f"#job-{number}", job.input, job.outputs, job.starttime, job.endtime, **more))
+        control = {"name": f"job {number} of Snakemake", "instrument": steps[job.rule], "object": actions[-1]}
+        controls.append(_add(crate, f"#control-{number}", "ControlAction", **control))
+    engine = {"name": "Snakemake", "version": about.environment["packages"].get("snakemake"), "url": ENGINE}
+    engine = _add(crate, ENGINE, "SoftwareApplication", **engine)
+    told = {"name": "Snakemake at work", "instrument": engine, "object": controls, "result": actions[0]}
+    _add(crate, "#orchestration", "OrganizeAction", **told)
+    return actions
 
 
-def _absent(add: Any, files: dict[str, Entity], name: str) -> Entity:
-    """A file that a job read or wrote and that is neither here nor in the bundle, e.g. a temporary one."""
-    description = "A file that was there only while the run was at work, or lies outside of it."
-    files[name] = add(_anchor(name), "CreativeWork", name=name, description=description)
-    return files[name]
+def _add(crate: ROCrate, anchor: str, kind: str, /, **told: Any) -> Entity:
+    """A new entity with what is told of it: nothing that is empty, and one value as one, not as a list of one."""
+    told = {key: value for key, value in told.items() if value not in (None, [])}
+    told = {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in told.items()}
+    return crate.add(ContextEntity(crate, anchor, {**told, "@type": kind}))
 
 
-def _usage(jobs: Iterable[Job], entries: Iterable[Entry], run: str) -> dict[str, dict[str, str]]:
-    """Seconds and memory by a job's first output, from Snakemake's benchmark files."""
-    folder = f"results/{run}/benchmarks/"
-    places = {entry.name.removeprefix(folder): entry.content for entry in entries if entry.name.startswith(folder)}
-    found = {}
-    for job in jobs:
-        item = PurePosixPath(job.outputs[0]).stem
-        names = (f"{job.rule}.tsv", f"{job.rule}-{item}.tsv", f"{job.rule}-{item.partition('-')[2]}.tsv")
-        content = next((places[name] for name in names if name in places), None)
-        if content is None:
-            continue
-        text = content.read_text() if isinstance(content, Path) else content.decode()
-        row = next(csv.DictReader(io.StringIO(text), delimiter="\t"), {})
-        found[job.outputs[0]] = {key: row[key] for key in USAGE if row.get(key) not in (None, "", "-", "NA")}
-    return found
+def _usage(job: Job, run: str, benchmarks: dict[str, Entry]) -> dict[str, str]:
+    """Seconds and memory of a job, from the benchmark file of Snakemake's that bears its name."""
+    item = PurePosixPath(job.outputs[0]).stem
+    names = (job.rule, f"{job.rule}-{item}", f"{job.rule}-{item.partition('-')[2]}")
+    places = (benchmarks.get(f"results/{run}/benchmarks/{name}.tsv") for name in names)
+    content = next((place.content for place in places if place is not None), b"")
+    text = (content.read_bytes() if isinstance(content, Path) else content).decode(errors="replace")
+    row = next(csv.DictReader(io.StringIO(text), delimiter="\t"), {})
+    return {key: row[key] for key in USAGE if row.get(key) not in (None, "", "-", "NA")}
 
 
 def _file(entry: Entry) -> dict[str, Any]:
@@ -234,31 +163,16 @@ def _file(entry: Entry) -> dict[str, Any]:
     return {"name": entry.name, "contentSize": str(entry.size), "sha256": entry.sha256, "encodingFormat": kind}
 
 
-def _license(crate: ROCrate, license: str) -> Entity:
-    from rocrate.model import ContextEntity
-
-    url = license if "://" in license else f"https://spdx.org/licenses/{license}"
-    return crate.add(ContextEntity(crate, url, {"@type": "CreativeWork", "name": license, "identifier": url}))
-
-
-def _anchor(name: str) -> str:
-    return f"#{quote(name)}"
-
-
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def _readme(about: dict[str, Any]) -> str:
-    run, git = about["run"], about["git"]
-    code = "no git revision" if git is None else f"git {git['revision'][:12]}"
-    code += " with changes, which are included" if git and git["modified"] else ""
-    apart = f"{len(about['not_included'])} arrays are not included, only their checksums (`{BUNDLE}`)"
-    arrays = apart if about["not_included"] else "the arrays are included"
+def _readme(about: About) -> str:
+    run, apart = about.run, f"{len(about.not_included)} arrays are not included, only their checksums (`{BUNDLE}`)"
     return f"""\
 # braggfill, run {run}
 
-Packed {_time(about["created"])[:10]}; {code}; seed {about["seed"]}; {arrays}.
+Packed {_time(about.created)[:10]}; {about.made}; {apart if about.not_included else "the arrays are included"}.
 
 - The report: open `results/{run}/report.html`. Tables, figures and the network lie beside it.
 - Every setting of the run: `results/{run}/settings.yaml`. Versions, code fingerprints and remarks: `{BUNDLE}`.

@@ -24,24 +24,21 @@ def main(snakefile: str, answer: str) -> None:
         dag = workflow._workflow.dag
         needed = set(dag.needrun_jobs(exclude_finished=False))
         jobs = [job for level in dag.toposorted() for job in level if job in needed and job.output]
-        told = [
-            _told(job, dag.reason(job)) | {"needing": sorted({n.output[0] for n in dag.depending[job] if n in jobs})}
-            for job in jobs
-        ]
-    Path(answer).write_text(json.dumps(told), encoding="utf-8")
+        Path(answer).write_text(json.dumps([_told(job, dag, jobs) for job in jobs]), encoding="utf-8")
 
 
-def _told(job: Any, reason: Any) -> dict[str, Any]:
+def _told(job: Any, dag: Any, jobs: list[Any]) -> dict[str, Any]:
+    reason = dag.reason(job)
     return {
         "rule": job.rule.name,
         "output": [str(file) for file in job.output],
         "missing": sorted(map(str, reason.missing_output)),
+        "needing": sorted({needs.output[0] for needs in dag.depending[job] if needs in jobs}),
         "before": sorted(reason.params_changed.only_old),
         "now": sorted(reason.params_changed.only_new),
         "code": bool(reason.code_changed),
         "input": bool(reason.input_changed),
-        "software": bool(reason.software_stack_changed),
-        "newer": sorted(map(str, reason.updated_input)),
+        "newer": bool(reason.software_stack_changed or reason.updated_input),
         "follows": sorted(map(str, reason.updated_input_run)),
     }
 

@@ -1,7 +1,8 @@
 """A bundle's files, in a zip or in a folder: read, checked against their checksums, written.
 
 A bundle may come from anybody.  Every name in it is one of the run's or of the code, sizes are known and bounded before
-anything is read, and a file is bytes: nothing here imports, runs or follows what a bundle holds.
+anything is read, and a file is bytes: nothing here imports, runs or follows what a bundle holds.  What is damaged, or
+is no part of a run, or cannot be read, is a ``BraggfillError`` that names the file.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -37,6 +38,7 @@ LARGEST_RECORDS = 512 << 20  # of all records
 EXPANDS = 100  # times; text shrinks to a tenth, deflated zeros to a thousandth
 HARMLESS = 256 << 20  # a bundle that expands to no more may be as empty as it likes
 DAMAGE = (EOFError, LookupError, RuntimeError, ValueError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
+PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -73,24 +75,15 @@ class Bundle:
         if self.file is not None:
             info = self.file.NameToInfo.get(name)
             return None if info is None else info.file_size
-        try:
-            place = self.path.resolve() / name
+        place = self.path.resolve() / name
+        with suppress(OSError):
             return place.stat().st_size if place.resolve() == place and place.is_file() else None
-        except OSError:
-            return None
-
-    def open(self, name: str) -> IO[bytes]:
-        return open(self.path / name, "rb") if self.file is None else self.file.open(name)
+        return None
 
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[Bundle]:
-    """A bundle, zip or folder.
-
-    Raises
-    ------
-    BraggfillError : there is none, or it is not one.
-    """
+    """A bundle, zip or folder."""
     path = Path(path)
     if not path.exists():
         raise BraggfillError(f"{path}: no such bundle; check the path")
@@ -108,14 +101,9 @@ def opened(path: str | Path) -> Iterator[Bundle]:
 
 
 def blocks(bundle: Bundle, name: str) -> Iterator[bytes]:
-    """The content of a file of a bundle, a block at a time.
-
-    Raises
-    ------
-    BraggfillError : it is damaged, or cannot be read.
-    """
+    """The content of a file of a bundle, a block at a time."""
     try:
-        with bundle.open(name) as file:
+        with open(bundle.path / name, "rb") if bundle.file is None else bundle.file.open(name) as file:
             while block := file.read(BLOCK):
                 yield block
     except OSError as error:
@@ -135,13 +123,8 @@ def read(bundle: Bundle, name: str) -> bytes:
 
 
 def listing(bundle: Bundle, run: str) -> dict[str, str]:
-    """The recorded checksums by name; that there is nothing else in a zip, no odd name and no more than it seems.
-
-    Raises
-    ------
-    BraggfillError : it names the first file that is missing, not listed, or no part of the run, and how many more.
-    """
-    found, wrong = {}, []
+    """The recorded checksums by name; that nothing is missing, odd, or no part of the run, or more than it seems."""
+    found: dict[str, str] = {}
     for line in read(bundle, CHECKSUMS).decode("utf-8", "replace").split("\n")[:-1]:
         matched = _LINE.fullmatch(line)
         if matched is None or matched[2] in found:
@@ -149,83 +132,57 @@ def listing(bundle: Bundle, run: str) -> dict[str, str]:
         found[matched[2]] = matched[1]
     folders = {str(parent) for name in found for parent in PurePosixPath(name).parents}
     foreign = [name for name in found if not belongs(name, run) or name in folders]
-    if foreign:
-        raise BraggfillError(f"{bundle.path}: {_first(foreign)}: no part of run {run}; do not use the bundle")
+    _refuse(bundle, foreign, f": no part of run {run}; do not use the bundle")
     sizes = {name: bundle.size(name) for name in (*found, "Snakefile", "bundle.json", f"results/{run}/settings.yaml")}
-    wrong += [f"{name} is missing" for name, size in sizes.items() if size is None]
+    wrong = [f"{name} is missing" for name, size in sizes.items() if size is None]
     if bundle.file is not None:
         times = Counter(bundle.file.namelist())
         wrong += [f"{name} has no checksum" for name in times if name not in found and name != CHECKSUMS]
         wrong += [f"{name} is there twice" for name in times if times[name] > 1]
-        plain = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        infos = bundle.file.infolist()
-        wrong += [f"{i.filename} is packed in another way" for i in infos if i.compress_type not in plain]
-    if wrong:
-        raise BraggfillError(f"{bundle.path}: {_first(wrong)}; get the bundle again")
-    _check_sizes(bundle, {name: size or 0 for name, size in sizes.items()})
+        odd = {i.filename for i in bundle.file.infolist() if i.compress_type not in PLAIN}
+        wrong += [f"{name} is packed in another way" for name in sorted(odd)]
+    _refuse(bundle, wrong, "; get the bundle again")
+    whole, packed = sum(size or 0 for size in sizes.values()), bundle.path.stat().st_size
+    if bundle.file is not None and whole > max(HARMLESS, EXPANDS * packed):
+        told = f"its {packed / 1e6:.1f} MB would expand to {whole / 1e6:.1f} MB, as no run's do; leave it"
+        raise BraggfillError(f"{bundle.path}: {told}")
+    if sum(size or 0 for name, size in sizes.items() if name.startswith(".snakemake/")) > LARGEST_RECORDS:
+        raise BraggfillError(f"{bundle.path}: Snakemake's records are too large to be a run's; do not use the bundle")
     return found
 
 
-def _first(told: list[str]) -> str:
-    return told[0] + (f", and {len(told) - 1} more" if len(told) > 1 else "")
-
-
-def _check_sizes(bundle: Bundle, sizes: Mapping[str, int]) -> None:
-    whole, packed = sum(sizes.values()), bundle.path.stat().st_size
-    if bundle.file is not None and whole > max(HARMLESS, EXPANDS * packed):
-        raise BraggfillError(
-            f"{bundle.path}: its {packed / 1e6:.1f} MB would expand to {whole / 1e6:.1f} MB, as no run's do; leave it"
-        )
-    if sum(size for name, size in sizes.items() if name.startswith(".snakemake/")) > LARGEST_RECORDS:
-        raise BraggfillError(f"{bundle.path}: Snakemake's records are too large to be a run's; do not use the bundle")
+def _refuse(bundle: Bundle, told: list[str], advice: str) -> None:
+    if told:
+        more = f", and {len(told) - 1} more" if len(told) > 1 else ""
+        raise BraggfillError(f"{bundle.path}: {told[0]}{more}{advice}")
 
 
 def belongs(name: str, run: str) -> bool:
-    """Whether a name is one that a bundle of a run may hold.
-
-    Its results, but for what passes (hidden files, the checkpoints of the training), Snakemake's records of them, the
-    code, and what tells about the bundle; always a plain relative path that can be printed.
-    """
-    path = PurePosixPath(name)
-    if str(path) != name or path.is_absolute() or ".." in path.parts or "\\" in name or not name.isprintable():
-        return False
-    if path.parts[0] == ".snakemake":
-        output = output_of(path)
-        return output is not None and of_run(output, run)
-    if any(part.startswith(".") for part in path.parts):
-        return False
-    return name in ABOUT or path.parts[0] in (*CODE, *TEXTS) or of_run(name, run)
+    """Whether a bundle of a run may hold it: a result, Snakemake's record of one, code, what tells about the bundle."""
+    output = output_of(name)
+    if output is not None:
+        return of_run(output, run)
+    return of_run(name, run) or (_plain(name) and (name in ABOUT or name.split("/")[0] in (*CODE, *TEXTS)))
 
 
 def of_run(name: str, run: str) -> bool:
-    """Whether a name is that of a result of a run."""
-    parts = PurePosixPath(name).parts
-    passing = parts[2:4] == ("train", "work") or any(part.startswith(".") for part in parts)
-    plain = str(PurePosixPath(name)) == name and ".." not in parts and name.isprintable() and "\\" not in name
-    return parts[:2] == ("results", run) and len(parts) > 2 and plain and not passing
+    """Whether a name is that of a result of a run, but for what passes: hidden files, the checkpoints of a training."""
+    parts = name.split("/")
+    return _plain(name) and parts[:2] == ["results", run] and len(parts) > 2 and parts[2:4] != ["train", "work"]
 
 
-def check(
-    bundle: Bundle, listed: Mapping[str, str], into: Callable[[str], IO[bytes] | None] = lambda name: None
-) -> None:
-    """Check every checksum of a bundle.  ``into(name)`` may give an open file that the content is copied to.
+def _plain(name: str) -> bool:
+    """Whether a name is a relative path that leads nowhere else, hides nothing and can be printed."""
+    parts = name.split("/")
+    return name.isprintable() and "\\" not in name and all(part and not part.startswith(".") for part in parts)
 
-    Raises
-    ------
-    BraggfillError : a file is damaged or cannot be read.
-    OSError : a copy cannot be written.
-    """
+
+def check(bundle: Bundle, listed: Mapping[str, str], into: Callable[[str], IO[bytes] | None] = lambda _: None) -> None:
+    """Check every checksum; ``into(name)`` may give an open file to copy to, whose ``OSError`` is passed on."""
     for name, expected in listed.items():
-        found, copy = hashlib.sha256(), into(name)
-        try:
-            for block in blocks(bundle, name):
-                found.update(block)
-                if copy is not None:
-                    copy.write(block)
-        finally:
-            if copy is not None:
-                copy.close()
-        if found.hexdigest() != expected:
+        with into(name) or nullcontext() as copy:
+            found = _copied(blocks(bundle, name), copy)
+        if found != expected:
             told = f"{name} is damaged (its checksum is not the recorded one)"
             raise BraggfillError(f"{bundle.path}: {told}; get the bundle again")
 
@@ -233,29 +190,35 @@ def check(
 def write(path: Path, entries: Iterable[Entry], created: float, *, zipped: bool) -> None:
     """Write the entries into a zip file, or a new folder.
 
-    Snakemake runs a job again whose output is not newer than its script, or older than its input.  Zip keeps times to
-    two seconds, and other programs less: so all results bear the time of packing and all code an hour less, and they
-    stand in the order in which they were made.
+    Snakemake runs a job again whose output is not newer than its script and input, and zip keeps times to two seconds:
+    all results bear the time of packing, all code an hour less, in the order in which they were made.
     """
     with zipfile.ZipFile(path, "w", allowZip64=True) if zipped else nullcontext() as file:
         for entry in entries:
             moment = created - (0 if of_results(entry.name) else CODE_IS_OLDER_S)
             mode = 0o755 if isinstance(entry.content, Path) and os.access(entry.content, os.X_OK) else 0o644
-            if file is not None:
-                info = zipfile.ZipInfo(entry.name, time.localtime(int(moment) & ~1)[:6])
-                packed = PurePosixPath(entry.name).suffix in PACKED
-                info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
-                info.external_attr = (stat.S_IFREG | mode) << 16
-                info.file_size = entry.size
-                with file.open(info, "w", force_zip64=entry.size > 1 << 31) as target:
-                    _copy(entry, target)
-            else:
+            if file is None:
                 place = path / entry.name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with open(place, "wb") as target:
                     _copy(entry, target)
                 place.chmod(mode)
-                os.utime(place, (moment, moment))
+                settle(place, moment)
+                continue
+            info = zipfile.ZipInfo(entry.name, time.localtime(int(moment) & ~1)[:6])
+            packed = PurePosixPath(entry.name).suffix in PACKED
+            info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            info.external_attr = (stat.S_IFREG | mode) << 16
+            info.file_size = entry.size
+            with file.open(info, "w", force_zip64=entry.size > 1 << 31) as target:
+                _copy(entry, target)
+
+
+def settle(place: Path, moment: float) -> None:
+    """The time of a file, in s; and that it is on the disk."""
+    os.utime(place, (moment, moment))
+    with open(place, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def of_results(name: str) -> bool:
@@ -264,10 +227,16 @@ def of_results(name: str) -> bool:
 
 
 def _copy(entry: Entry, target: IO[bytes]) -> None:
-    found = hashlib.sha256()
     with io.BytesIO(entry.content) if isinstance(entry.content, bytes) else open(entry.content, "rb") as source:
-        while block := source.read(BLOCK):
-            found.update(block)
+        if _copied(iter(lambda: source.read(BLOCK), b""), target) != entry.sha256:
+            raise BraggfillError(f"{entry.content}: changed while it was packed; let the run end first")
+
+
+def _copied(content: Iterable[bytes], target: IO[bytes] | None) -> str:
+    """The checksum of what is written."""
+    found = hashlib.sha256()
+    for block in content:
+        found.update(block)
+        if target is not None:
             target.write(block)
-    if found.hexdigest() != entry.sha256:
-        raise BraggfillError(f"{entry.content}: changed while it was packed; let the run end first")
+    return found.hexdigest()

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import ast
 import base64
-import binascii
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from braggfill.errors import BraggfillError
 from braggfill.settings.fetch import FetchSettings
 from braggfill.settings.root import explain, merge
 from braggfill.stages import ORDER
 
-FOLDER = PurePosixPath(".snakemake/metadata")
+FOLDER = ".snakemake/metadata"
 _LONGEST = 254  # Snakemake cuts longer names into folders that begin with @.
 _CODE = re.compile(r"'([0-9a-f]{16})'")
 _LONGEST_PARAMETER = 200_000  # characters; those of the paper's run have a few thousand
@@ -34,8 +33,6 @@ Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 class Record(BaseModel):
     """Snakemake's record of an output, as it writes them; what it does not know is dropped."""
-
-    model_config = ConfigDict(extra="ignore")
 
     rule: Annotated[str, Field(pattern=r"^\w{1,200}$")]
     input: list[str] | None = None
@@ -65,29 +62,29 @@ class Record(BaseModel):
         return json.dumps(self.model_dump(exclude_unset=True))
 
 
-@dataclass(frozen=True)
-class Job:
-    """One job that was run, from the records of its outputs."""
+class Job(Record):
+    """One job that was run: the latest record of its outputs."""
 
-    rule: str
-    stage: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    params: tuple[str, ...]
-    """``repr`` of each parameter, without names."""
-    script: str | None
-    start: float
-    end: float
+    outputs: list[str]
+    input: list[str] = []
+    params: list[str] = []  # `repr` of each, without names
+    starttime: Moment = 0.0
+    endtime: Moment = 0.0
 
     @property
-    def code(self) -> str | None:
+    def stage(self) -> str:
+        """The stage that it is a task of."""
+        return stage_of(self.outputs[0])
+
+    @property
+    def fingerprint(self) -> str | None:
         """The code fingerprint that it ran with."""
         return next((found[1] for found in map(_CODE.fullmatch, self.params) if found), None)
 
-    @property
-    def settings(self) -> dict[str, Any] | None:
-        """The block of its stage's settings that it ran with: the largest mapping among the parameters."""
-        return max((block for block in self._mappings if "run" not in block), key=len, default=None)
+    def settings(self, known: Collection[str] = ()) -> dict[str, Any]:
+        """What it ran with of its stage's settings: of its mappings the one with most of the ``known`` names."""
+        blocks = [block for block in self._mappings if "run" not in block]
+        return max(blocks, key=lambda block: (len(block.keys() & set(known)), len(block)), default={})
 
     @property
     def whole(self) -> dict[str, Any] | None:
@@ -99,52 +96,48 @@ class Job:
         return [value for value in map(literal, self.params) if isinstance(value, dict)]
 
 
-def file_of(output: str) -> PurePosixPath:
+def file_of(output: str) -> str:
     """The file of an output's record, relative to the folder of the run."""
     name = base64.urlsafe_b64encode(output.encode()).decode()
     parts = [name[i : i + _LONGEST] for i in range(0, len(name), _LONGEST)]
-    return FOLDER.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
+    return "/".join([FOLDER, *(f"@{part}" for part in parts[:-1]), parts[-1]])
 
 
-def output_of(file: PurePosixPath) -> str | None:
+def output_of(file: str) -> str | None:
     """The output whose record a file is, or None if it is no record."""
+    name = "".join(part.removeprefix("@") for part in file.removeprefix(f"{FOLDER}/").split("/"))
     try:
-        name = "".join(part.removeprefix("@") for part in file.relative_to(FOLDER).parts)
         output = base64.b64decode(name.encode(), b"-_", validate=True).decode()
-        return output if file_of(output) == file else None
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
+    return output if output and file_of(output) == file else None
 
 
 def read(top: Path, run: str) -> dict[str, Record]:
     """The records of a run's outputs that Snakemake keeps below ``top``, by output."""
-    found = {}
-    for file in sorted((top / FOLDER).rglob("*")):
-        output = output_of(PurePosixPath(file.relative_to(top).as_posix())) if file.is_file() else None
-        if output is not None and output.startswith(f"results/{run}/"):
-            found[output] = parse(file.read_bytes(), output)
-    return found
+    mine = {o: file for o, file in _files(top / FOLDER).items() if o.startswith(f"results/{run}/")}
+    return {output: parse(file.read_bytes(), output) for output, file in mine.items()}
+
+
+def incomplete(top: Path) -> set[str]:
+    """The outputs that Snakemake holds for half-made: their job was at work when it was last seen."""
+    return set(_files(top / ".snakemake" / "incomplete"))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files that Snakemake keeps in a folder, by the output that each is about."""
+    places = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    found = {output_of(f"{FOLDER}/{name}"): file for name, file in places.items()}
+    return {output: file for output, file in found.items() if output is not None}
 
 
 def parse(content: bytes, output: str) -> Record:
-    """A record from its bytes.
-
-    Raises
-    ------
-    BraggfillError : it is none of Snakemake's.
-    """
+    """A record from its bytes."""
     try:
         return Record.model_validate_json(content)
     except ValidationError as error:
         told = f"{output}: Snakemake's record of it is damaged ({explain(error, Record)})"
         raise BraggfillError(f"{told}; delete the file and run again") from None
-
-
-def incomplete(top: Path) -> set[str]:
-    """The outputs that Snakemake holds for half-made: their job was at work when it was last seen."""
-    folder = top / ".snakemake" / "incomplete"
-    names = (PurePosixPath(file.relative_to(folder).as_posix()) for file in folder.rglob("*") if file.is_file())
-    return set(filter(None, (output_of(FOLDER / name) for name in names)))
 
 
 def jobs(records: Mapping[str, Record]) -> list[Job]:
@@ -155,19 +148,8 @@ def jobs(records: Mapping[str, Record]) -> list[Job]:
     found = []
     for outputs in together.values():
         latest = max((records[output] for output in outputs), key=lambda record: record.endtime or 0)
-        found.append(
-            Job(
-                rule=latest.rule,
-                stage=stage_of(outputs[0]),
-                inputs=tuple(latest.input or ()),
-                outputs=tuple(sorted(outputs)),
-                params=tuple(latest.params or ()),
-                script=latest.script,
-                start=latest.starttime or 0.0,
-                end=latest.endtime or 0.0,
-            )
-        )
-    return sorted(found, key=lambda job: (job.start, job.outputs))
+        found.append(Job(outputs=sorted(outputs), **latest.model_dump(exclude_none=True)))
+    return sorted(found, key=lambda job: (job.starttime, job.outputs))
 
 
 def stage_of(output: str) -> str:
@@ -176,35 +158,36 @@ def stage_of(output: str) -> str:
     return parts[2] if len(parts) > 3 and parts[2] in ORDER else "figures"
 
 
-def settings_that_ran(jobs: Iterable[Job], otherwise: Mapping[str, Any]) -> dict[str, Any]:
+def settings_that_ran(jobs: Sequence[Job], otherwise: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the jobs ran with, the last job's where they differ; ``otherwise`` where none looked at one.
 
-    A stage's settings are those of the rule of its name, if it has one: other rules may change some for a purpose.
+    Each job tells those of its stage's that its task looks at.  What the rule of the stage's name tells counts before
+    what its other rules do: they may change some for a purpose.
     """
-    found = dict(otherwise)
-    named = {job.stage for job in jobs if job.rule == job.stage}
-    for job in sorted(jobs, key=lambda job: job.end):
-        found = dict(job.whole or found)
-        if job.rule == job.stage or job.stage not in named:
-            found[job.stage] = merge(found.get(job.stage, {}), job.settings or {})  # a rule may leave some out
+    last = max((job for job in jobs if job.whole), key=lambda job: job.endtime, default=None)
+    found = dict(otherwise if last is None else last.whole or {})
+    own = {job.stage: job.settings(otherwise.get(job.stage, ())) for job in jobs if job.rule == job.stage}
+    since = (job for job in jobs if last is None or job.endtime >= last.endtime)
+    for job in sorted(since, key=lambda job: job.endtime):
+        block = job.settings(otherwise.get(job.stage, ()))
+        if job.rule != job.stage:
+            block = {name: value for name, value in block.items() if name not in own.get(job.stage, ())}
+        found[job.stage] = merge(found.get(job.stage, {}), block)
     return found
 
 
 def differences(there: Any, here: Any, name: str = "") -> list[str]:
     """What differs between two blocks of settings, one phrase a setting."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        found = []
-        prefix = f"{name}." if name else ""
-        for key in dict.fromkeys([*there, *here]):
-            if key not in here:
-                found.append(f"{prefix}{key} is no setting here")
-            elif key not in there:
-                found.append(f"{prefix}{key} was no setting there")
-            else:
-                found += differences(there[key], here[key], f"{prefix}{key}")
-        return found
-    same = repr(there) == repr(here)
-    return [] if same else [f"{name} {_short(there)} there, {_short(here)} here"]
+    if not (isinstance(there, dict) and isinstance(here, dict)):
+        return [] if repr(there) == repr(here) else [f"{name} {_short(there)} there, {_short(here)} here"]
+    found = []
+    for key in dict.fromkeys([*there, *here]):
+        full = f"{name}.{key}" if name else str(key)
+        if key in there and key in here:
+            found += differences(there[key], here[key], full)
+        else:
+            found.append(f"{full} {'is no setting here' if key in there else 'was no setting there'}")
+    return found
 
 
 def _short(value: Any) -> str:
@@ -231,10 +214,9 @@ def adapted(
     """
     from braggfill.stages import fetch
 
-    try:
+    looks = FetchSettings()
+    with suppress(ValidationError):
         looks = FetchSettings.model_validate(settings.get("fetch", {}))
-    except ValidationError:
-        looks = FetchSettings()
     looks = looks.model_copy(update={"folders": tuple(str(top / Path(f).expanduser()) for f in looks.folders)})
     found = {}
     for output, record in kept.items():

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,10 +24,9 @@ def unpack(path: Path, folder: Path, *, say: Callable[[str], None] = lambda line
     """Lay a bundle into ``folder``: beside it first, every checksum checked on the way, then by renaming.
 
     Into a new or empty folder goes everything, code included; into a copy of the project go the results and Snakemake's
-    records of them, and nothing else there is touched.  Nothing of the bundle is run.  Snakemake would run a job again
-    because of circumstances that change nothing: a clone's scripts are newer than the results, and measured data, which
-    are known by their checksum, lie in other places.  So all results get the time of unpacking, and the records say
-    where the data would be found here.
+    records of them, and nothing else there is touched.  Nothing of the bundle is run.  A clone's scripts are newer than
+    the results, and measured data, known by their checksum, lie in other places: so that Snakemake reruns nothing for
+    that, all results get the time of unpacking, and the records say where the data would be found here.
 
     Raises
     ------
@@ -57,7 +56,9 @@ def unpack(path: Path, folder: Path, *, say: Callable[[str], None] = lambda line
                         told = f"{need / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
                         raise BraggfillError(f"{folder}: the disk has not room enough ({told}); free space there")
                 files.check(bundle, listed, lambda name: _create(places[name]) if name in places else None)
-                _adapt(about, read_records(bundle, listed), listed, folder, places)
+                differ = scripts_that_differ(listed, folder) if project else set()
+                kept, there = read_records(bundle, listed), {*about.left_out, *listed}
+                _adapt(about, records.adapted(kept, folder, about.settings, there, differ), folder, places)
                 if project:  # the run's results last: as long as they are not there, another try is welcome
                     moves = {place: folder / name for name, place in places.items() if name.startswith(".snakemake")}
                     moves[stages["results"] / mine] = folder / mine
@@ -66,18 +67,16 @@ def unpack(path: Path, folder: Path, *, say: Callable[[str], None] = lambda line
                 _move(moves)
                 (folder / ".snakemake" / "incomplete").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = error.strerror or error
-            raise BraggfillError(f"{folder}: cannot be written ({reason}); nothing was left there") from error
-    whole = "its results and Snakemake's records" if project else "everything"
-    say(f"unpacked run {about.run}, {whole}, into {folder}")
+            told = f"cannot be written ({error.strerror or error}); nothing was left there"
+            raise BraggfillError(f"{folder}: {told}") from error
+    say(f"unpacked run {about.run}, {'results and records' if project else 'everything'}, into {folder}")
     if about.not_included:
         say(f"{len(about.not_included)} arrays were not in it; what needs them makes them again")
     if not project:
         told = f"'braggfill verify {shlex.quote(str(path))}' names as other than what is installed"
         say(f"nothing of it was run. Its code runs from here on, with your rights: read first what {told}")
-    setup = "" if project else "make setup && "
-    go = f"{setup}.venv/bin/snakemake --cores 2 --configfile {mine}/settings.yaml"
-    say(f"to go on: cd {shlex.quote(str(folder))} && {go}")
+    go = f"cd {shlex.quote(str(folder))} && {'' if project else 'make setup && '}.venv/bin/snakemake --cores 2"
+    say(f"to go on: {go} --configfile {mine}/settings.yaml")
 
 
 def _create(place: Path) -> IO[bytes]:
@@ -85,43 +84,26 @@ def _create(place: Path) -> IO[bytes]:
     return open(place, "xb")
 
 
-def _adapt(
-    about: About,
-    kept: Mapping[str, records.Record],
-    listed: Mapping[str, str],
-    folder: Path,
-    places: Mapping[str, Path],
-) -> None:
+def _adapt(about: About, kept: Mapping[str, str], folder: Path, places: Mapping[str, Path]) -> None:
     """Settings and records as they were checked, as Snakemake will ask for them; one time for all results."""
-    differ = set() if "Snakefile" in places else scripts_that_differ(listed, folder)
-    for output, text in records.adapted(kept, folder, about.settings, {*about.left_out, *listed}, differ).items():
-        places[str(records.file_of(output))].write_text(text, encoding="utf-8")
+    for output, text in kept.items():
+        places[records.file_of(output)].write_text(text, encoding="utf-8")
     # Snakemake evaluates what some YAML tells it to; this is written from settings that were checked.
     places[f"results/{about.run}/settings.yaml"].write_bytes(settings_file(about.run, about.settings))
     now = records.moment(folder)
     for name, place in places.items():
-        moment = now if files.of_results(name) else now - files.CODE_IS_OLDER_S
-        os.utime(place, (moment, moment))
-        with open(place, "rb") as file:
-            os.fsync(file.fileno())
+        files.settle(place, now if files.of_results(name) else now - files.CODE_IS_OLDER_S)
 
 
 def _move(moves: Mapping[Path, Path]) -> None:
     """Rename each, all or none; an old record of the run, whose results are gone, is put back if that fails."""
-    done: list[tuple[Path, Path]] = []
-    with _undisturbed():
-        try:
-            for source, target in moves.items():
-                if target.is_file():
-                    done.append((target, source.with_name(f"{source.name}.old")))
-                    target.rename(done[-1][1])
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.rename(target)
-                done.append((source, target))
-        except BaseException:
-            for source, target in reversed(done):
-                target.rename(source)
-            raise
+    with _undisturbed(), ExitStack() as undo:
+        for source, target in moves.items():
+            if target.is_file():
+                undo.callback(target.rename(source.with_name(f"{source.name}.old")).rename, target)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            undo.callback(source.rename(target).rename, source)
+        undo.pop_all()
 
 
 @contextmanager
@@ -140,20 +122,17 @@ def _stages(bases: Mapping[str, Path], name: str) -> Iterator[dict[str, Path]]:
 
     It has one name, so that a second try removes what a process that was killed has left.
     """
-    made, stages = [], {part: base / name for part, base in bases.items()}
+    stages = {part: base / name for part, base in bases.items()}
+    made = [parent for stage in stages.values() for parent in stage.parents if not parent.exists()]
     try:
         for stage in stages.values():
             shutil.rmtree(stage, ignore_errors=True)
-            for parent in reversed(stage.parents):
-                if not parent.exists():
-                    parent.mkdir()
-                    made.append(parent)
-            stage.mkdir()
+            stage.mkdir(parents=True)
         yield stages
     finally:
         with _undisturbed():
             for stage in stages.values():
                 shutil.rmtree(stage, ignore_errors=True)
-            for folder in reversed(made):
+            for folder in made:
                 with suppress(OSError):
                     folder.rmdir()
