@@ -33,7 +33,7 @@ from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
 from braggfill.settings.train import TrainSettings
 from braggfill.stages.evaluate.patches import gap_table, simulated_table
-from braggfill.stages.reconstruct import exact
+from braggfill.stages.reconstruct import true_phase
 from braggfill.stages.train import train
 from compare_networks import SHARED
 
@@ -100,7 +100,7 @@ def judge(run: Path, model: Path) -> dict[str, float]:
         obj = next((run / "fetch").glob("id01_s11*.h5"), None)
         if obj is not None:
             phase = TruePhaseSettings(oversamplings=(4.0,), gap_widths_px=STRAIN_WIDTHS, methods=("network",))
-            exact.true_phase(ReconstructSettings(true_phase=phase), 1, obj, model, arrays, out)
+            true_phase.true_phase(ReconstructSettings(true_phase=phase), 1, obj, model, arrays, out)
             table = pd.read_csv(out).query("method == 'network'")
             found["strain_rmse"] = float(np.exp(np.log(table["strain_rmse"]).mean()))
             found["strain_factor"] = float(np.exp(np.log(table["strain_rmse_factor"]).mean()))

@@ -6,14 +6,14 @@ from pathlib import Path
 from braggfill.runs.job import job
 
 TASKS = {
-    "reconstruct_true_phase": ("exact", "true_phase"),
-    "reconstruct_particles": ("exact", "particles"),
+    "reconstruct_true_phase": ("true_phase", "true_phase"),
+    "reconstruct_particles": ("true_phase", "particles"),
     "reconstruct_prepare": ("phasing", "prepare"),
     "reconstruct_phase": ("phasing", "phase"),
-    "reconstruct_retrieval": ("phasing", "gather"),
-    "reconstruct_map_cell": ("mapping", "chart_cell"),
-    "reconstruct_map": ("mapping", "chart"),
-    "reconstruct_finetune": ("tuning", "finetuned"),
+    "reconstruct_retrieval": ("phasing", "collect"),
+    "reconstruct_map_cell": ("treatment_map", "map_cell"),
+    "reconstruct_map": ("treatment_map", "collect_map"),
+    "reconstruct_finetune": ("finetuning", "finetuned"),
 }
 
 with job(snakemake):

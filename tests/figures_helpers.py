@@ -20,7 +20,7 @@ from braggfill.stages.evaluate.realism import realism_table
 from braggfill.stages.evaluate.scan import gaps_table, skip_table
 from braggfill.stages.evaluate.whole import oversampling_table, position_table
 from braggfill.stages.extract.chunk import extract_chunk
-from braggfill.stages.reconstruct import exact, tuning
+from braggfill.stages.reconstruct import finetuning, true_phase
 from braggfill.stages.scatter import chunk, sampling
 
 SETTINGS = Settings.model_validate(
@@ -100,10 +100,10 @@ def folder(tmp_path_factory):
     realism_table(
         SETTINGS.evaluate, seed, file["perturb"], scan, tables_["realism"], steps=top / "perturb/steps.h5", obj=obj
     )
-    exact.true_phase(
+    true_phase.true_phase(
         SETTINGS.reconstruct, seed, obj, model, top / "reconstruct/true_phase.h5", top / "reconstruct/true_phase.csv"
     )
-    exact.particles(
+    true_phase.particles(
         SETTINGS.reconstruct,
         seed,
         [file["scatter"]],
@@ -112,7 +112,7 @@ def folder(tmp_path_factory):
         top / "reconstruct/particles_mean.csv",
         chosen=[0, 1],
     )
-    tuning.finetuned(  # too small a scan to learn from, which the table says
+    finetuning.finetuned(  # too small a scan to learn from, which the table says
         SETTINGS.reconstruct,
         seed,
         obj,

@@ -10,7 +10,7 @@ import pytest
 from braggfill.physics import fourier
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import MapSettings, ReconstructSettings, RetrievalSettings, TruePhaseSettings
-from braggfill.stages.reconstruct import exact, objects, phasing
+from braggfill.stages.reconstruct import objects, phasing, true_phase
 
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
@@ -105,7 +105,7 @@ def left_out(path: Path, reason: str) -> Path:
 
 
 def run_true_phase(folder: Path, obj: Path, settings=SETTINGS, model=NO_MODEL) -> pandas.DataFrame:
-    exact.true_phase(settings, 3, obj, model, folder / "true.h5", folder / "true.csv", code="c0de")
+    true_phase.true_phase(settings, 3, obj, model, folder / "true.h5", folder / "true.csv", code="c0de")
     return pandas.read_csv(folder / "true.csv")
 
 
@@ -115,7 +115,7 @@ def run_retrieve(folder: Path, patterns: Path, obj: Path, settings=SETTINGS) -> 
     starts = [folder / f"start-{number}.h5" for number in range(settings.retrieval.starts)]
     for number, path in enumerate(starts):
         phasing.phase(settings, 3, made, number, path, code="c0de")
-    phasing.gather(settings, 3, made, starts, out, table, code="c0de")
+    phasing.collect(settings, 3, made, starts, out, table, code="c0de")
     return pandas.read_csv(table)
 
 

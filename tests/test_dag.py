@@ -45,7 +45,7 @@ CODE = {
     "stages/train.py": {"train"},
     "stages/inpaint.py": {"inpaint"},
     "stages/evaluate/cases.py": {"evaluate_cases"},
-    "stages/reconstruct/mapping.py": {"reconstruct_map_cell", "reconstruct_map"},
+    "stages/reconstruct/treatment_map.py": {"reconstruct_map_cell", "reconstruct_map"},
     "filling/finetune.py": {"reconstruct_finetune"},
     "stages/figures/page.html": {"report"},
 }

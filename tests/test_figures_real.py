@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import realmap, realtables
-from braggfill.stages.reconstruct.mapping import MAP_COLUMNS, ranked
 from braggfill.stages.reconstruct.phasing import RETRIEVAL_COLUMNS
+from braggfill.stages.reconstruct.treatment_map import MAP_COLUMNS, ranked
 from PIL import Image
 
 SETTINGS = FiguresSettings(dpi=50, formats=["png"])

@@ -10,7 +10,7 @@ from braggfill.errors import BraggfillError
 from braggfill.physics import fourier, support
 from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings, TruePhaseSettings
-from braggfill.stages.reconstruct import cases, exact, objects
+from braggfill.stages.reconstruct import cases, objects, true_phase
 from reconstruct_helpers import NO_MODEL, SETTINGS, obj, particle, run_true_phase, scattered, with_retrieval
 
 __all__ = ["obj", "scattered"]  # fixtures
@@ -33,7 +33,7 @@ def test_prepared_objects_are_cut_resampled_and_padded():
 
 def test_with_the_whole_pattern_nothing_is_wrong_and_with_a_gap_it_is(tmp_path, obj):
     table = run_true_phase(tmp_path, obj)
-    assert list(table.columns) == exact.TRUE_PHASE_COLUMNS
+    assert list(table.columns) == true_phase.TRUE_PHASE_COLUMNS
     assert list(zip(table.gap_px, table.method, strict=True)) == [
         (0, "whole"),
         (2, "gap"),
@@ -89,24 +89,26 @@ def test_the_oversampling_is_the_one_asked_for(tmp_path, obj):
 
 def test_relaxed_particles_are_compared_with_their_own_phase(tmp_path, scattered, obj):
     table, means = tmp_path / "particles.csv", tmp_path / "means.csv"
-    exact.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[0])
+    true_phase.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[0])
     rows = pandas.read_csv(table).set_index(["gap_px", "method"])
-    assert list(rows.columns) == [name for name in exact.PARTICLE_COLUMNS if name not in ("gap_px", "method")]
+    assert list(rows.columns) == [name for name in true_phase.PARTICLE_COLUMNS if name not in ("gap_px", "method")]
     assert rows.loc[(0, "whole"), "strain_rmse"] < 1e-6 * rows.loc[(3, "gap"), "strain_rmse"]
     assert rows.loc[(3, "linear"), "strain_rmse"] < rows.loc[(3, "gap"), "strain_rmse"]
     average = pandas.read_csv(means).set_index(["gap_px", "method"])
-    assert list(average.columns) == [name for name in exact.MEAN_COLUMNS if name not in ("gap_px", "method")]
+    assert list(average.columns) == [name for name in true_phase.MEAN_COLUMNS if name not in ("gap_px", "method")]
     assert average.loc[(3, "gap"), "strain_rmse_mean"] == pytest.approx(rows.loc[(3, "gap"), "strain_rmse"])
     assert average.loc[(3, "gap"), "strain_rmse_spread"] == 0
     with pytest.raises(BraggfillError, match="does not hold particle 000007"):
-        exact.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
-    exact.particles(SETTINGS, 3, [], NO_MODEL, table, means)
+        true_phase.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
+    true_phase.particles(SETTINGS, 3, [], NO_MODEL, table, means)
     assert pandas.read_csv(means).empty
 
 
 def test_a_mean_over_particles():
-    rows = pandas.DataFrame({"gap_px": [3, 3], "method": ["linear"] * 2, **{key: [1.0, 3.0] for key in exact.MEANS}})
-    found = exact.averaged(rows).iloc[0]
+    rows = pandas.DataFrame(
+        {"gap_px": [3, 3], "method": ["linear"] * 2, **{key: [1.0, 3.0] for key in true_phase.MEANS}}
+    )
+    found = true_phase.averaged(rows).iloc[0]
     assert (found.particles, found.strain_rmse_mean, found.strain_rmse_spread) == (2, 2, 1)
 
 

@@ -12,7 +12,7 @@ from braggfill.patterns import calibration
 from braggfill.phasing import pynx
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
-from braggfill.stages.reconstruct import cases, exact, mapping, objects, phasing, treatments
+from braggfill.stages.reconstruct import cases, objects, phasing, treatment_map, treatments, true_phase
 from reconstruct_helpers import (
     NO_MODEL,
     SETTINGS,
@@ -84,14 +84,19 @@ def test_streaks_are_where_the_pattern_around_is_bright():
 
 @needs_pynx
 def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
-    assert mapping.cells(SETTINGS)[1] == {"oversampling": 4, "photons_at_peak": 1e5, "gap_px": 3, "distance_px": 5}
-    assert SETTINGS.map.cells == len(mapping.cells(SETTINGS)) == 2
+    assert treatment_map.cells(SETTINGS)[1] == {
+        "oversampling": 4,
+        "photons_at_peak": 1e5,
+        "gap_px": 3,
+        "distance_px": 5,
+    }
+    assert SETTINGS.map.cells == len(treatment_map.cells(SETTINGS)) == 2
     parts = [tmp_path / f"{cell}.csv" for cell in range(2)]
     for cell, path in enumerate(parts):
-        mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
-    mapping.chart(SETTINGS, 3, parts, tmp_path / "map.csv")
+        treatment_map.map_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
+    treatment_map.collect_map(SETTINGS, 3, parts, tmp_path / "map.csv")
     table = pandas.read_csv(tmp_path / "map.csv")
-    assert list(table.columns) == mapping.MAP_COLUMNS
+    assert list(table.columns) == treatment_map.MAP_COLUMNS
     assert list(table.treatment) == ["whole", "free", "linear"] * 2
     assert list(table.gap_px) == [2] * 3 + [3] * 3
     assert (table.to_whole[table.treatment == "whole"] == 1).all()
@@ -112,25 +117,25 @@ def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeyp
 
     monkeypatch.setattr(pynx, "retrieve", retrieve)
     recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})
-    assert phasing.arriving(case, recipe, 3, 8) == ([1, 3], 4)
+    assert phasing.converging(case, recipe, 3, 8) == ([1, 3], 4)
     runs = iter([9.0] * 4)
-    assert phasing.arriving(case, recipe, 3, 4) == ([], 4)
+    assert phasing.converging(case, recipe, 3, 4) == ([], 4)
 
 
 @needs_pynx
 def test_a_cell_whose_whole_pattern_stalls_is_not_judged(tmp_path, obj, monkeypatch):
-    monkeypatch.setattr(phasing, "ARRIVED", 0.0)
-    mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    monkeypatch.setattr(phasing, "CONVERGED", 0.0)
+    treatment_map.map_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
     table = pandas.read_csv(tmp_path / "0.csv")
-    assert table.problem.str.contains("arrived from none of 4 starts").all()
+    assert table.problem.str.contains("converged from none of 4 starts").all()
     assert table[["to_whole", "to_best"]].isna().all(axis=None)
     assert not table.best.any()
 
 
 def test_a_map_without_pynx_is_empty(tmp_path, obj, monkeypatch):
     monkeypatch.setattr(external, "have_pynx", lambda: False)
-    mapping.chart_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
-    mapping.chart(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
+    treatment_map.map_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    treatment_map.collect_map(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
     assert pandas.read_csv(tmp_path / "map.csv").empty
 
 
@@ -138,7 +143,7 @@ def test_ranks_in_a_cell():
     errors = {"whole": 1.0, "free": 4.0, "linear": 3.0, "sure": 1.5, "late": np.nan}
     rows = {
         r["treatment"]: r
-        for r in mapping.ranked([{"treatment": k, "strain_rmse": v} for k, v in errors.items()], "linear")
+        for r in treatment_map.ranked([{"treatment": k, "strain_rmse": v} for k, v in errors.items()], "linear")
     }
     assert (rows["sure"]["to_whole"], rows["sure"]["to_best"], rows["sure"]["best"]) == (1.5, 0.5, True)
     assert rows["free"]["to_best"] == pytest.approx(4 / 3)
@@ -220,7 +225,7 @@ def test_a_simulated_truth_has_the_intensities_that_were_counted(scattered):
 
 def test_what_is_left_out_stays_left_out(tmp_path, scattered, obj, monkeypatch):
     table = run_true_phase(tmp_path, left_out(tmp_path / "none.h5", "no object here"))
-    assert list(table.columns) == exact.TRUE_PHASE_COLUMNS
+    assert list(table.columns) == true_phase.TRUE_PHASE_COLUMNS
     assert table.empty
     assert storage.left_out(tmp_path / "true.h5") == "no object here"
 

@@ -228,7 +228,7 @@ def test_what_cannot_be_phased_is_told_in_one_line(change, says):
 
 def test_nothing_heavy_is_loaded_before_it_is_needed():
     heavy = "{'pynx', 'skimage', 'torch', 'pandas'}"
-    tasks = "from braggfill.stages.reconstruct import exact, mapping, phasing, tuning"
+    tasks = "from braggfill.stages.reconstruct import true_phase, treatment_map, phasing, finetuning"
     code = f"import sys; {tasks}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)

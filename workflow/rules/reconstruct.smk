@@ -67,7 +67,7 @@ rule reconstruct_true_phase:
             *GEOMETRY,
             *NETWORK,
         ),
-        code=code("stages.reconstruct.exact", *EXACT_FILLS),
+        code=code("stages.reconstruct.true_phase", *EXACT_FILLS),
         seed=SEED,
         shipped=SHIPPED,
     script:
@@ -93,7 +93,7 @@ rule reconstruct_particles:
         runtime=minutes(180),
     params:
         settings=block("reconstruct", *EXACT, "true_phase.particle_gap_widths_px", "surface_layers", *NETWORK),
-        code=code("stages.reconstruct.exact", *EXACT_FILLS),
+        code=code("stages.reconstruct.true_phase", *EXACT_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         chosen=PARTICLES,
@@ -203,7 +203,7 @@ rule reconstruct_map_cell:
         runtime=minutes(60),
     params:
         settings=block("reconstruct", "map", SUPPORT, *GEOMETRY, "device"),
-        code=code("stages.reconstruct.mapping", *MAP_FILLS),
+        code=code("stages.reconstruct.treatment_map", *MAP_FILLS),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -228,7 +228,7 @@ rule reconstruct_map:
         runtime=minutes(10),
     params:
         settings=dict(),
-        code=code("stages.reconstruct.mapping"),
+        code=code("stages.reconstruct.treatment_map"),
         seed=SEED,
     script:
         "../../scripts/reconstruct.py"
@@ -255,7 +255,7 @@ rule reconstruct_finetune:
         runtime=minutes(120),
     params:
         settings=block("reconstruct", "finetune", SUPPORT, *NETWORK),
-        code=code("stages.reconstruct.tuning", *filled_by("network", "braggfill")),
+        code=code("stages.reconstruct.finetuning", *filled_by("network", "braggfill")),
         seed=SEED,
         shipped=SHIPPED,
     script:

@@ -1,7 +1,7 @@
 """Real space by phase retrieval: the same pattern whole, with its gap left free or at zero, and filled.
 
 In three steps, so that the starts run side by side: :func:`prepare` makes the cases and fills their gaps,
-:func:`phase` takes every case and treatment through one random start, :func:`gather` compares the best starts with the
+:func:`phase` takes every case and treatment through one random start, :func:`collect` compares the best starts with the
 truth.  The truth is known, except for the measured scan and for patterns from ``perturb``, which keep no object: there,
 what the whole pattern gives stands in for it.
 
@@ -58,8 +58,8 @@ RETRIEVAL_COLUMNS = [
     "problem",
 ]
 NO_PYNX = "PyNX is not installed (bash envs/pynx.sh .venv installs it where it can be had)"
-ARRIVED = 1.25
-"""Below this free log-likelihood a whole pattern's start has arrived; counting noise alone gives about 1."""
+CONVERGED = 1.25
+"""Below this free log-likelihood a start of the whole pattern has converged; counting noise alone gives about 1."""
 STALLED = 1.5
 """A start whose free log-likelihood is this many times that of the best start of all, with 0.5 added to both, has not
 arrived."""
@@ -155,14 +155,14 @@ def run(
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
 
 
-def arriving(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[list[int], int]:
+def converging(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tuple[list[int], int]:
     """The first random starts from which the whole pattern arrives, as many as the recipe asks for, and how many were
     tried, at most ``most``.  Treatments that begin there differ by what they do to the gap, not by luck."""
     found: list[int] = []
     for number in range(most):
         start = _starts(case, {"intensity": case.counts}, recipe, seed, [number])
         run = pynx.retrieve(start, pynx.Recipe.of(recipe))[0]
-        if run.converged and run.llk_free <= ARRIVED:
+        if run.converged and run.llk_free <= CONVERGED:
             found.append(number)
         if len(found) == recipe.starts:
             return found, number + 1
@@ -182,7 +182,7 @@ def _starts(
     ]
 
 
-def gather(
+def collect(
     settings: ReconstructSettings,
     seed: int,
     cases: Path,
@@ -242,7 +242,7 @@ def compare(
         sampling = {f"oversampling_{axis}": value for axis, value in enumerate(support.oversampling(inside))}
     rows = []
     for name, run in best.items():
-        arrived = [r for r in found[name] if r.converged and _arrived(r, run)]
+        arrived = [r for r in found[name] if r.converged and _converged(r, run)]
         row: dict[str, Any] = {
             "case": case.name,
             "reference": reference,
@@ -282,7 +282,7 @@ def compare(
     return rows
 
 
-def _arrived(run: pynx.Retrieved, best: pynx.Retrieved) -> bool:
+def _converged(run: pynx.Retrieved, best: pynx.Retrieved) -> bool:
     return run.llk_free + 0.5 <= STALLED * (best.llk_free + 0.5)
 
 

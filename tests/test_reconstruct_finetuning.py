@@ -13,8 +13,8 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.settings.reconstruct import FinetuneSettings
 from braggfill.stages.figures import tuning as figure
 from braggfill.stages.figures.realtables import every
-from braggfill.stages.reconstruct import tuning
-from braggfill.stages.reconstruct.tuning import FINETUNE_COLUMNS
+from braggfill.stages.reconstruct import finetuning
+from braggfill.stages.reconstruct.finetuning import FINETUNE_COLUMNS
 from peaks import peaked, untrained
 from reconstruct_helpers import SETTINGS, left_out, particle
 
@@ -35,7 +35,7 @@ def _run(folder, monkeypatch, **changes):
     obj, scan, model = _files(folder)
     settings = SETTINGS.model_copy(update={"finetune": FinetuneSettings(**{**KEYS, **changes})})
     out, table = folder / "finetune.h5", folder / "finetune.csv"
-    tuning.finetuned(settings, 3, obj, obj, scan, model, out, table, code="c0de")
+    finetuning.finetuned(settings, 3, obj, obj, scan, model, out, table, code="c0de")
     return out, pandas.read_csv(table)
 
 
@@ -99,7 +99,7 @@ def test_what_is_left_out_or_not_asked_for_has_no_rows(tmp_path, monkeypatch):
     obj, scan, model = _files(tmp_path)
     settings = SETTINGS.model_copy(update={"finetune": FinetuneSettings(**KEYS, cases=("strained",))})
     out, table = tmp_path / "a.h5", tmp_path / "a.csv"
-    tuning.finetuned(settings, 3, obj, gone, scan, model, out, table)
+    finetuning.finetuned(settings, 3, obj, gone, scan, model, out, table)
     assert len(pandas.read_csv(table)) == 0
     with storage.read(out) as file:
         assert file.attrs["without_strained"] == "no network connection"

@@ -45,7 +45,7 @@ MAP_COLUMNS = [
     "problem",
 ]
 TRIES = 4
-"""How many times as many starts as are asked for are tried until the whole pattern has arrived from so many."""
+"""How many times as many starts as are asked for are tried until the whole pattern has converged from so many."""
 DISTANCE = 3
 """How much farther from the peak the second arm of the cross lies than the first one, in voxels."""
 
@@ -57,13 +57,13 @@ def cells(settings: ReconstructSettings) -> list[dict[str, float]]:
     return [dict(zip(CELL, cell, strict=True)) for cell in product(*values)]
 
 
-def chart_cell(
+def map_cell(
     settings: ReconstructSettings, seed: int, obj: Path, model: Path, cell: int, table: Path, code: str = ""
 ) -> None:
     """One cell of the map.
 
-    ``table``: one row for each treatment; columns as of :func:`chart`.  It has no rows where there is no object or no
-    PyNX.
+    ``table``: one row for each treatment; columns as of :func:`collect_map`.  It has no rows where there is no object
+    or no PyNX.
 
     Raises
     ------
@@ -78,13 +78,13 @@ def chart_cell(
     storage.write_table(table, pandas.DataFrame(rows), columns=MAP_COLUMNS)
 
 
-def chart(settings: ReconstructSettings, seed: int, cells: Sequence[Path], table: Path, code: str = "") -> None:
+def collect_map(settings: ReconstructSettings, seed: int, cells: Sequence[Path], table: Path, code: str = "") -> None:
     """All cells in one table.
 
     ``table``: one row for each cell and treatment.  ``distance_px`` is how far the middle of the nearer arm lies from
     the peak; ``speckles`` is the gap's width in speckles, over the oversampling along the axis where that is least;
-    ``starts_tried`` is how many starts it took until the whole pattern had arrived from as many as were asked for (a
-    free log-likelihood below 1.25); where it arrived from none, ``problem`` says so and the cell is not judged;
+    ``starts_tried`` is how many starts it took until the whole pattern had converged from as many as were asked for (a
+    free log-likelihood below 1.25); where it converged from none, ``problem`` says so and the cell is not judged;
     ``to_whole`` and ``to_best`` are the strain RMSE over that of the whole pattern, and over the lower one of ``free``
     and the filling; ``best`` marks the lowest of a cell.
 
@@ -114,7 +114,7 @@ def _rows(
     offset = (int(cell["distance_px"]), int(cell["distance_px"]) + DISTANCE)
     case = cases.counted(settings, seed, "map", truth, zoom, cell["photons_at_peak"], int(cell["gap_px"]), offset)
     filled = treatments.fill(case.counts, case.mask, chosen, model, settings)
-    starts, tried = phasing.arriving(case, chosen, seed, TRIES * chosen.starts)
+    starts, tried = phasing.converging(case, chosen, seed, TRIES * chosen.starts)
     found = phasing.run(case, filled, chosen, seed, starts or range(chosen.starts))
     speckles = cell["gap_px"] / min(
         support.oversampling(support.from_modulus(truth, settings.true_phase.support_threshold))
@@ -123,12 +123,12 @@ def _rows(
     rows = [{**row, **told} for row in phasing.compare(settings, case, found)]
     if starts:
         return ranked(rows, treatments.filled_by(chosen))
-    problem = f"the whole pattern arrived from none of {tried} starts; this cell is not judged"
+    problem = f"the whole pattern converged from none of {tried} starts; this cell is not judged"
     return [{**row, "best": False, "problem": row["problem"] or problem} for row in rows]
 
 
 def ranked(rows: list[dict[str, Any]], filling: str) -> list[dict[str, Any]]:
-    """Rows of one cell with ``to_whole``, ``to_best`` and ``best``; see :func:`chart`."""
+    """Rows of one cell with ``to_whole``, ``to_best`` and ``best``; see :func:`collect_map`."""
     error = {row["treatment"]: float(row.get("strain_rmse", np.nan)) for row in rows}
     known = [error[name] for name in ("free", filling) if np.isfinite(error.get(name, np.nan))]
     treated = {name: value for name, value in error.items() if name != "whole" and np.isfinite(value)}
