@@ -14,9 +14,10 @@ import pytest
 from braggfill import filling, networks, scans
 from braggfill.cli import main
 from braggfill.filling import methods, trust
-from braggfill.patterns import calibration
+from braggfill.patterns import calibration, gaps
 from braggfill.scans import detectors
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
+from test_finite import _pattern as finite_pattern
 
 __all__ = ["here", "network"]  # fixtures
 
@@ -122,12 +123,10 @@ def test_an_eiger_scan_says_itself_where_its_gaps_are(here):
 
 
 def test_a_filling_is_held_to_a_finite_crystal_and_it_is_told(here, capsys):
-    """A small box's pattern has an autocorrelation that ends; one that falls off like a power has none to speak of."""
-    box = np.zeros((40, 40, 40))
-    box[15:25, 16:24, 15:24] = 1
-    intensity = np.abs(np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(box)))) ** 2
-    np.savez("scan.npz", data=np.random.default_rng(0).poisson(1e6 * intensity / intensity.max()))
-    np.save("mask.npy", np.pad(np.ones((40, 3), bool), ((0, 0), (24, 13))))
+    """A small crystal's pattern has an autocorrelation that ends, and hidden gaps show that the correction helps."""
+    truth, _ = finite_pattern()
+    np.savez("scan.npz", data=np.random.default_rng(1).poisson(truth))
+    np.save("mask.npy", gaps.cross(truth.shape, 3, [29, 31]))
     fill("--finite", out="held.npz")
     assert "corrected; the autocorrelation ends within" in capsys.readouterr().err
     found = provenance("held.npz")["finite"]

@@ -336,7 +336,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
 )
 def test_lammps_starts_under_a_launcher_of_parallel_jobs(launcher):
     done = run(
-        "import os; from braggfill import external; external.load_lammps(); print(sorted(os.environ))", **launcher
+        "import os; from braggfill.runs import external; external.load_lammps(); print(sorted(os.environ))", **launcher
     )
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in launcher)
@@ -345,7 +345,7 @@ def test_lammps_starts_under_a_launcher_of_parallel_jobs(launcher):
 def test_another_package_called_pynx_is_not_taken_for_pynx(tmp_path):
     (tmp_path / "pynx").mkdir()
     (tmp_path / "pynx/__init__.py").write_text("__version__ = '1.0'\n")
-    code = "from braggfill import external; print(external.have_pynx(), external.pynx_version())"
+    code = "from braggfill.runs import external; print(external.have_pynx(), external.pynx_version())"
     done = run(code, PYTHONPATH=str(tmp_path))
     assert done.stdout.split() == ["False", "None"], done.stderr
 
