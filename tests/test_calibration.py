@@ -12,7 +12,6 @@ from braggfill.patterns.calibration import Predictive, between, held, of_filled,
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.figures import FiguresSettings
-from braggfill.stages import figures
 from braggfill.stages.evaluate import calibration as table_room
 from braggfill.stages.evaluate.calibration import CALIBRATION_COLUMNS, calibration_table
 from hypothesis import given
@@ -321,6 +320,7 @@ def test_what_states_nothing_or_was_left_out_has_no_rows(files, tmp_path):
 
 
 def test_the_figure_is_drawn_where_there_is_something_to_show(table, tmp_path):
+    from braggfill.stages.figures import tables
     from braggfill.stages.figures.calibration import reliability
 
     table.to_csv(tmp_path / "calibration.csv", index=False)
@@ -331,6 +331,6 @@ def test_the_figure_is_drawn_where_there_is_something_to_show(table, tmp_path):
     assert reliability(FiguresSettings(), tmp_path / "empty", tmp_path / "empty.csv") is None
     (tmp_path / "evaluate").mkdir()
     table.to_csv(tmp_path / "evaluate/calibration.csv", index=False)
-    shown = figures.tables.every(tmp_path)["accuracy"]
+    shown = tables.every(tmp_path)["accuracy"]
     assert [t.title for t in shown] == ["Coverage of the intervals"]
     assert len(shown[0].rows) == (1 + 2) * 2

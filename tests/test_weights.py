@@ -165,7 +165,7 @@ def test_make_trains_the_network_further_that_is_shipped():
     assert "config/paper.yaml config/further.yaml --forcerun train" in done.stdout
     assert """--config 'train={"epochs": 2}'""" in done.stdout
     wish = load(top / "config/paper.yaml", top / "config/further.yaml").train
-    assert wish.first_weights == "braggfill"
+    assert wish.first_weights == "shipped"
     assert wish.options() == networks.load(networks.shipped()).options
 
 
