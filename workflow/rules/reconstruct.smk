@@ -255,7 +255,7 @@ rule reconstruct_finetune:
         runtime=minutes(120),
     params:
         settings=block("reconstruct", "finetune", SUPPORT, *NETWORK),
-        code=code("stages.reconstruct.finetuning", *filled_by("network", "braggfill")),
+        code=code("stages.reconstruct.finetuning", *filled_by("network", "braggfill", "linear")),
         seed=SEED,
         shipped=SHIPPED,
     script:
