@@ -57,9 +57,11 @@ for _each in list(workflow.rules):
     if _each.output and len(_each.input):
         _each.set_params(upstream=upstream(_each))
 
-# The report draws the rules as Snakemake has them.
+# The report draws the rules that it is made by, as Snakemake has them.
 if workflow.is_rule("report"):
-    _everyone = SimpleNamespace()
-    workflow.get_rule("report").set_params(
-        rules={each.name: sorted(made.name for made in _sources(each, _everyone)) for each in workflow.rules}
-    )
+    _everyone, _made, _queue = SimpleNamespace(), {}, [workflow.get_rule("report")]
+    while _queue:
+        _each = _queue.pop()
+        _made[_each.name] = sorted(source.name for source in _sources(_each, _everyone))
+        _queue.extend(workflow.get_rule(name) for name in _made[_each.name] if name not in _made)
+    workflow.get_rule("report").set_params(rules=dict(sorted(_made.items())))

@@ -170,7 +170,7 @@ class _Trial:
 
 
 def hidden_gaps(filled: np.ndarray, mask: np.ndarray) -> list[np.ndarray]:
-    """Up to :data:`GAPS` copies of the gaps in what was measured, boolean arrays, those about as bright as the gaps
+    """Up to ``GAPS`` copies of the gaps in what was measured, boolean arrays, those about as bright as the gaps
     themselves first: moved aside by once and twice their width across each axis, and mirrored at the peak, where a
     pattern is as bright as it is here.  The peak itself is never hidden."""
     bright = float(np.sqrt(filled[mask]).sum(dtype=np.float64))

@@ -167,7 +167,7 @@ def laboratory(values: np.ndarray, voxels: np.ndarray, shape: Sequence[int], edg
     Parameters
     ----------
     values : three axes, real or complex, origin at ``n // 2``; zero beyond them.
-    voxels : (xyz, 3 array axes), Å, see :meth:`Geometry.voxels`.
+    voxels : (xyz, 3 array axes), Å, see :meth:`braggfill.physics.geometry.Geometry.voxels`.
     shape : of the result, origin at ``n // 2``.
     edge : of its voxels, Å.
     order : of the spline, 1 for linear.
