@@ -70,7 +70,7 @@ def describe(
         root["author"] = _add(crate, "#author", "Person", name=author)
     files: dict[str, Entity] = {}
     tools = {job.script for job in jobs}
-    version = (about.git or {}).get("revision") or packages.get("braggfill", "unknown")
+    version = (about.git.get("revision") if about.git else None) or packages.get("braggfill", "unknown")
     for entry in [*(Entry.of(name, text.encode()) for name, text in texts.items()), *entries]:
         told = _file(entry)
         if entry.name == "Snakefile":
@@ -103,7 +103,7 @@ def _actions(
     """The run as a whole and every job; the steps that they belong to, and that Snakemake did them, are told too."""
 
     def action(anchor: str, read: Iterable[str], made: Iterable[str], start: float, end: float, **more: Any) -> Entity:
-        told = {"object": [files[name] for name in read], "result": [files[name] for name in made]}
+        told: dict[str, Any] = {"object": [files[name] for name in read], "result": [files[name] for name in made]}
         told |= {"startTime": _time(start), "endTime": _time(end), "agent": crate.root_dataset.get("author")}
         return _add(crate, anchor, "CreateAction", **told, **more)
 
@@ -114,10 +114,11 @@ def _actions(
     workflow["hasPart"] = [files[name] for name in sorted({job.script or "" for job in jobs})]
     results = {output for job in jobs for output in job.outputs} - {name for job in jobs for name in job.input}
     moments = [moment for job in jobs for moment in (job.starttime, job.endtime)] or [about.created]
-    told = f"snakemake --configfile {' '.join(about.configfiles)}"
-    whole = {"name": f"Run {run}", "description": told, "instrument": workflow}
+    command = f"snakemake --configfile {' '.join(about.configfiles)}"
+    whole = {"name": f"Run {run}", "description": command, "instrument": workflow}
     actions = [action("#run", [settings], sorted(results), min(moments), max(moments), **whole)]
-    steps, controls = {}, []
+    steps: dict[str, Entity] = {}
+    controls: list[Entity] = []
     for number, job in enumerate(jobs):
         tool = files[job.script or ""]
         if job.rule not in steps:
@@ -127,8 +128,8 @@ def _actions(
         used = {key: {"propertyID": f"{BENCHMARKS}:{key}", "value": value} for key, value in usages[number].items()}
         usage = [_add(crate, f"#{key}-{number}", "PropertyValue", **USAGE[key], **told) for key, told in used.items()]
         names = ", ".join(PurePosixPath(output).name for output in job.outputs)
-        told = f"Snakemake's job of rule {job.rule}, code {job.fingerprint}"
-        more = {"name": f"{job.rule}: {names}", "description": told, "instrument": tool, "resourceUsage": usage}
+        line = f"Snakemake's job of rule {job.rule}, code {job.fingerprint}"
+        more = {"name": f"{job.rule}: {names}", "description": line, "instrument": tool, "resourceUsage": usage}
         actions.append(action(f"#job-{number}", job.input, job.outputs, job.starttime, job.endtime, **more))
         control = {"name": f"job {number} of Snakemake", "instrument": steps[job.rule], "object": actions[-1]}
         controls.append(_add(crate, f"#control-{number}", "ControlAction", **control))

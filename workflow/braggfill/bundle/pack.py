@@ -81,11 +81,11 @@ def pack(
     found = {name: file for name, file in results.items() if with_data or not name.endswith(DATA)}
     entries = [*code_of(top), *(Entry.of(records.file_of(o), r.text().encode()) for o, r in sorted(kept.items()))]
     entries += [Entry.of(name, found[name]) for name in sorted(found, key=lambda name: (made.get(name, 0.0), name))]
-    about: dict[str, Any] = {"format": 1, "run": run, "created": created, "seed": settings.seed, "settings": plain}
-    about |= {"configfiles": names, "code": {job.rule: job.fingerprint for job in jobs if job.fingerprint}}
-    about |= {"git": revision(top), "environment": environment(), "remarks": remarks, **_arrays(results)}
-    about["not_included"] = {entry.name: {"sha256": entry.sha256, "bytes": entry.size} for entry in left}
-    about = checked(about, f"results/{run}")
+    record: dict[str, Any] = {"format": 1, "run": run, "created": created, "seed": settings.seed, "settings": plain}
+    record |= {"configfiles": names, "code": {job.rule: job.fingerprint for job in jobs if job.fingerprint}}
+    record |= {"git": revision(top), "environment": environment(), "remarks": remarks, **_arrays(results)}
+    record["not_included"] = {entry.name: {"sha256": entry.sha256, "bytes": entry.size} for entry in left}
+    about = checked(record, f"results/{run}")
     for line in remarks:
         say(f"warning: {line}")
     described = crate.describe(jobs, entries, left, about, author, license)
@@ -161,7 +161,8 @@ def _results(top: Path, run: str) -> dict[str, Path | bytes]:
 
 def _arrays(results: Mapping[str, Path | bytes]) -> dict[str, Any]:
     """What arrays say of themselves: why a step was left out, and which versions made them."""
-    reasons, versions = {}, {}
+    reasons: dict[str, str] = {}
+    versions: dict[str, list[str]] = {}
     for name, file in results.items():
         if name.endswith(DATA) and isinstance(file, Path):
             with storage.read(file) as opened:

@@ -132,9 +132,10 @@ def _plan(top: Path, listed: Iterable[str], texts: Mapping[str, str], settings: 
             raise BraggfillError(f"{tempfile.gettempdir()}: cannot be written ({error.strerror or error})") from error
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "SNAKEMAKE"))}
         command = [sys.executable, "-I", dryrun.__file__, str(top.resolve() / "Snakefile"), str(answer)]
-        options = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": LONGEST_PLAN_S}
         try:
-            done = subprocess.run(command, cwd=place, env=plain, **options)
+            done = subprocess.run(
+                command, cwd=place, env=plain, stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST_PLAN_S
+            )
         except subprocess.TimeoutExpired:
             raise BraggfillError(f"Snakemake has no plan after {LONGEST_PLAN_S // 60} minutes") from None
         if done.returncode or not answer.is_file():
@@ -145,7 +146,9 @@ def _plan(top: Path, listed: Iterable[str], texts: Mapping[str, str], settings: 
 
 def _reasons(jobs: Iterable[Plan], about: About) -> dict[str, list[str]]:
     """Stages, in the order of the workflow, with Snakemake's reasons in the words of the run."""
-    told, needing, follows = (defaultdict(list) for _ in range(3))
+    told: dict[str, list[str]] = defaultdict(list)
+    needing: dict[str, list[str]] = defaultdict(list)
+    follows: dict[str, list[str]] = defaultdict(list)
     for job in jobs:
         stage = records.stage_of(job["output"][0])
         apart = [name in about.not_included for name in job["missing"]]

@@ -38,7 +38,7 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
                         action._choices_actions.append(action._ChoicesPseudoAction(name, (), told))
                 todo += set(action.choices.values())
             elif action.metavar in FILES:
-                action.complete = shtab.FILE
+                action.complete = shtab.FILE  # type: ignore[attr-defined]  # shtab's own attribute
             elif action.metavar in FOLDERS:
-                action.complete = shtab.DIRECTORY
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
     return shtab.complete(parser, shell)

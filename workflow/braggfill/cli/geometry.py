@@ -104,11 +104,11 @@ def of(options: argparse.Namespace, told: Any = None) -> tuple[Geometry | None, 
         "--delta, --nu or the lattice spacing": None if delta is None and nu is None else 0.0,
     }  # fmt: skip
     missing = [name for name, value in given.items() if value is None]
-    if missing:
+    if missing or energy is None or distance is None or pixel is None or step is None:
         asked = d is not None or len(missing) < len(given)
         return None, d, f"no nanometres and no strain: {', '.join(missing)} not known" if asked else ""
     made = Geometry(
-        float(energy), float(distance), tuple(map(float, pixel)), float(step), delta or 0.0, nu or 0.0,
+        float(energy), float(distance), (float(pixel[0]), float(pixel[1])), float(step), delta or 0.0, nu or 0.0,
         tilt if tilt is not None else _named(axis), _directions(options.detector_axes),
     )  # fmt: skip
     if d is not None and abs(made.spacing / d - 1) > 0.05:
@@ -129,7 +129,8 @@ def _axis(
         if options.rocking_axis in MOTORS:
             return options.rocking_axis, None
         wanted = "horizontal, vertical, or three numbers X,Y,Z"
-        return "given", _numbers(options.rocking_axis, 3, "--rocking-axis", wanted)
+        x, y, z = _numbers(options.rocking_axis, 3, "--rocking-axis", wanted)
+        return "given", (x, y, z)
     if motor:
         axis = next((name for name, known in MOTORS.items() if motor.lower() in known), None)
         if axis is None:

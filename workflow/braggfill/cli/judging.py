@@ -75,7 +75,7 @@ def _info(options: argparse.Namespace) -> int:
                 raise
             lines.append(("plan", str(error)))
         else:
-            lines += effort(array, missing.array, file, options.device)
+            lines += effort(array, missing.array, file, options.device) if file is not None else []
     _print(lines)
     return 0
 

@@ -176,7 +176,7 @@ def _treat(options: argparse.Namespace, counts: np.ndarray, mask: np.ndarray | N
         counts, mask, gap=options.gap, method=options.method, network=network, device=options.device,
         progress=talk.shows_progress(options),
     )  # fmt: skip
-    if given.method:
+    if given.method and mask is not None:
         say(f"{int(mask.sum())} voxels filled by {given.method}; phase retrieval takes them as {given.treatment}")
     return given
 

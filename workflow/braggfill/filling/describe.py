@@ -41,7 +41,7 @@ def geometry(mask: np.ndarray) -> Geometry:
     rest = mask.copy()
     for axis in range(mask.ndim):
         whole = mask.all(axis=tuple(other for other in range(mask.ndim) if other != axis))
-        gaps += [(axis, start, width) for start, width in runs(whole)]
+        gaps += [(axis, start, width) for start, width in runs(np.asarray(whole))]
         np.moveaxis(rest, axis, 0)[whole] = False
     # In frames that are not missing as a whole, what is missing in all of them belongs to the detector.
     frames = rest[~mask.all(axis=(1, 2))]
@@ -68,7 +68,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: 
     known = scans.marked(intensity)
     marked = known.array & measured
     usable = measured & ~marked
-    peak, sampled = None, (None,) * intensity.ndim
+    peak: tuple[int, ...] | None = None
+    sampled: tuple[float | None, ...] = (None,) * intensity.ndim
     if usable.any():
         shown = np.where(usable, intensity, 0)
         peak = tuple(int(i) for i in np.unravel_index(int(np.argmax(shown)), shown.shape))
@@ -97,8 +98,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: 
         away = "" if peak is None else f", {_distance(peak[axis], first, width)}"
         planes = f"{first} to {first + width - 1}" if width > 1 else f"{first}"
         lines.append(("gap", f"{width} px across axis {axis} ({AXES[axis]}), at {planes}{away}"))
-        if sampled[axis] is not None:
-            lines.append(("", trust.of_gap(width, sampled[axis])))
+        if (along := sampled[axis]) is not None:
+            lines.append(("", trust.of_gap(width, along)))
     if found.spots:
         lines.append(("spots", f"{found.spots}, missing in every frame, the largest of {found.largest_spot} px"))
     if found.changing:

@@ -318,4 +318,4 @@ def _share(outside: np.ndarray, shape: tuple[int, ...]) -> float:
 def _error(values: np.ndarray, truth: np.ndarray) -> float:
     """Relative error of the amplitude."""
     guess, true = np.sqrt(np.maximum(values, 0)), np.sqrt(truth)
-    return float(np.linalg.norm(guess - true) / max(np.linalg.norm(true), 1e-9))
+    return float(np.linalg.norm(guess - true) / np.maximum(np.linalg.norm(true), 1e-9))

@@ -11,7 +11,7 @@ from braggfill.patterns.interpolate import interpolate
 
 
 def _interpolated(name: str, seen: np.ndarray, mask: np.ndarray, network: None, options: Any) -> tuple[Any, None]:
-    return interpolate(seen, mask, name)[mask], None  # type: ignore[arg-type]
+    return interpolate(seen, mask, name)[mask], None
 
 
 linear = partial(_interpolated, "linear")

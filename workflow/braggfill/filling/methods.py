@@ -157,4 +157,4 @@ def network(name: str, given: str | Path | Module | None = None, device: str = "
     import torch
 
     # Channels last: a third less time on a processor.
-    return model.to(memory_format=torch.channels_last_3d)
+    return model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format

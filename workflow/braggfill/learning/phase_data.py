@@ -78,7 +78,7 @@ def exposure(made: Crystal, rng: np.random.Generator, options: ExposureOptions) 
     found = amplitude(made.object, (2 * margin + 1,) * 3, period)
     if options.turned:
         found = np.transpose(found, rng.permutation(3))
-        found = np.flip(found, np.flatnonzero(rng.random(3) < 0.5))
+        found = np.flip(found, tuple(int(axis) for axis in np.flatnonzero(rng.random(3) < 0.5)))
     starts = NEAR + (rng.integers(-NEAR, NEAR + 1, 3) if options.off_centre else np.zeros(3, int))
     found = found[tuple(slice(s, s + SIDE) for s in starts)]
     pattern = expose(found, 10 ** rng.uniform(*options.photons_exponent), None)

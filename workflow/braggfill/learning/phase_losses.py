@@ -93,10 +93,11 @@ def symmetry_broken(phase: Tensor, at: tuple[int, ...]) -> Tensor:
     The phase is zero at the centre ``n // 2`` and not negative at the voxel ``at`` (Zhang et al., arXiv 2403.15448);
     the third symmetry, the object's place, is broken by centred objects.
     """
-    centre = tuple(n // 2 for n in phase.shape[1:])
-    shifted = phase - phase[(slice(None), *centre)].view(-1, *[1] * (phase.ndim - 1))
+    centre: tuple[slice | int, ...] = (slice(None), *(n // 2 for n in phase.shape[1:]))
+    chosen: tuple[slice | int, ...] = (slice(None), *at)
+    shifted = phase - phase[centre].view(-1, *[1] * (phase.ndim - 1))
     wrapped = torch.atan2(torch.sin(shifted), torch.cos(shifted))
-    sign = torch.where(wrapped[(slice(None), *at)] < 0, -1.0, 1.0).to(phase.dtype)
+    sign = torch.where(wrapped[chosen] < 0, -1.0, 1.0).to(phase.dtype)
     return wrapped * sign.view(-1, *[1] * (phase.ndim - 1))
 
 

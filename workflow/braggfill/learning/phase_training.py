@@ -115,7 +115,7 @@ class Training:
         self.network, self.average = (build("braggphase", **network) for _ in range(2))
         self.average.load_state_dict(self.network.state_dict())
         for one in (self.network, self.average):
-            one.to(memory_format=torch.channels_last_3d)
+            one.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=options.decay
         )
@@ -141,7 +141,8 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.optimiser.zero_grad(set_to_none=True)
-        found = loss(*self.network(log_intensity, mask), phase, intensity)
+        direction, log_concentration = self.network(log_intensity, mask)
+        found = loss(direction, log_concentration, phase, intensity)
         found.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         if torch.isfinite(norm):

@@ -5,6 +5,8 @@ Shapes are (B, n1, n2); patterns are in log(1 + I) normalised to 0 to 1; ``mask`
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def ssim(prediction: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     filled = torch.where(mask, prediction, truth)
-    options = {"sigma": 1.5, "kernel_size": 11, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
+    options: dict[str, Any] = {"sigma": 1.5, "kernel_size": 11, "data_range": 1.0, "k1": 0.01, "k2": 0.03}
     pair = filled[:, None], truth[:, None]
     _, image = structural_similarity_index_measure(*pair, **options, return_full_image=True)
     return 1 - image[..., RIM:-RIM, RIM:-RIM].mean()

@@ -5,8 +5,9 @@ All convolutions keep the size ("same" padding); where the padding is odd, the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,8 @@ def convolution(dimensions: int, before: int, layer: Layer, dilation: int = 1) -
     """A convolution that keeps the size."""
     whole = dilation * (layer.kernel - 1)
     pads = (whole // 2, whole - whole // 2) * dimensions
-    pad, kind = ((nn.ConstantPad2d, nn.Conv2d), (nn.ConstantPad3d, nn.Conv3d))[dimensions - 2]
+    pad: Callable[..., nn.Module] = (nn.ConstantPad2d, nn.ConstantPad3d)[dimensions - 2]
+    kind: Callable[..., nn.Module] = (nn.Conv2d, nn.Conv3d)[dimensions - 2]
     return nn.Sequential(pad(pads, 0.0), kind(before, layer.channels, layer.kernel, dilation=dilation))
 
 
@@ -148,13 +150,16 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+Block = TypeVar("Block", bound=Layer | Dilations)
+
+
 def scaled(layout: Layout, factor: float) -> Layout:
     """The same layout with all channels but those of the output times a factor, at least one each."""
 
-    def one(block: Layer | Dilations) -> Layer | Dilations:
+    def one(block: Block) -> Block:
         return replace(block, channels=max(1, round(block.channels * factor)))
 
-    def several(blocks: Sequence[Layer | Dilations]) -> tuple:
+    def several(blocks: Sequence[Block]) -> tuple[Block, ...]:
         return tuple(map(one, blocks))
 
     head = (*several(layout.head[:-1]), layout.head[-1])

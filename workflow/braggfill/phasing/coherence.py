@@ -33,7 +33,7 @@ def blurred(intensity: np.ndarray, widths: tuple[float, ...] | None) -> np.ndarr
     return scipy.fft.irfftn(spectrum * _factor(intensity.shape, widths), s=intensity.shape).clip(0)
 
 
-def _factor(shape: tuple[int, ...], widths: Sequence[float]) -> np.ndarray:
+def _factor(shape: tuple[int, ...], widths: Sequence[float] | np.ndarray) -> np.ndarray:
     """Fourier transform of the Gaussian, as ``scipy.fft.rfftn`` has it."""
     axes = [scipy.fft.fftfreq(n) for n in shape[:-1]] + [scipy.fft.rfftfreq(shape[-1])]
     parts = np.ix_(*(np.exp(-2 * (np.pi * k * w) ** 2).astype(np.float32) for k, w in zip(axes, widths, strict=True)))

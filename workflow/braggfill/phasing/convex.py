@@ -246,7 +246,7 @@ def _judged(given: Pattern, found: ConvexRun, number: int) -> Run:
     """A result with the figures that engines are compared by."""
     used = given.known & ~given.free
     judged = given.free if given.free.any() else used
-    figures = {"llk_free": float("inf"), "llk": float("inf"), "residual": float("inf")}
+    figures: dict[str, Any] = {"llk_free": float("inf"), "llk": float("inf"), "residual": float("inf")}
     if not found.problem:
         model = np.abs(fourier.forward(np.where(found.support, found.obj, 0))) ** 2
         seen, made = given.intensity.astype(float), model.astype(float)
@@ -268,7 +268,9 @@ def _judged(given: Pattern, found: ConvexRun, number: int) -> Run:
     )
 
 
-def _level(photons: np.ndarray, weight: np.ndarray, edge: float, recipe: ConvexRecipe, device: object) -> Level:
+def _level(
+    photons: np.ndarray, weight: np.ndarray, edge: float, recipe: ConvexRecipe, device: str | torch.device
+) -> Level:
     modulus = 2 * np.pi / recipe.spacing_angstrom if recipe.spacing_angstrom else 1.0
     return Level(photons, weight, edge, recipe.softness, recipe.phase, modulus, device)
 
@@ -300,9 +302,9 @@ def _finish(
         small = (level.amplitude(soft, phasor)[:, None, None, None] * soft * phasor)[0].cpu().numpy()
         residual = float(level.residual(parameters)[0])
         field_ = convex_model.resample(parameters.phase, level.half)[0, 0].cpu().numpy()
-        soft = soft[0].cpu().numpy()
+        density = soft[0].cpu().numpy()
     made = pattern.pad(small, shape).astype(np.complex64)
-    inside = pattern.pad(soft > 0.5, shape)
+    inside = pattern.pad(density > 0.5, shape)
     problem = "" if np.isfinite(made).all() and inside.any() else "no support is left, or values that are not finite"
     obj, found, refined = made, inside, residual
     if recipe.refinement is not None and not problem:

@@ -72,7 +72,8 @@ def descend(
         loss = objective(level, parameters, groups, descent)
         loss.sum().backward()
         with torch.no_grad():
-            parameters.normals.grad = convex_shape.tangent(parameters.normals.grad, parameters.normals)
+            if parameters.normals.grad is not None:
+                parameters.normals.grad = convex_shape.tangent(parameters.normals.grad, parameters.normals)
         optimiser.step()
         schedule.step()
         with torch.no_grad():

@@ -70,7 +70,7 @@ def total_variation(phasor: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
     """
     weight = shape.detach()[:, :-1, :-1, :-1]
     corner = phasor[:, :-1, :-1, :-1]
-    squares = sum(
+    one, two, three = (
         (step.real**2 + step.imag**2)
         for step in (
             phasor[:, 1:, :-1, :-1] - corner,
@@ -79,7 +79,7 @@ def total_variation(phasor: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
         )
     )
     smooth = 1e-4  # makes the root differentiable at zero, and is taken off again
-    variation = (squares + smooth**2).sqrt() - smooth
+    variation = (one + two + three + smooth**2).sqrt() - smooth
     return (weight * variation).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-12)
 
 

@@ -79,15 +79,16 @@ def write(
     """
     path = Path(path)
     check(path, force=force)
-    told = {"program": "braggfill", "version": storage.versions().get("braggfill", "unknown")}
+    told: dict[str, Any] = {"program": "braggfill", "version": storage.versions().get("braggfill", "unknown")}
     told |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(provenance or {})}
     told |= {"seed": found.seed, "versions": storage.versions(), "fft": FFT, "fft_sign": -1}
     content = io.BytesIO()  # in memory first: HDF5 that meets a full disk ends the program
     if path.suffix.lower() == ".npz":
-        arrays = {**_arrays(found), **({} if real is None else _real(real))}
+        arrays: dict[str, Any] = {**_arrays(found), **({} if real is None else _real(real))}
         texts = {"verdict": results(found, real), "provenance": told}
         texts |= {} if real is None else {"geometry": dataclasses.asdict(real.geometry)}
-        np.savez_compressed(content, **arrays, **{name: np.array(json.dumps(_plain(v))) for name, v in texts.items()})
+        arrays |= {name: np.array(json.dumps(_plain(value))) for name, value in texts.items()}
+        np.savez_compressed(content, **arrays)
     else:
         with h5py.File(content, "w") as file:
             _cxi(file, found, real, told)

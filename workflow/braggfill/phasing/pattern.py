@@ -63,7 +63,8 @@ class Pattern:
         """The same with the peak rolled to ``n // 2``; objects lose a phase ramp by it and nothing else."""
         shift = [n // 2 - c for n, c in zip(self.shape, self.centre, strict=True)]
         arrays = (np.roll(a, shift, axis=(0, 1, 2)) for a in (self.intensity, self.weight, self.known, self.free))
-        return Pattern(*arrays, centre=tuple(n // 2 for n in self.shape), notes=self.notes)
+        middle = (self.shape[0] // 2, self.shape[1] // 2, self.shape[2] // 2)
+        return Pattern(next(arrays), next(arrays), next(arrays), next(arrays), middle, self.notes)
 
 
 def gap_weight(filled: np.ndarray, sigma: np.ndarray) -> np.ndarray:
@@ -140,18 +141,19 @@ def prepare(
     return Pattern(intensity, weight, ~missing, out, peak(intensity, ~missing), tuple(notes))
 
 
-def peak(intensity: np.ndarray, known: np.ndarray) -> tuple[int, ...]:
+def peak(intensity: np.ndarray, known: np.ndarray) -> tuple[int, int, int]:
     """Index of the brightest voxel after a little smoothing, which a hot pixel does not mislead."""
     import scipy.ndimage
 
     smooth = scipy.ndimage.gaussian_filter(np.where(known, intensity, 0).astype(np.float32), 1.0, mode="constant")
-    return tuple(int(i) for i in np.unravel_index(np.argmax(smooth), smooth.shape))
+    i, j, k = np.unravel_index(np.argmax(smooth), smooth.shape)
+    return int(i), int(j), int(k)
 
 
 def _around(shape: Sequence[int], centre: Sequence[int]) -> np.ndarray:
     """Voxels within a twentieth of the array of the peak, which must take part."""
     axes = np.ix_(*((np.arange(n) - c) / max(0.05 * n, 1) for n, c in zip(shape, centre, strict=True)))
-    return sum(g**2 for g in axes) <= 1
+    return np.asarray(sum(g**2 for g in axes) <= 1)
 
 
 def window(shape: Sequence[int], width: float) -> np.ndarray:

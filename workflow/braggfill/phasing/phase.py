@@ -141,7 +141,7 @@ def _finished(
     aligned, _ = modes.align_all([obj for obj, _ in objects], reference, inside)
     parts, weights = modes.modes(aligned)
     obj, inside = modes.canonical(np.where(inside, parts[0], 0), inside)
-    aligned, _ = modes.align_all(aligned, obj, inside)
+    aligned, _ = modes.align_all(list(aligned), obj, inside)
     parts, weights = modes.modes(aligned)
     modulus_std, phase_std = modes.spread(aligned)
     centre = tuple(n // 2 for n in pattern.shape)

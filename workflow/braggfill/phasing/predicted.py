@@ -21,7 +21,7 @@ from braggfill.physics import fourier
 from braggfill.physics.crystals import embedded
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.braggphase import Braggphase
 
 LEAST = 2.2
 """Oversampling that binning leaves: 2, and a margin for the error of the estimate."""
@@ -58,7 +58,7 @@ class Prediction:
 
 
 def predict(
-    network: Module,
+    network: Braggphase,
     intensity: np.ndarray,
     missing: np.ndarray | None = None,
     *,
@@ -71,7 +71,7 @@ def predict(
 
     Parameters
     ----------
-    network : as :class:`braggfill.networks.phase.braggphase.Braggphase`.
+    network : the network.
     intensity : photons, three axes; ``missing`` : boolean, True where missing.
     oversampling : along each axis; estimated from the pattern by default.
 

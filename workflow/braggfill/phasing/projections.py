@@ -59,9 +59,9 @@ def gaussian(shape: Sequence[int], widths: float | Sequence[float], device: str 
     ----------
     widths : standard deviations in voxels, one or one for each axis.
     """
-    widths = np.broadcast_to(np.asarray(widths, float), (len(shape),))
+    each = np.broadcast_to(np.asarray(widths, float), (len(shape),))
     kernel = torch.ones((1,) * len(shape), dtype=torch.float64)
-    for axis, (n, width) in enumerate(zip(shape, widths, strict=True)):
+    for axis, (n, width) in enumerate(zip(shape, each, strict=True)):
         last = axis == len(shape) - 1
         k = torch.fft.rfftfreq(n, dtype=torch.float64) if last else torch.fft.fftfreq(n, dtype=torch.float64)
         view = [-1 if a == axis else 1 for a in range(len(shape))]
@@ -113,8 +113,8 @@ class Measured:
 
     def blur_by(self, coherence: float | Sequence[float] | None) -> None:
         """Take the pattern to be blurred by Gaussians of these standard deviations; None or 0 for no blur."""
-        none = coherence is None or not np.any(np.asarray(coherence))
-        self.kernel = None if none else gaussian(self.shape, coherence, self.device)
+        blurred = coherence is not None and np.any(np.asarray(coherence))
+        self.kernel = gaussian(self.shape, coherence, self.device) if coherence is not None and blurred else None
 
 
 class Projections:

@@ -86,9 +86,7 @@ def real_space(found: Phased, measured: Geometry, spacing_angstrom: float | None
             return np.where(share >= KNOWN, total / share, np.nan).astype(np.float32)
 
     there = geometry.laboratory(inside.astype(np.float32), voxels, shape, edge) >= KNOWN
-    sides = [0.0] * 3
-    if there.any():
-        sides = [n * edge / 10 for n in support.extent(there)]
+    z, y, x = (n * edge / 10 for n in support.extent(there)) if there.any() else (0.0, 0.0, 0.0)
     return RealSpace(
         obj=geometry.laboratory(found.obj, voxels, shape, edge).astype(np.complex64),
         support=there,
@@ -100,7 +98,7 @@ def real_space(found: Phased, measured: Geometry, spacing_angstrom: float | None
         edges_nm=voxels / 10,
         spacing_angstrom=float(d),
         geometry=measured,
-        size_nm=tuple(sides),
+        size_nm=(z, y, x),
         volume_nm3=float(inside.sum() * (edge / 10) ** 3),
         defects=strain.defects(found.obj, support.interior(inside, 1)),
     )

@@ -71,15 +71,15 @@ class Level:
         """A run on the whole array, with its figures."""
         finite = bool(np.isfinite(done.obj).all() and done.obj.any())
         judged = self.free if self.free.any() else self.used
-        figures = [float("inf")] * 3
+        figures = float("inf"), float("inf"), float("inf")
         if finite:
             seen = np.sqrt(self.intensity[self.used])
             gap = np.linalg.norm(np.sqrt(done.model[self.used].clip(0)) - seen)
-            figures = [
+            figures = (
                 free.likelihood(self.intensity[judged].astype(float), done.model[judged].astype(float)),
                 free.likelihood(self.intensity[self.used].astype(float), done.model[self.used].astype(float)),
                 float(gap / max(float(np.linalg.norm(seen)), 1e-30)),
-            ]
+            )
         problem = "" if finite else "values that are not finite, or none"
         return Run(
             done.obj, done.support, *figures, start.origin, start.number, start.threshold, done.cycles, done.seconds,

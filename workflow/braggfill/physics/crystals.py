@@ -88,7 +88,9 @@ def embedded(small: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return whole
 
 
-def draw(rng: np.random.Generator, extent: Sequence[float], options: CrystalOptions | None = None) -> Crystal:
+def draw(
+    rng: np.random.Generator, extent: Sequence[float] | np.ndarray, options: CrystalOptions | None = None
+) -> Crystal:
     """A random object whose body fills a box as far as its proportions allow.
 
     Parameters

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.fft
+from numpy.typing import ArrayLike
 
 KINDS = ("correlated", "gaussians", "cosines", "none")
 """The kinds of phase field."""
@@ -19,7 +20,7 @@ PERIODS = (0.4, 2.0)
 """Periods of the cosines over the crystal's extent."""
 
 
-def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: float | Sequence[float]) -> np.ndarray:
+def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: ArrayLike) -> np.ndarray:
     r"""A correlated Gaussian random field, float32 of ``shape``, mean about 0 and variance about 1, periodic.
 
     White noise convolved with a Gaussian of standard deviation ``sigma_voxels``; its correlation is
@@ -58,7 +59,7 @@ def spanning(field: np.ndarray, lowest: float, highest: float) -> np.ndarray:
 
 
 def phase_field(
-    rng: np.random.Generator, kind: str, shape: Sequence[int], extent: Sequence[float], correlation: float = 0.25
+    rng: np.random.Generator, kind: str, shape: Sequence[int], extent: ArrayLike, correlation: float = 0.25
 ) -> np.ndarray:
     r"""A phase of one kind, of no particular scale, float32 of ``shape``; see :func:`scaled`.
 

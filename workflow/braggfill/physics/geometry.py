@@ -153,7 +153,7 @@ def two_theta(energy_ev: float, spacing_angstrom: float) -> float:
     return float(np.degrees(2 * np.arcsin(sine)))
 
 
-def cubic_spacing(lattice_angstrom: float, hkl: Sequence[int]) -> float:
+def cubic_spacing(lattice_angstrom: float, hkl: Sequence[float]) -> float:
     r""":math:`d = a / \sqrt{h^2 + k^2 + l^2}`, Å, of a cubic lattice."""
     norm = float(np.linalg.norm(hkl))
     if not norm:
@@ -193,4 +193,5 @@ def laboratory_shape(inside: np.ndarray, voxels: np.ndarray, edge: float, margin
     ]
     corners = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, 3)
     reach = np.abs(corners @ voxels.T).max(axis=0)[::-1] / edge
-    return tuple(2 * (int(np.ceil(r)) + margin) for r in reach)
+    z, y, x = (2 * (int(np.ceil(r)) + margin) for r in reach)
+    return z, y, x

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from braggfill.physics import polyhedra
 
@@ -36,7 +37,7 @@ class Body:
         """(d,) width along each axis."""
         return np.ptp(self.corners, axis=0)
 
-    def resized(self, extent: Sequence[float]) -> Body:
+    def resized(self, extent: Sequence[float] | np.ndarray) -> Body:
         """The same body, as large as the box ``extent`` (d,) allows."""
         factor = float(np.min(np.asarray(extent) / self.extent))
         return Body(self.normals, self.distances * factor, self.corners * factor)
@@ -89,7 +90,7 @@ def rotation(rng: np.random.Generator) -> np.ndarray:
     return turned * np.sign(np.linalg.det(turned))
 
 
-def cut(body: Body, shape: Sequence[int], centre: Sequence[float] | float = 0.0, edge: float = 1.0) -> np.ndarray:
+def cut(body: Body, shape: Sequence[int], centre: ArrayLike = 0.0, edge: float = 1.0) -> np.ndarray:
     r"""The body's density on a grid, float32 of ``shape``, 1 inside and 0 outside.
 
     .. math:: \rho(r) = \mathrm{clip}\left(\tfrac12 + \min_k (d_k - n_k \cdot (r - c)) / e,\ 0,\ 1\right)
@@ -102,14 +103,14 @@ def cut(body: Body, shape: Sequence[int], centre: Sequence[float] | float = 0.0,
     """
     shape = tuple(shape)
     moved = body.distances + body.normals @ np.broadcast_to(np.asarray(centre, float), (len(shape),))
-    depth = None
     lines = [(np.arange(n) - n // 2).astype(np.float32) for n in shape]
     parts = [line * body.normals[:, [a]].astype(np.float32) for a, line in enumerate(lines)]
     parts[0] = moved[:, None].astype(np.float32) - parts[0]
     if len(shape) == 2:
         depth = (parts[0][:, :, None] - parts[1][:, None, :]).min(axis=0)
     else:
-        for first, second, third in zip(*parts, strict=True):
-            side = (first[:, None] - second)[:, :, None] - third
-            depth = side if depth is None else np.minimum(depth, side, out=depth)
+        sides = ((one[:, None] - two)[:, :, None] - three for one, two, three in zip(*parts, strict=True))
+        depth = next(sides)
+        for side in sides:
+            np.minimum(depth, side, out=depth)
     return np.clip(depth / np.float32(edge) + np.float32(0.5), 0, 1)

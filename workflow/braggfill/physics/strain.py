@@ -88,7 +88,7 @@ def strain(
     return result
 
 
-def from_differences(obj: np.ndarray, inside: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+def from_differences(obj: np.ndarray, inside: np.ndarray, weights: Sequence[float] | np.ndarray) -> np.ndarray:
     r""":math:`\sum_j w_j\, \partial\varphi / \partial n_j`, from wrapped phase differences of neighbouring voxels.
 
     The difference is :math:`\arg(O_{n+1} O_n^*)`, so that no phase has to be unwrapped and a defect, around which the

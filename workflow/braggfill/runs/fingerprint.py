@@ -53,7 +53,7 @@ def imports(file: Path, root: Path = ROOT, *, typing: bool = True) -> set[str]:
     ----------
     typing : with those that are imported for the type checker alone.
     """
-    found = set()
+    found: set[str] = set()
     inside = [PACKAGE, *file.relative_to(root).with_suffix("").parts]
     for line in _import_lines(file, file.stat().st_mtime_ns):
         if line.typing and not typing:
@@ -156,7 +156,8 @@ def _late_names(file: Path, modified: int) -> dict[str, str]:
     body = _parse(file, modified).body
     if not any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in body):
         return {}
-    return {name: module for node in body if _is_table(node) for name, module in ast.literal_eval(node.value).items()}
+    tables = filter(None, map(_table, body))
+    return {name: module for table in tables for name, module in ast.literal_eval(table).items()}
 
 
 @cache
@@ -192,7 +193,7 @@ def _computes(file: Path, modified: int, built: frozenset[str] | None) -> bytes:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [inner for inner in node.body if not _is_text(inner)]
-    tree.body = [node for node in tree.body if not _is_table(node)]
+    tree.body = [node for node in tree.body if not _table(node)]
     if built is not None:
         tree.body = _computing(tree.body, built)
     return hashlib.sha256(ast.dump(tree).encode()).digest() if tree.body else b""
@@ -203,13 +204,13 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def _is_table(node: ast.stmt) -> bool:
+def _table(node: ast.stmt) -> ast.Dict | None:
     """A dictionary of names to modules of the package, which are looked up at run time."""
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-    modules = value.values if isinstance(value, ast.Dict) else []
-    return bool(modules) and all(
-        isinstance(one, ast.Constant) and str(one.value).startswith(f"{PACKAGE}.") for one in modules
-    )
+    if not isinstance(value, ast.Dict) or not value.values:
+        return None
+    modules = (str(one.value) if isinstance(one, ast.Constant) else "" for one in value.values)
+    return value if all(name.startswith(f"{PACKAGE}.") for name in modules) else None
 
 
 def _computing(body: list[ast.stmt], built: frozenset[str]) -> list[ast.stmt]:

@@ -49,7 +49,7 @@ def check(
         raise BraggfillError(f"{scan}: every measured voxel is zero; is it the right array?")
 
 
-def kind_of(value: np.generic) -> str:
+def kind_of(value: np.integer | np.floating) -> str:
     """Why a value that is marked cannot be a count."""
     if not np.isfinite(value):
         return "not finite"

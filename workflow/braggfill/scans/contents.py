@@ -79,7 +79,10 @@ def arrays(store: Store, start: Place) -> tuple[list[Chosen], list[str]]:
 
 
 def joined(members: dict[str, Place], lost: dict[str, str], path: str) -> Iterator[Chosen]:
-    """The datasets of a group, numbered blocks as one; a block that is not there is told in :attr:`braggfill.scans.contents.Chosen.lost`."""
+    """The datasets of a group, numbered blocks as one.
+
+    A block that is not there is named in :attr:`braggfill.scans.contents.Chosen.lost`.
+    """
     blocks: dict[str, dict[int, str]] = {}
     for name in [*members, *lost]:
         hit = BLOCK.fullmatch(name)

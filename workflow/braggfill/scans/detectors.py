@@ -198,10 +198,12 @@ def corner(roi: str, frame: Sequence[int]) -> tuple[int, int]:
     parts = re.fullmatch(r"\s*(\d+)(?::(\d+))?\s*,\s*(\d+)(?::(\d+))?\s*", roi)
     if parts is None:
         raise BraggfillError(f"--roi {roi}: not understood; write ROW,COLUMN or ROW:ROW,COLUMN:COLUMN, e.g. 140,98")
-    top, bottom, left, right = (None if part is None else int(part) for part in parts.groups())
-    for first, last, length, what in ((top, bottom, frame[0], "rows"), (left, right, frame[1], "columns")):
-        if last is not None and last - first != length:
-            raise BraggfillError(f"--roi {roi}: {last - first} {what}, but the scan's frames have {length}; check it")
+    top, left = int(parts[1]), int(parts[3])
+    for first, last, length, what in ((top, parts[2], frame[0], "rows"), (left, parts[4], frame[1], "columns")):
+        if last is not None and int(last) - first != length:
+            raise BraggfillError(
+                f"--roi {roi}: {int(last) - first} {what}, but the scan's frames have {length}; check it"
+            )
     return top, left
 
 

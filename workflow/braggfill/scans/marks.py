@@ -84,7 +84,7 @@ def _noise(intensity: np.ndarray, below: np.ndarray) -> np.ndarray | None:
     """Which of the negative voxels are noise; None for none of them."""
     rest = below.copy()
     if intensity.ndim == 3 and len(intensity) > 2:
-        constant = below.all(axis=0)
+        constant = np.asarray(below.all(axis=0))
         if constant.any():  # the sign of a pixel: one value in every frame
             constant[constant] = (intensity[:, constant] == intensity[0, constant]).all(axis=0)
             rest &= ~constant

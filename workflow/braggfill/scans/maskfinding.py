@@ -48,7 +48,7 @@ def own_mask(store: Store, file: h5py.File, chosen: Chosen, shape: Sequence[int]
             found += _at_detectors(store, start, entry, seen, shape)
     fitting = [one for one in found if fits(one.node, shape)]
     larger = [one for one in found if covers(one.node, shape)]
-    return (fitting or larger or [None])[0]
+    return next(iter(fitting or larger), None)
 
 
 def fits(mask: h5py.Dataset, shape: Sequence[int]) -> bool:

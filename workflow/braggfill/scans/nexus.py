@@ -197,8 +197,9 @@ def _usual(store: Store, start: Place) -> Chosen | None:
         signal = text(place.node.attrs.get("signal"))
         if signal is not None:
             found = reach(store, place, signal)
-            usable = found is not None and axes_of(found.node) and found.node.dtype.kind in "iuf"
-            if not usable or axes(found.node.shape) != 3 or BLOCK.fullmatch(signal):
+            if found is None or not axes_of(found.node) or found.node.dtype.kind not in "iuf":
+                return None
+            if axes(found.node.shape) != 3 or BLOCK.fullmatch(signal):
                 return None
             return Chosen([found], found.path)
         default = text(place.node.attrs.get("default"))

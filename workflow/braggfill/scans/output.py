@@ -134,7 +134,7 @@ def write(
     mask = np.ascontiguousarray(mask, dtype=bool)
     if sigma is None:
         sigma = np.full(data.shape, np.nan, np.float32)
-    told = {"program": "braggfill", "version": importlib.metadata.version("braggfill")}
+    told: dict[str, Any] = {"program": "braggfill", "version": importlib.metadata.version("braggfill")}
     told |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(provenance or {})}
     if experiment:
         told["experiment"] = experiment.plain()
@@ -188,7 +188,9 @@ def _cxi(
     group(DETECTOR, "NXdetector")
     kinds = {"amplitude": "filled with the square of the expected amplitude of counts"}
     filled = (
-        "filled with random counts, for looks only," if told.get("noise") else kinds.get(told.get("value"), "filled")
+        "filled with random counts, for looks only,"
+        if told.get("noise")
+        else kinds.get(str(told.get("value")), "filled")
     )
     factor = told.get("photons_per_unit", 1)
     unit = "photons" if factor == 1 else f"1/{factor:g} photons"

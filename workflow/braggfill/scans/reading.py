@@ -126,15 +126,15 @@ def own_mask(
     One of the whole detector is cut to the scan's frames, of which ``corner`` is the first pixel's row and column.
     """
     path, name, frames = split(spec, dataset)
-    loaded = None
+    loaded: Loaded | None = None
     if path.suffix.lower() == ".npz" and path.is_file():
         if name != "mask" and "mask" in numpy_files.names(path):
             loaded = _npz_array(path, "mask", "mask")
     elif path.suffix.lower() in HDF5 and path.is_file():
         from braggfill.scans import hdf5
 
-        loaded = hdf5.own_mask(path, name, shape)
-        loaded = None if loaded is None else Loaded(*loaded)
+        own = hdf5.own_mask(path, name, shape)
+        loaded = None if own is None else Loaded(*own)
     if loaded is None or not loaded.where:
         return loaded
     mask = _boolean(loaded, False)

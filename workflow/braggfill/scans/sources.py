@@ -249,9 +249,9 @@ def _part(
         node = store.elsewhere(dataset.file, name, inner, told).node
     if not isinstance(node, h5py.Dataset) or node.shape is None:
         raise Broken(f"{told}, where {inner} is no dataset; name another dataset")
-    if space is None and len(goal) != len(node.shape) and np.prod(goal) == node.size:
+    if goal is not None and len(goal) != len(node.shape) and np.prod(goal) == node.size:
         goal = list(node.shape)
-    index = [np.arange(n) for n in goal] if space is None else _index(space, None, node.shape)
+    index = _index(space, None, node.shape) if goal is None else [np.arange(n) for n in goal]
     if len(index) != len(node.shape):
         raise Broken(
             f"{told}, where {inner} has {len(node.shape)} axes and not {len(index)}; the file is not its source"

@@ -11,7 +11,7 @@ import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
 import h5py
 
@@ -19,7 +19,7 @@ from braggfill.errors import BraggfillError
 
 HOPS = 32
 """Links in a row; more are a circle."""
-Node = h5py.Group | h5py.Dataset
+Node: TypeAlias = h5py.Group | h5py.Dataset
 
 
 class Broken(BraggfillError):

@@ -53,7 +53,7 @@ def read(path: Path) -> np.ndarray:
     damaged = BraggfillError(f"{path}: not a readable TIFF file (truncated, or another format); copy it again")
     try:
         with _listening() as complaints, tifffile.TiffFile(path) as file:
-            images = list(file.series)
+            images: list[tifffile.TiffPageSeries | tifffile.TiffPage | tifffile.TiffFrame] = list(file.series)
             if complaints.heard:
                 if not _whole(file):
                     raise damaged

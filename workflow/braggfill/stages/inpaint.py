@@ -85,7 +85,7 @@ def _cases(
     if not settings.detector:
         return
     reason = "no masks file" if masks is None else storage.left_out(masks)
-    if reason is not None:
+    if masks is None or reason is not None:
         target.attrs["without_detector"] = reason
         return
     with storage.read(masks) as source:

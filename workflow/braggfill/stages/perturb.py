@@ -98,6 +98,7 @@ def draw(settings: PerturbSettings, rng: np.random.Generator) -> Parameters:
     """The parameters of one pattern, uniform in their ranges (photons: uniform in the power of ten)."""
     # A stream of its own that leaves those of the fields and the counts as they are.
     seed = rng.bit_generator.seed_seq
+    assert isinstance(seed, np.random.SeedSequence)
     detector = np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 2**31)))
     values: dict[str, Any] = {
         "smoothing_sigma_voxels": rng.uniform(*settings.smoothing_sigma_voxels),

@@ -28,8 +28,8 @@ class Gated(nn.Module):
         self.value = nn.Conv3d(channels, channels, 3, padding=1)
         self.gate = nn.Conv3d(channels, channels, 1)
         self.out = nn.Conv3d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for weights in self.out.parameters():
+            nn.init.zeros_(weights)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.out(functional.silu(self.value(x)) * (2 * torch.sigmoid(self.gate(x))))

@@ -23,7 +23,7 @@ BEYOND = (0.25, float(np.log(2)))
 """How far a cubic may leave the values that it is made from: a share of their range, and natural logarithms."""
 
 
-def interpolate(intensity: np.ndarray, mask: np.ndarray, method: Method = "linear") -> np.ndarray:
+def interpolate(intensity: np.ndarray, mask: np.ndarray, method: str = "linear") -> np.ndarray:
     r"""Fill the missing voxels from the measured ones around them.
 
     Along every axis, the run of missing voxels through a voxel lies between measured ones at positions :math:`l < r`.

@@ -106,6 +106,7 @@ def _state(settings: EvaluateSettings, method: str, model: Path) -> State | None
             missing = torch.from_numpy(mask).to(device).expand(logs.shape)
             with torch.inference_mode():
                 mean, log_variance = network.predict(logs, missing)
+            assert log_variance is not None  # the network is uncertain
             # Never less than nothing is expected: what filling does, too.
             stated = mean.float().clamp(min=0), torch.exp(log_variance.float() / 2)
             found.append([values.cpu().numpy()[:, mask] for values in stated])

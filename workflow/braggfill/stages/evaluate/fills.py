@@ -94,7 +94,8 @@ def network_fill(model: Path, batch: int) -> Fill:
     import torch
 
     device = devices.choose()
-    network = networks.load(model, device).to(memory_format=torch.channels_last_3d)
+    network = networks.load(model, device)
+    network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
 
     def fill(counts: np.ndarray, mask: np.ndarray) -> np.ndarray:
         # The published network knows gaps across the last axis only.

@@ -57,7 +57,8 @@ def intensity_rows(
     if not len(lit):
         return []
     limits = float(lit.min()), max(float(lit.max()), float(lit.min()) * 1.001)
-    place = metrics.log_places(np.log(np.maximum(mean, limits[0])), *np.log(limits), settings.patches.bins)
+    low, high = np.log(limits)
+    place = metrics.log_places(np.log(np.maximum(mean, limits[0])), low, high, settings.patches.bins)
     rows = []
     for method, values in scores.items():
         good = np.isfinite(values) & np.isfinite(ceiling)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def oversampling_table(
                 found = {}
                 for method in methods.at(width):
                     started = time.perf_counter()
-                    found[method] = predicted(counts, width, window, lambda c, m, k=method, w=width: fill(k, w, c, m))
+                    found[method] = predicted(counts, width, window, partial(fill, method, width))
                     seconds = time.perf_counter() - started
                     if group is not None:
                         group[f"{width:02d}/{method}"] = found[method][len(counts) // 2].astype(np.float32)
@@ -160,7 +161,7 @@ def position_table(
         for pattern in tqdm(views, "gap position", unit="pattern", disable=None):
             counts, expectation = storage.array(pattern, "counts"), storage.array(pattern, "expectation")
             peak = int(np.unravel_index(int(expectation.argmax()), counts.shape)[AXIS])
-            same = {name: int(pattern.attrs[name]) for name in ("particle", "view")}
+            same: dict[str, Any] = {name: int(pattern.attrs[name]) for name in ("particle", "view")}
             same |= {"oversampling": float(np.asarray(pattern.attrs["oversampling"])[AXIS])}
             for width in settings.position.gap_widths_px:
                 for place in places(counts.shape[AXIS], width, peak, settings.position.spacing_px):
@@ -194,7 +195,7 @@ def _at(
     ceiling = metrics.noise_ceiling(counts[..., gap].ravel(), None, rng, draws=settings.ceiling_draws)
     rows = []
     for method in methods.at(width):
-        found = predicted(counts, width, gap, lambda c, m, k=method: fill(k, width, c, m))
+        found = predicted(counts, width, gap, partial(fill, method, width))
         logs = np.log1p(found.astype(np.float64)).ravel()
         row = same | {"gap_px": width, "place_px": place, "distance_px": place + width // 2 - peak, "method": method}
         row |= {"photons_per_voxel": float(counts[..., gap].mean()), "pcc": metrics.pcc(truth, logs)}

@@ -79,7 +79,7 @@ def draw_origins(
         index = min(int(np.searchsorted(cumulative, rng.random() * cumulative[-1], "right")), cumulative.size - 1)
         if index in chosen or index in poor:
             continue
-        origin = np.unravel_index(index, places)
+        origin = [int(i) for i in np.unravel_index(index, places)]
         if counts[window(origin, settings.shape)].sum(dtype=np.float64) >= settings.min_photons:
             chosen[index] = None
         else:
@@ -112,7 +112,7 @@ class Patches:
 
     def add(self, **values: np.ndarray | float) -> None:
         """Append patches; a single value holds for all of them."""
-        after = self.number + len(values["origin"])
+        after = self.number + np.shape(values["origin"])[0]
         for name, value in values.items():
             data = self.sets[name]
             data[self.number : after] = np.broadcast_to(

@@ -48,7 +48,7 @@ def extract_scan(
         counts, missing = read_scan(scan, entry)
         if entry.peak is not None and not all(0 <= p < n for p, n in zip(entry.peak, counts.shape, strict=True)):
             raise BraggfillError(f"extract.scans.{name}.peak: {entry.peak} lies outside the scan, {counts.shape}")
-        peak = entry.peak or np.unravel_index(np.argmax(counts), counts.shape)
+        peak = entry.peak or tuple(int(i) for i in np.unravel_index(np.argmax(counts), counts.shape))
         try:
             chances = probabilities(settings, counts.shape, peak, free_places(missing, settings.shape))
         except BraggfillError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from braggfill.settings.figures import FiguresSettings
@@ -56,7 +57,7 @@ def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated
         axes.axis("off")
     for axes in panels[:, 0]:
         axes.set_ylabel("PCC over the gap")
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for axes in panels.flat:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     if len(views) < rows * columns:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from braggfill.settings.figures import FiguresSettings
@@ -43,7 +44,7 @@ def reliability(settings: FiguresSettings, stem: Path, table: Path) -> list[Path
         line[2].set_title(f"{source}, {width} px gap")
     for axes, name in zip(panels.flat, "abcdef", strict=False):
         style.letter(axes, name)
-    handles: dict[str, object] = {}
+    handles: dict[str, Artist] = {}
     for axes in panels.flat:
         handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))

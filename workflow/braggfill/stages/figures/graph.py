@@ -81,8 +81,8 @@ def _layout(
         ((places, across, along, pieces),) = (
             from_edges(edges, vertex_spacing=1, dummy_vertices=True) if edges else [([(0, (0, 0))], 0, 0, [])]
         )
-        own: dict[int, Hashable] = {n: names[n] if n < len(names) else (number, n) for n, _ in places}
+        own: dict[int | str, Hashable] = {n: names[int(n)] if int(n) < len(names) else (number, n) for n, _ in places}
         cells |= {own[n]: (along - layer, below + row) for n, (row, layer) in places}
-        links += [(own[one], own[two]) for one, two in sorted(pieces)]
+        links += [(own[one], own[two]) for one, two in sorted(pieces or ())]
         below += across + 1
     return cells, links

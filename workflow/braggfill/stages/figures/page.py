@@ -247,7 +247,7 @@ def _index(folder: Path) -> list[dict[str, Any]]:
 def _figures(folder: Path) -> list[dict[str, Any]]:
     """The figures that were drawn, each with its picture as a data URI."""
     kinds = {".png": "image/png", ".svg": "image/svg+xml"}
-    made = []
+    made: list[dict[str, Any]] = []
     for entry in _index(folder):
         names = sorted(entry["files"], key=lambda name: list(kinds).index(Path(name).suffix))
         if not names:

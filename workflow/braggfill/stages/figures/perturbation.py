@@ -26,7 +26,7 @@ def steps(settings: FiguresSettings, stem: Path, steps: Path) -> list[Path]:
         groups.sort(key=lambda group: not bool(group.attrs.get("phase_replaced", False)))
         chosen = groups[: settings.perturb_patterns]
         figure = style.new(7.3 * len(chosen))
-        parts = np.atleast_1d(figure.subfigures(len(chosen), 1))
+        parts = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
         for part, group in zip(parts, chosen, strict=True):
             _pattern(part, group, settings)
         return style.save(figure, stem, settings)
@@ -34,7 +34,7 @@ def steps(settings: FiguresSettings, stem: Path, steps: Path) -> list[Path]:
 
 def _pattern(part: Figure, group: h5py.Group, settings: FiguresSettings) -> None:
     drawn = json.loads(group.attrs["parameters"])
-    above, below = part.subfigures(2, 1, height_ratios=(1, 2.35))
+    above, below = part.subfigures(2, 1, squeeze=False, height_ratios=(1, 2.35))[:, 0]
     _objects(above, [storage.array(group, name) for name in ("ideal", "smoothed", "perturbed")], drawn)
     images = {name: storage.array(group, name) for name in ("intensity_ideal", "intensity", "expectation", "counts")}
     blurred = f"blurred by {drawn['blur_sigma_voxels']:.2f} px"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
@@ -19,6 +19,7 @@ from braggfill.settings.figures import FiguresSettings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 10.0
 """Inches across the page."""
@@ -86,7 +87,7 @@ NAMES = _Names(
     }
 )
 """Of methods and treatments, as figures and tables call them; their own name, if there is none here."""
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 9,
@@ -151,15 +152,15 @@ def show(
     cmap: str,
     *,
     hidden: np.ndarray | None = None,
-    extent: Sequence[float] | None = None,
-    aspect: str = "equal",
+    extent: tuple[float, float, float, float] | None = None,
+    aspect: Literal["equal", "auto"] | float = "equal",
 ) -> AxesImage:
     """One slice, no ticks, rows upwards; ``hidden`` voxels and what is not a number are grey.
 
     On a logarithmic scale what is below its dark end takes the darkest colour.
     """
     image = np.asarray(image, float)
-    if isinstance(norm, LogNorm):
+    if isinstance(norm, LogNorm) and norm.vmin is not None:
         image = np.where(np.isnan(image), np.nan, np.maximum(image, norm.vmin))
     shown = np.ma.masked_invalid(image if hidden is None else np.where(hidden, np.nan, image))
     colours = matplotlib.colormaps[cmap].with_extremes(bad=GREY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,8 @@ def claims(folder: Path) -> Table | None:
     table = read(folder / "evaluate/claims.csv")
     if table is None:
         return None
-    rows, marks = [], []
+    rows: list[list[Any]] = []
+    marks: list[int] = []
     for row in table.itertuples():
         if rows and rows[-1][0].split()[0] != row.claim.split()[0]:
             marks.append(len(rows))
@@ -118,7 +119,8 @@ def gaps(folder: Path) -> Table | None:
     table = read(folder / "evaluate/gaps.csv")
     if table is None:
         return None
-    rows, marks = [], []
+    rows: list[list[Any]] = []
+    marks: list[int] = []
     for gap, part in table.groupby("gap", sort=False):
         if rows:
             marks.append(len(rows))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
+from numpy.typing import ArrayLike
 
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
@@ -206,7 +207,7 @@ def skipped(settings: FiguresSettings, stem: Path, table: Path, images: Path) ->
         for step in steps:
             shown[f"{step - 1} skipped"] = storage.array(file[method], f"{step:02d}")
     figure = style.new(5.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.15, 1))[:, 0]
     time, error, score = above.subplots(1, 3)
     for name in style.methods(rows):
         line = rows[rows.method == name].sort_values("step_px")
@@ -302,7 +303,7 @@ def _some(widths: Iterable[int]) -> list[int]:
     return [width for width in there if width in WIDTHS] or [there[round(i)] for i in np.linspace(0, len(there) - 1, 4)]
 
 
-def _band(axes: Axes, x: object, y: object, low: object, high: object, colour: str, label: str) -> None:
+def _band(axes: Axes, x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str, label: str) -> None:
     axes.plot(x, y, color=colour, label=label, zorder=3, marker="o", markersize=2.5, linewidth=1.2)
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
@@ -314,7 +315,7 @@ def _over_particles(axes: Axes, rows: pd.DataFrame, x: str, y: str, colour: str,
     _band(axes, each.index, each["mean"], each["mean"] - reach, each["mean"] + reach, colour, label)
 
 
-def _ceiling(axes: Axes, x: object, y: object) -> None:
+def _ceiling(axes: Axes, x: ArrayLike, y: ArrayLike) -> None:
     axes.plot(x, y, "--", color=style.COLOURS["ceiling"], linewidth=1, label="noise ceiling")
 
 
@@ -322,7 +323,7 @@ def _logarithmic(axis: Axis, compact: bool = False) -> None:
     """A logarithmic axis with plain numbers at 1, 2 and 5 of each decade, also where it spans less than one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    (axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale)("log")
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: style.compact(value) if compact else f"{value:g}"))

@@ -7,7 +7,7 @@ Everything about particle i is drawn from the run's seed and i.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.physics.elements import METALS
-from braggfill.physics.polyhedra import Polyhedron, draw
+from braggfill.physics.polyhedra import Polyhedron, ShapeOptions, draw
 from braggfill.runs import seeds, storage
 from braggfill.settings.particle import ParticleSettings
 from braggfill.stages.particle.lattice import fill, neighbours
@@ -117,7 +117,7 @@ def make(settings: ParticleSettings, seed: int, index: int) -> Particle:
     atoms = _size(settings, rng, element, index)
     offset = rng.random(3)
     try:
-        body = draw(shape, settings, rng)
+        body = draw(shape, ShapeOptions(**{f.name: getattr(settings, f.name) for f in fields(ShapeOptions)}), rng)
         positions, interface, cut = build(body, element, atoms, offset=offset)
     except BraggfillError as error:
         hint = f"; raise particle.min_{_size_name(settings)}" if "left of" in str(error) else ""

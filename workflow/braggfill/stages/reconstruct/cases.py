@@ -147,20 +147,20 @@ def _simulated(settings: ReconstructSettings, seed: int, path: Path, name: str, 
     chosen = settings.retrieval
     with storage.read(path) as file:
         group = file[name]
-        amplitude = storage.array(group, "amplitude") if "amplitude" in group else None
-        expectation = np.abs(amplitude) ** 2 if amplitude is not None else storage.array(group, "expectation")
-        counts = None if amplitude is not None else storage.array(group, "counts").astype(float)
+        known = "amplitude" in group
+        stored = storage.array(group, "amplitude" if known else "counts")
+        expectation = np.abs(stored) ** 2 if known else storage.array(group, "expectation")
         attrs = dict(group.attrs)
     part = _middle(expectation, chosen.box_px, path)
     expectation = expectation[part].astype(float)
     truth = None
-    if counts is None:
+    if known:
         scale = chosen.photons_at_peak / expectation.max()
         expectation *= scale
-        truth = fourier.inverse(amplitude[part].astype(complex)) * np.sqrt(scale)
+        truth = fourier.inverse(stored[part].astype(complex)) * np.sqrt(scale)
         counts = seeds.generator(seed, "reconstruct/counts", number).poisson(expectation).astype(float)
     else:
-        counts = counts[part]
+        counts = stored[part].astype(float)
     shape = (chosen.box_px,) * 3
     geometry = objects.geometry_of(attrs, shape, settings.surface_layers)
     label = "simulated" if number == 1 else f"simulated_{number}"
@@ -227,8 +227,8 @@ def restore(group: h5py.Group) -> tuple[Case, dict[str, Filled]]:
     )
     truth = storage.array(group, "truth") if "truth" in group else None
     counts, expectation = storage.array(group, "counts"), storage.array(group, "expectation")
-    offset = tuple(int(o) for o in attrs["offset_px"])
-    case = Case(group.name.strip("/"), counts, expectation, geometry, truth, int(attrs["gap_px"]), offset)
+    row, column = (int(o) for o in attrs["offset_px"])
+    case = Case(group.name.strip("/"), counts, expectation, geometry, truth, int(attrs["gap_px"]), (row, column))
     mask = case.mask
     filled = {}
     for method in group.get("filled", ()):

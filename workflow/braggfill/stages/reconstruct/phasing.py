@@ -258,7 +258,7 @@ def compare(
         here = group.create_group(name) if group is not None else None
         if run.converged and truth is None:
             row["problem"] = "the whole pattern, which the others are compared with, did not converge"
-        elif run.converged:
+        elif run.converged and truth is not None:
             aligned = align.align(run.obj, truth, inside)
             result = objects.fields(aligned.obj, inside, case.geometry)
             own = objects.intensity_of(run.obj)

@@ -207,8 +207,10 @@ def _cases(
     def one(name: str, width: int, pattern: np.ndarray, gap: dict[str, Any] | None = None) -> dict[str, Any]:
         found = objects.fields(fourier.inverse(np.sqrt(pattern) * phase), inside, geometry)
         row = {"gap_px": width, "method": name, **objects.compare(found, truth, inside, geometry), **sampling}
-        for figure in ("phase_std_rad", "strain_rmse") if gap else ():
-            row[figure.removesuffix("_rad") + "_factor"] = gap[figure] / row[figure] if row[figure] else float("inf")
+        if gap is not None:
+            for figure in ("phase_std_rad", "strain_rmse"):
+                factor = gap[figure] / row[figure] if row[figure] else float("inf")
+                row[figure.removesuffix("_rad") + "_factor"] = factor
         if file is not None:
             group = file.create_group(f"gap-{width:02d}/{name}" if width else name)
             objects.write(group, found, pattern, inside)

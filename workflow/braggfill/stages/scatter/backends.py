@@ -98,9 +98,8 @@ def _nufft(bragg: np.ndarray, cycles: np.ndarray, shape: tuple[int, ...], tolera
         import cufinufft
         import torch
 
-        points = [torch.as_tensor(p, device="cuda") for p in points]
-        strengths = torch.as_tensor(strengths, device="cuda")
-        return cufinufft.nufft3d1(*points, strengths, shape, eps=tolerance, isign=-1).cpu().numpy()
+        there = [torch.as_tensor(array, device="cuda") for array in (*points, strengths)]
+        return cufinufft.nufft3d1(*there, shape, eps=tolerance, isign=-1).cpu().numpy()
     try:
         import finufft
     except ImportError as error:

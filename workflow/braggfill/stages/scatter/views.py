@@ -45,7 +45,8 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
 
 def tilt(rng: np.random.Generator, degrees: Sequence[float]) -> np.ndarray:
     """A matrix (3, 3) whose rows are unit vectors: axes 1 and 2 stay, axis 0 leans by an angle drawn between both."""
-    angle, side = np.radians(rng.uniform(*degrees)), rng.uniform(0, 2 * np.pi)
+    least, most = degrees
+    angle, side = np.radians(rng.uniform(least, most)), rng.uniform(0, 2 * np.pi)
     first = [np.cos(angle), np.sin(angle) * np.cos(side), np.sin(angle) * np.sin(side)]
     return np.array([first, [0, 1, 0], [0, 0, 1]])
 
