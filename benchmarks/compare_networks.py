@@ -45,10 +45,10 @@ DESIGNS = {
 }
 
 
-def wishes(patches: int, threads: int) -> dict[str, TrainSettings]:
+def designs(patches: int, threads: int) -> dict[str, TrainSettings]:
     """Settings of every network."""
     shared = SHARED | {"patches_max": patches, "threads": threads}
-    found = {name: TrainSettings.model_validate(shared | wish) for name, wish in DESIGNS.items()}
+    found = {name: TrainSettings.model_validate(shared | options) for name, options in DESIGNS.items()}
     for width in WIDTHS:
         gap = {"style": "paper", "width_px": [width, width], "dead_fraction": 0}
         paper = {"network": "paper", "gap": gap, "learning_rate": 5e-4}  # as published, 1e-3, 3 px diverged
@@ -99,7 +99,7 @@ def main() -> None:
     sources = judged(wanted.run, wanted.judged)
     table = rows("linear", WIDTHS, interpolation_fill("linear", 64), sources)
     table += rows("braggfill", WIDTHS, network_fill(networks.shipped(), 64), sources) if networks.is_shipped() else []
-    for name, settings in wishes(wanted.patches, wanted.threads).items():
+    for name, settings in designs(wanted.patches, wanted.threads).items():
         if wanted.only and not name.startswith(tuple(wanted.only)):
             continue
         folder = wanted.out / name.replace(" ", "-")

@@ -53,18 +53,18 @@ MEASURES = {
 def plan(files: list[Path], threads: int) -> dict[str, tuple[tuple[str, ...], TrainSettings, list[Path]]]:
     """Axes, settings and files of every network; the one in the middle stands on all the axes."""
 
-    def wish(patches: int, epochs: int = 1, channels: tuple[int, int, int] = (32, 64, 96)) -> TrainSettings:
+    def settings(patches: int, epochs: int = 1, channels: tuple[int, int, int] = (32, 64, 96)) -> TrainSettings:
         more = {"patches_max": patches, "epochs": epochs, "channels": channels, "threads": threads}
         return TrainSettings.model_validate(SHARED | more)
 
-    found = {"4800 patches": (AXES, wish(SEEN), files)}
+    found = {"4800 patches": (AXES, settings(SEEN), files)}
     for patches in (600, 1200, 2400, 9600):
-        found[f"{patches} patches"] = (AXES[:1], wish(patches), files)
+        found[f"{patches} patches"] = (AXES[:1], settings(patches), files)
     for number in (1, 2, 5):  # files; of their patches some are empty, hence a few less than there are
         epochs = -(-SEEN // (number * 930))
-        found[f"{particles(files[:number])} particles"] = (AXES[1:2], wish(SEEN // epochs, epochs), files[:number])
+        found[f"{particles(files[:number])} particles"] = (AXES[1:2], settings(SEEN // epochs, epochs), files[:number])
     for channels in ((12, 24, 36), (20, 40, 60), (48, 96, 144)):
-        found[f"channels {'-'.join(map(str, channels))}"] = (AXES[2:], wish(SEEN, 1, channels), files)
+        found[f"channels {'-'.join(map(str, channels))}"] = (AXES[2:], settings(SEEN, 1, channels), files)
     return found
 
 
@@ -96,7 +96,7 @@ def judge(run: Path, model: Path) -> dict[str, float]:
             gap_table(chosen, 1, scan, model, out)
             table = pd.read_csv(out).query("method == 'network' and selection == 'ge1'")
             found["pcc_measured"] = float(table["pcc_mean"].mean())
-            found["lost_measured"] = 1 - float(table["share_of_ceiling"].mean())
+            found["lost_measured"] = 1 - float(table["recovered_fraction"].mean())
         obj = next((run / "fetch").glob("id01_s11*.h5"), None)
         if obj is not None:
             phase = TruePhaseSettings(oversamplings=(4.0,), gap_widths_px=STRAIN_WIDTHS, methods=("network",))

@@ -1,4 +1,4 @@
-"""Reconstruct objects, with the true phase or by phase retrieval, or chart which treatment of a gap is best where."""
+"""Reconstruct objects, with the true phase or by phase retrieval, or map which treatment of a gap is best where."""
 
 from importlib import import_module
 from pathlib import Path

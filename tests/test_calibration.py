@@ -288,13 +288,13 @@ def test_an_honest_statement_is_found_right_and_a_bold_one_wrong(files, tmp_path
 
         return state
 
-    wish = changed(FEW, calibration={"patches": 24, "voxels": 1000})
+    settings = changed(FEW, calibration={"patches": 24, "voxels": 1000})
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
     for boldness in (1.0, 0.5):
         monkeypatch.setattr(table_room, "_state", lambda s, m, p, b=boldness: honest(b) if m == "network" else None)
         out = tmp_path / "calibration.csv"
-        calibration_table(wish, 3, [files / "patches.h5"], tmp_path / "gone.h5", files / "none", out)
+        calibration_table(settings, 3, [files / "patches.h5"], tmp_path / "gone.h5", files / "none", out)
         found = pd.read_csv(out)
         found = found[(found.distribution == "counts") & (found.voxels > 2000)]
         if boldness == 1:

@@ -140,7 +140,7 @@ def test_a_filling_is_held_to_a_finite_crystal_and_it_is_told(here, capsys):
 def test_noise_is_whole_counts_around_what_was_filled_and_is_marked(here, capsys):
     fill()
     fill("--noise", out="noisy.npz")
-    assert "for looks only" in capsys.readouterr().err
+    assert "for display only" in capsys.readouterr().err
     plain, noisy = scans.read("out.npz"), scans.read("noisy.npz")
     np.testing.assert_array_equal(noisy[~MASK], COUNTS[~MASK])
     np.testing.assert_array_equal(noisy[MASK], np.rint(noisy[MASK]))

@@ -90,10 +90,10 @@ def test_intervals_hold_the_mean_and_ceilings_lie_above(sweep):
 
 def test_the_share_goes_from_linear_to_the_ceiling(sweep):
     linear = sweep[sweep.method == "linear"]
-    np.testing.assert_allclose(linear.share_of_ceiling.dropna(), 0, atol=1e-9)
+    np.testing.assert_allclose(linear.recovered_fraction.dropna(), 0, atol=1e-9)
     merged = sweep.merge(linear, on=["gap_axis", "gap_px", "selection"], suffixes=("", "_linear"))
     again = (merged.pcc_mean - merged.pcc_mean_linear) / (merged.ceiling - merged.pcc_mean_linear)
-    np.testing.assert_allclose(again.dropna(), merged.share_of_ceiling.dropna(), atol=1e-9)
+    np.testing.assert_allclose(again.dropna(), merged.recovered_fraction.dropna(), atol=1e-9)
 
 
 def test_a_row_is_what_its_definition_says(scan, sweep):
@@ -296,7 +296,7 @@ def test_cases_are_compared_with_the_scan_itself(scan, cases, tmp_path):
     assert row.pcc == pytest.approx(expected, rel=1e-6)
     assert row.voxels == mask.sum()
     assert row.photons == cube[mask].sum()
-    assert row.share_of_ceiling == 0
+    assert row.recovered_fraction == 0
     assert (table.ceiling > table.pcc).all()
 
 

@@ -150,7 +150,7 @@ def test_whole_patterns_are_compared_with_counts_and_expectation(tmp_path):
     assert (table.pcc < table.ceiling).all()
     wide = table.pivot_table("pcc", "gap_px", "method")
     assert wide.linear[3] > wide.linear[5], "a wider gap is harder"
-    np.testing.assert_allclose(table[table.method == "linear"].share_of_ceiling, 0, atol=1e-9)
+    np.testing.assert_allclose(table[table.method == "linear"].recovered_fraction, 0, atol=1e-9)
     with h5py.File(tmp_path / "images.h5") as file:
         assert sorted(file) == ["2.000", "3.000"]
         assert file["3.000/truth"].shape == file["3.000/03/linear"].shape == (30, 30)

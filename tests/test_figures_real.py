@@ -39,9 +39,9 @@ def folder(tmp_path):
 def test_the_verdict_over_the_map(folder):
     found = {table.title: table for table in realtables.every(folder) if table}
     verdict = {row[0]: row[1:] for row in found["Fill or free: the treatments over the map"].rows}
-    assert list(verdict) == ["gap left free", "shipped network", "bounds, then free"]
+    assert list(verdict) == ["gap masked", "shipped network", "bounds, then free"]
     assert verdict["bounds, then free"] == ["4 of 4", "0.50", "0.50", "2.00", "0 of 4", "4 of 8"]
-    assert verdict["gap left free"][1:3] == [f"{np.sqrt(2):.2f}", "2.00"]
+    assert verdict["gap masked"][1:3] == [f"{np.sqrt(2):.2f}", "2.00"]
     every = found["Fill or free: every cell of the map"]
     assert len(every.rows) == 4
     assert {row[-1] for row in every.rows} == {"bounds, then free"}
@@ -67,17 +67,17 @@ def test_a_cell_that_is_not_judged_is_told_and_left_out(folder, monkeypatch):
         real(axes, rows, part, colour)
 
     monkeypatch.setattr(realmap, "_write", spy)
-    assert realmap.chart(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
+    assert realmap.collect(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
     assert texts.count("not judged") == 2
     assert "nan" not in texts
 
 
 def test_the_map_is_drawn(folder):
-    (written,) = realmap.chart(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
+    (written,) = realmap.collect(SETTINGS, folder / "map", folder / "reconstruct/map.csv")
     with Image.open(written) as image:
         assert np.asarray(image.convert("L")).std() > 10
     pd.DataFrame(columns=MAP_COLUMNS).to_csv(folder / "reconstruct/map.csv", index=False)
-    assert realmap.chart(SETTINGS, folder / "none", folder / "reconstruct/map.csv") is None
+    assert realmap.collect(SETTINGS, folder / "none", folder / "reconstruct/map.csv") is None
 
 
 def test_a_treatment_that_did_not_converge_has_no_figures(folder):

@@ -34,8 +34,12 @@ def scan(tmp_path):
 def test_the_cases_hold_what_they_say(tmp_path, scan, network):
     counts, scan_file, masks_file = scan
     networks.save(tmp_path / "net.safetensors", network, {"uncertainty": True})
-    wish = InpaintSettings(crop_px=48, gap_widths_px=(3, 6), offset_px=(-7, 8), detector_offset_px=(5, -6), threads=1)
-    inpaint.fill_cases(wish, 1, scan_file, masks_file, tmp_path / "net.safetensors", tmp_path / "out.h5", code="abc")
+    settings = InpaintSettings(
+        crop_px=48, gap_widths_px=(3, 6), offset_px=(-7, 8), detector_offset_px=(5, -6), threads=1
+    )
+    inpaint.fill_cases(
+        settings, 1, scan_file, masks_file, tmp_path / "net.safetensors", tmp_path / "out.h5", code="abc"
+    )
     peak = np.array(np.unravel_index(counts.argmax(), counts.shape))
     with storage.read(tmp_path / "out.h5") as file:
         assert set(file) == {"plane-03", "plane-06", "cross-03", "cross-06", "detector-maxipix"}
@@ -57,7 +61,7 @@ def test_the_cases_hold_what_they_say(tmp_path, scan, network):
             assert len(rows) == (0 if name.startswith("plane") else case.attrs["width_px"])
             if len(rows):
                 assert rows.mean() == pytest.approx(peak[1] - origin[1] + wanted[0], abs=1)
-            methods = registry.available(wish.methods)
+            methods = registry.available(settings.methods)
             assert set(case["filled"]) == set(methods)
             for method in methods:
                 model = network if method == "network" else None
@@ -69,13 +73,13 @@ def test_the_cases_hold_what_they_say(tmp_path, scan, network):
 def test_what_was_left_out_leaves_the_cases_out(tmp_path, scan, network):
     _, scan_file, masks_file = scan
     networks.save(tmp_path / "net.safetensors", network)
-    wish = InpaintSettings(crop_px=32, gap_widths_px=(3,), kinds=("plane",), offset_px=(0, 4), methods=("linear",))
+    settings = InpaintSettings(crop_px=32, gap_widths_px=(3,), kinds=("plane",), offset_px=(0, 4), methods=("linear",))
     for name in ("gone.h5", "nomasks.h5"):
         with storage.create(tmp_path / name, left_out="no network connection"):
             pass
-    inpaint.fill_cases(wish, 1, tmp_path / "gone.h5", masks_file, tmp_path / "net.safetensors", tmp_path / "a.h5")
+    inpaint.fill_cases(settings, 1, tmp_path / "gone.h5", masks_file, tmp_path / "net.safetensors", tmp_path / "a.h5")
     assert storage.left_out(tmp_path / "a.h5") == "no network connection"
-    inpaint.fill_cases(wish, 1, scan_file, tmp_path / "nomasks.h5", tmp_path / "net.safetensors", tmp_path / "b.h5")
+    inpaint.fill_cases(settings, 1, scan_file, tmp_path / "nomasks.h5", tmp_path / "net.safetensors", tmp_path / "b.h5")
     with storage.read(tmp_path / "b.h5") as file:
         assert set(file) == {"plane-03"}
         assert file.attrs["without_detector"] == "no network connection"
@@ -84,9 +88,9 @@ def test_what_was_left_out_leaves_the_cases_out(tmp_path, scan, network):
 def test_gaps_and_detectors_that_do_not_fit_are_told_and_nothing_is_written(tmp_path, scan):
     _, scan_file, masks_file = scan
     for change in ({"offset_px": (0, 40)}, {"detector": "eiger"}, {"detector_offset_px": (300, 0)}):
-        wish = InpaintSettings(
+        settings = InpaintSettings(
             **{"crop_px": 32, "gap_widths_px": (3,), "offset_px": (0, 4), "methods": ("linear",), **change}
         )
         with pytest.raises(BraggfillError):
-            inpaint.fill_cases(wish, 1, scan_file, masks_file, tmp_path / "net", tmp_path / "out.h5")
+            inpaint.fill_cases(settings, 1, scan_file, masks_file, tmp_path / "net", tmp_path / "out.h5")
         assert not (tmp_path / "out.h5").exists()

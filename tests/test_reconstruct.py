@@ -97,7 +97,7 @@ def test_relaxed_particles_are_compared_with_their_own_phase(tmp_path, scattered
     average = pandas.read_csv(means).set_index(["gap_px", "method"])
     assert list(average.columns) == [name for name in true_phase.MEAN_COLUMNS if name not in ("gap_px", "method")]
     assert average.loc[(3, "gap"), "strain_rmse_mean"] == pytest.approx(rows.loc[(3, "gap"), "strain_rmse"])
-    assert average.loc[(3, "gap"), "strain_rmse_spread"] == 0
+    assert average.loc[(3, "gap"), "strain_rmse_std"] == 0
     with pytest.raises(BraggfillError, match="does not hold particle 000007"):
         true_phase.particles(SETTINGS, 3, [scattered], NO_MODEL, table, means, chosen=[7])
     true_phase.particles(SETTINGS, 3, [], NO_MODEL, table, means)
@@ -109,7 +109,7 @@ def test_a_mean_over_particles():
         {"gap_px": [3, 3], "method": ["linear"] * 2, **{key: [1.0, 3.0] for key in true_phase.MEANS}}
     )
     found = true_phase.averaged(rows).iloc[0]
-    assert (found.particles, found.strain_rmse_mean, found.strain_rmse_spread) == (2, 2, 1)
+    assert (found.particles, found.strain_rmse_mean, found.strain_rmse_std) == (2, 2, 1)
 
 
 def test_a_perfect_filling_leaves_no_error(tmp_path, obj, monkeypatch):
@@ -150,7 +150,7 @@ def test_figures_of_a_known_error():
     figures = objects.compare(found, truth, inside, geometry)
     assert figures["strain_rmse"] == pytest.approx(1e-3)
     assert figures["mean_strain"] == pytest.approx(1e-3)
-    assert figures["strain_spread"] == pytest.approx(0, abs=1e-12)
+    assert figures["strain_std"] == pytest.approx(0, abs=1e-12)
     assert figures["modulus_rmse"] == pytest.approx(0.1)
     assert figures["displacement_max_pm"] == pytest.approx(1e-3 * 10 * 3.5 * 100)
     assert figures["outside_share"] == 0

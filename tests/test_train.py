@@ -32,22 +32,22 @@ from pydantic import ValidationError
 QUICK = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu"}
 
 
-def run(wish: TrainSettings, files: list[Path], folder: Path, seed: int = 1, work: Path | None = None):
+def run(settings: TrainSettings, files: list[Path], folder: Path, seed: int = 1, work: Path | None = None):
     """Train and return metadata, weights and history."""
     folder.mkdir(exist_ok=True)
     names = folder / "model.safetensors", folder / "history.csv"
-    found = train(wish, seed, files, *names, work or folder / "work", code="c0de")
+    found = train(settings, seed, files, *names, work or folder / "work", code="c0de")
     with open(names[1], newline="") as file:
         return found, names[0].read_bytes(), list(csv.DictReader(file))
 
 
 def test_it_learns_what_interpolation_cannot(tmp_path):
     files = [write(tmp_path / "a.h5", 160, 1, split=0), write(tmp_path / "b.h5", 32, 2, split=1)]
-    wish = TrainSettings(
+    settings = TrainSettings(
         channels=(16, 24), batch_size=8, epochs=7, threads=1, learning_rate=2e-3, device="cpu",
         gap=GapSettings(width_px=(4, 4), cross_fraction=0, dead_fraction=0),
     )  # fmt: skip
-    found, _, rows = run(wish, files, tmp_path / "out")
+    found, _, rows = run(settings, files, tmp_path / "out")
     assert float(rows[-1]["val_pcc"]) > float(rows[-1]["linear_pcc"]) + 0.05
     assert float(rows[-1]["val_loss"]) < 0.8 * float(rows[0]["val_loss"])
     best = rows[int(found["metrics"]["epoch"]) - 1]
@@ -69,18 +69,18 @@ def test_it_learns_what_interpolation_cannot(tmp_path):
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path, schedule):
     files = [write(tmp_path / "a.h5", 20, 1)]
-    wish = TrainSettings(**QUICK, epochs=4, schedule=schedule)
-    whole = run(wish, files, tmp_path / "whole")
+    settings = TrainSettings(**QUICK, epochs=4, schedule=schedule)
+    whole = run(settings, files, tmp_path / "whole")
     work = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        _interrupted(wish, files, work, after=2)
+        _interrupted(settings, files, work, after=2)
     assert len(list(work.glob("*.ckpt"))) == 1
-    resumed = run(wish, files, tmp_path / "resumed", work=work)
+    resumed = run(settings, files, tmp_path / "resumed", work=work)
     assert resumed[1] == whole[1]
     assert [{**row, "seconds": ""} for row in resumed[2]] == [{**row, "seconds": ""} for row in whole[2]]
 
 
-def _interrupted(wish: TrainSettings, files: list[Path], work: Path, after: int) -> None:
+def _interrupted(settings: TrainSettings, files: list[Path], work: Path, after: int) -> None:
     """Stop in the middle of the epoch that follows ``after`` whole ones."""
     from braggfill.learning.progress import Progress
 
@@ -94,7 +94,7 @@ def _interrupted(wish: TrainSettings, files: list[Path], work: Path, after: int)
 
     Progress.on_train_batch_end = stop
     try:
-        train(wish, 1, files, work / "never.safetensors", work / "never.csv", work, code="c0de")
+        train(settings, 1, files, work / "never.safetensors", work / "never.csv", work, code="c0de")
     except SystemExit as error:
         raise KeyboardInterrupt from error
     finally:
@@ -111,8 +111,8 @@ def test_a_training_that_was_killed_goes_on(tmp_path):
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'k.safetensors', p / 'k.csv',"
         " p / 'work', code='c0de')"
     )
-    wish = TrainSettings(**QUICK, epochs=200)
-    command = [sys.executable, "-c", script, str(tmp_path), wish.model_dump_json()]
+    settings = TrainSettings(**QUICK, epochs=200)
+    command = [sys.executable, "-c", script, str(tmp_path), settings.model_dump_json()]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         deadline = time.monotonic() + 300
         while not list((tmp_path / "work").glob("*.ckpt")) and time.monotonic() < deadline and process.poll() is None:
@@ -126,12 +126,12 @@ def test_a_training_that_was_killed_goes_on(tmp_path):
 
 def test_the_seed_and_nothing_else_decides(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1)]
-    wish = TrainSettings(**QUICK, epochs=1)
-    one = run(wish, files, tmp_path / "one")[1]
+    settings = TrainSettings(**QUICK, epochs=1)
+    one = run(settings, files, tmp_path / "one")[1]
     torch.manual_seed(99)
     np.random.seed(99)  # noqa: NPY002
-    assert run(wish, files, tmp_path / "two")[1] == one
-    assert run(wish, files, tmp_path / "three", seed=2)[1] != one
+    assert run(settings, files, tmp_path / "two")[1] == one
+    assert run(settings, files, tmp_path / "three", seed=2)[1] != one
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"learning_rate": 5e-4}, {"patches": 13}])
@@ -141,30 +141,30 @@ def test_the_checkpoint_of_another_training_is_not_taken_up(tmp_path, change):
     work = tmp_path / "work"
     run(TrainSettings(**QUICK, epochs=1), [write(tmp_path / "a.h5", 12, 1)], tmp_path / "one", work=work)
     (before,) = work.glob("*.ckpt")
-    wish = TrainSettings(**{**QUICK, **change}, epochs=1)
+    settings = TrainSettings(**{**QUICK, **change}, epochs=1)
     files = [write(tmp_path / "b.h5", number, 1)]
-    shared = run(wish, files, tmp_path / "two", seed=seed, work=work)[1]
-    assert shared == run(wish, files, tmp_path / "three", seed=seed)[1]
+    shared = run(settings, files, tmp_path / "two", seed=seed, work=work)[1]
+    assert shared == run(settings, files, tmp_path / "three", seed=seed)[1]
     (after,) = work.glob("*.ckpt")
     assert after != before
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, capsys):
     files = [write(tmp_path / "a.h5", 12, 1)]
-    wish = TrainSettings(**QUICK, epochs=1)
+    settings = TrainSettings(**QUICK, epochs=1)
     work = tmp_path / "work"
-    one = run(wish, files, tmp_path / "one", work=work)[1]
+    one = run(settings, files, tmp_path / "one", work=work)[1]
     (checkpoint,) = work.glob("*.ckpt")
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    assert run(wish, files, tmp_path / "two", work=work)[1] == one
+    assert run(settings, files, tmp_path / "two", work=work)[1] == one
     assert "cannot be read" in capsys.readouterr().err
 
 
 def test_a_finished_training_is_not_done_again(tmp_path):
     files = [write(tmp_path / "a.h5", 12, 1)]
-    wish = TrainSettings(**QUICK, epochs=2)
-    one = run(wish, files, tmp_path / "one", work=tmp_path / "work")
-    again = run(wish, files, tmp_path / "two", work=tmp_path / "work")
+    settings = TrainSettings(**QUICK, epochs=2)
+    one = run(settings, files, tmp_path / "one", work=tmp_path / "work")
+    again = run(settings, files, tmp_path / "two", work=tmp_path / "work")
     assert again[1] == one[1]
     assert again[2] == one[2]  # seconds, too
 
@@ -174,8 +174,8 @@ def test_the_published_network_trains_with_the_published_loss(tmp_path):
     with storage.create(tmp_path / "a.h5") as file:
         file["counts"], file["expectation"] = expected.astype(np.uint32), expected
         file["split"] = np.array([0, 0, 0, 1], np.uint8)
-    wish = TrainSettings(network="paper", epochs=1, batch_size=3, threads=1, device="cpu")
-    found, _, rows = run(wish, [tmp_path / "a.h5"], tmp_path / "out")
+    settings = TrainSettings(network="paper", epochs=1, batch_size=3, threads=1, device="cpu")
+    found, _, rows = run(settings, [tmp_path / "a.h5"], tmp_path / "out")
     assert math.isfinite(float(rows[0]["train_loss"]))
     assert not found["uncertainty"]
     card = networks.card(tmp_path / "out" / "model.safetensors")
@@ -218,10 +218,10 @@ def test_settings_out_of_bounds_are_told(wrong):
 
 def test_the_metadata_say_what_made_the_model(tmp_path):
     files = [write(tmp_path / "a.h5", 16, 1)]
-    wish = TrainSettings(**QUICK, epochs=2)
-    found, _, rows = run(wish, files, tmp_path / "out", seed=7)
+    settings = TrainSettings(**QUICK, epochs=2)
+    found, _, rows = run(settings, files, tmp_path / "out", seed=7)
     card = networks.card(tmp_path / "out" / "model.safetensors")
-    assert TrainSettings(**card["settings"]) == wish
+    assert TrainSettings(**card["settings"]) == settings
     assert (card["seed"], card["code"]) == (7, "c0de")
     assert card["patches"] == {"train": 12, "validation": 4}
     assert card["patches_seen"] == 12 * card["metrics"]["epoch"]

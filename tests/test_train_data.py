@@ -35,12 +35,12 @@ def test_there_are_48_symmetries_and_they_keep_neighbours():
 
 def test_every_patch_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
     files = [write(tmp_path / "a.h5", 30, 1, split=0)]
-    wish = chosen(batch_size=8)
-    patches, _ = load(files, wish)
+    options = chosen(batch_size=8)
+    patches, _ = load(files, options)
     marks = {tuple(code.reshape(-1)[:50].tolist()): i for i, code in enumerate(patches.counted)}
     orders, masks = [], []
     for epoch in (0, 1, 0):
-        batches = Batches(patches, wish, 1, epoch)
+        batches = Batches(patches, options, 1, epoch)
         seen = [batches[i] for i in range(len(batches))]
         orders.append([marks[tuple(c.reshape(-1)[:50].tolist())] for b in seen for c in b["counted"]])
         masks.append(torch.cat([b["mask"] for b in seen]))
@@ -48,7 +48,7 @@ def test_every_patch_is_seen_once_an_epoch_with_fresh_gaps(tmp_path):
     assert orders[0] == orders[2] != orders[1]
     assert torch.equal(masks[0], masks[2])
     assert not torch.equal(masks[0], masks[1])
-    checks = [Batches(patches, wish, 1, None)[0]["mask"] for _ in range(2)]
+    checks = [Batches(patches, options, 1, None)[0]["mask"] for _ in range(2)]
     assert torch.equal(*checks)
 
 
@@ -57,8 +57,8 @@ def test_counts_are_the_target_where_asked_or_where_nothing_else_is_known(tmp_pa
     write(unknown, 8, 1, split=0, expectation=False)
     simulated, _ = load([known], chosen())
     assert not torch.equal(simulated.counted, simulated.wanted)
-    for files, wish in (([known], chosen(target="counts")), ([unknown], chosen())):
-        patches, _ = load(files, wish)
+    for files, options in (([known], chosen(target="counts")), ([unknown], chosen())):
+        patches, _ = load(files, options)
         assert torch.equal(patches.counted, patches.wanted)
 
 
@@ -85,27 +85,27 @@ def test_the_most_patches_are_taken_of_all_files_alike(tmp_path):
 
 
 def test_what_cannot_be_trained_on_is_told(tmp_path):
-    wish = chosen()
+    options = chosen()
     with pytest.raises(BraggfillError, match="no such file"):
-        load([tmp_path / "none.h5"], wish)
+        load([tmp_path / "none.h5"], options)
     with storage.create(tmp_path / "gone.h5", left_out="no data"):
         pass
     with pytest.raises(BraggfillError, match="not one training patch"):
-        load([tmp_path / "gone.h5"], wish)
+        load([tmp_path / "gone.h5"], options)
     with storage.create(tmp_path / "other.h5") as file:
         file["positions"] = np.zeros(3)
     with pytest.raises(BraggfillError, match="not a file of patches"):
-        load([tmp_path / "other.h5"], wish)
+        load([tmp_path / "other.h5"], options)
     with storage.create(tmp_path / "bad.h5") as file:
         file["counts"], file["split"] = np.full((1, 8, 8, 8), -1.0), np.zeros(1, np.uint8)
     with pytest.raises(BraggfillError, match="negative"):
-        load([tmp_path / "bad.h5"], wish)
+        load([tmp_path / "bad.h5"], options)
     with storage.create(tmp_path / "flat.h5") as file:
         file["counts"], file["split"] = np.ones((1, 8, 8, 4)), np.zeros(1, np.uint8)
     with pytest.raises(BraggfillError, match="symmetries"):
         train(TrainSettings(), 1, [tmp_path / "flat.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")
     write(tmp_path / "good.h5", 4, 1)
     with pytest.raises(BraggfillError, match="different sizes"):
-        load([tmp_path / "good.h5", tmp_path / "flat.h5"], wish)
+        load([tmp_path / "good.h5", tmp_path / "flat.h5"], options)
     with pytest.raises(BraggfillError, match="32"):
         train(TrainSettings(network="paper"), 1, [tmp_path / "good.h5"], tmp_path / "m", tmp_path / "h", tmp_path / "w")

@@ -14,7 +14,7 @@ from patch_files import chosen
 from pydantic import ValidationError
 
 RATE = 7.0
-WISH = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu", "brightness_exponent": (-1.0, 2.0)}
+OPTIONS = {"channels": (4, 8), "batch_size": 8, "threads": 1, "device": "cpu", "brightness_exponent": (-1.0, 2.0)}
 
 
 def flat(number: int, value: float) -> torch.Tensor:
@@ -56,7 +56,7 @@ def test_patches_of_unknown_expectation_stay_as_they_are():
 
 
 def test_only_patches_of_known_expectation_are_relit(files):
-    settings = chosen(**WISH)
+    settings = chosen(**OPTIONS)
     learning, checking = load(files, settings)
     assert learning.known.sum() == 9
     batches = Batches(learning, settings, 1, 0)
@@ -69,7 +69,7 @@ def test_only_patches_of_known_expectation_are_relit(files):
 
 
 def test_each_epoch_and_batch_draws_its_own_counts_and_again_the_same(files):
-    settings = chosen(**WISH)
+    settings = chosen(**OPTIONS)
     learning, _ = load(files, settings)
     noise = [item["noise"] for epoch in (0, 1) for item in Batches(learning, settings, 1, epoch)]
     assert len(set(noise)) == len(noise)
@@ -77,7 +77,7 @@ def test_each_epoch_and_batch_draws_its_own_counts_and_again_the_same(files):
 
 
 def test_counts_as_they_are_when_the_target_is_the_counts(files):
-    learning, _ = load(files, chosen(**WISH, target="counts"))
+    learning, _ = load(files, chosen(**OPTIONS, target="counts"))
     assert not learning.known.any()
 
 
@@ -86,8 +86,8 @@ def test_a_training_in_many_exposures_is_the_same_each_time(files, tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / name
         folder.mkdir()
-        wish = TrainSettings(**WISH, epochs=2)
-        train(wish, 1, files, folder / "model.safetensors", folder / "history.csv", folder / "work", code="c0de")
+        options = TrainSettings(**OPTIONS, epochs=2)
+        train(options, 1, files, folder / "model.safetensors", folder / "history.csv", folder / "work", code="c0de")
         weights.append((folder / "model.safetensors").read_bytes())
     assert weights[0] == weights[1]
 

@@ -23,7 +23,7 @@ from braggfill.settings.train import TrainSettings
 from braggfill.stages.train import train
 from patch_files import chosen
 
-WISH = {"channels": (4, 8), "batch_size": 6, "epochs": 2, "threads": 1, "device": "cpu", "clip_norm": 0.1}
+OPTIONS = {"channels": (4, 8), "batch_size": 6, "epochs": 2, "threads": 1, "device": "cpu", "clip_norm": 0.1}
 
 
 def write(path: Path, number: int) -> Path:
@@ -42,17 +42,17 @@ def plan(**known) -> Plan:
 def run(folder: Path, patches: Path, **change):
     folder.mkdir(exist_ok=True)
     names = folder / "model.safetensors", folder / "history.csv"
-    card = train(TrainSettings(**{**WISH, **change}), 1, [patches], *names, folder / "work", code="c0de")
+    card = train(TrainSettings(**{**OPTIONS, **change}), 1, [patches], *names, folder / "work", code="c0de")
     with open(names[1], newline="") as file:
         return card, networks.load(names[0]).state_dict(), list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("several", [2, 3, 8])
 def test_processes_divide_every_batch_among_them(tmp_path, several):
-    patches, checking = load([write(tmp_path / "a.h5", 24)], chosen(**WISH))
+    patches, checking = load([write(tmp_path / "a.h5", 24)], chosen(**OPTIONS))
     for part, epoch in ((patches, 0), (checking, None)):
-        whole = Batches(part, chosen(**WISH), 1, epoch)
-        own = [Batches(part, chosen(**WISH), 1, epoch, rank, several) for rank in range(several)]
+        whole = Batches(part, chosen(**OPTIONS), 1, epoch)
+        own = [Batches(part, chosen(**OPTIONS), 1, epoch, rank, several) for rank in range(several)]
         for item, batch in enumerate(whole):
             shares = [one[item] for one in own]
             assert sum(s["share"] for s in shares) == pytest.approx(several)
@@ -108,8 +108,8 @@ def test_processes_die_with_the_one_that_started_them(tmp_path):
         "from braggfill.settings.train import TrainSettings; p = Path(sys.argv[1]);"
         "train(TrainSettings.model_validate_json(sys.argv[2]), 1, [p / 'a.h5'], p / 'm', p / 'h', p / 'work')"
     )
-    wish = TrainSettings(**{**WISH, "epochs": 5000, "devices": 2}).model_dump_json()
-    command = [sys.executable, "-c", script, str(tmp_path), wish]
+    options = TrainSettings(**{**OPTIONS, "epochs": 5000, "devices": 2}).model_dump_json()
+    command = [sys.executable, "-c", script, str(tmp_path), options]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         deadline = time.monotonic() + 300
         while not list((tmp_path / "work").glob("*.ckpt")) and time.monotonic() < deadline and process.poll() is None:

@@ -164,9 +164,9 @@ def test_make_trains_the_network_further_that_is_shipped():
     )
     assert "config/paper.yaml config/further.yaml --forcerun train" in done.stdout
     assert """--config 'train={"epochs": 2}'""" in done.stdout
-    wish = load(top / "config/paper.yaml", top / "config/further.yaml").train
-    assert wish.first_weights == "shipped"
-    assert wish.options() == networks.load(networks.shipped()).options
+    settings = load(top / "config/paper.yaml", top / "config/further.yaml").train
+    assert settings.first_weights == "shipped"
+    assert settings.options() == networks.load(networks.shipped()).options
 
 
 def test_worse_weights_do_not_replace_better_ones(tmp_path, monkeypatch):

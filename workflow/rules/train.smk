@@ -17,7 +17,7 @@ rule train:
         "../../envs/train.yaml"
     threads: settings.train.threads
     resources:
-        # The patches, 16 bits a voxel, twice; while they are read, all of them twice over.
+        # The patches, 16 bits per voxel, twice; while they are read, all of them twice over.
         mem_mb=memory(4000 + PATCHES * 32**3 * 8 / 1e6),
         runtime=minutes(720),
         gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),

@@ -21,7 +21,7 @@ STAGE = ".braggfill-unpack-"
 
 
 def unpack(path: Path, folder: Path, *, say: Callable[[str], None] = lambda line: None) -> None:
-    """Lay a bundle into ``folder``: beside it first, every checksum checked on the way, then by renaming.
+    """Unpack a bundle into ``folder``: beside it first, every checksum checked on the way, then by renaming.
 
     Into a new or empty folder goes everything, code included; into a copy of the project go the results and Snakemake's
     records of them, and nothing else there is touched.  Nothing of the bundle is run.  A clone's scripts are newer than

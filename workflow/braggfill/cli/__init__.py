@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.debug:
             raise
         told = " ".join(str(error).split()) or "no message"
-        talk.say(f"error: unexpected {type(error).__name__} ({told}); add --debug for the whole story")
+        talk.say(f"error: unexpected {type(error).__name__} ({told}); rerun with --debug for a traceback")
         return 1
 
 

@@ -68,7 +68,11 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         action="store_true",
         help="correct the filling to that of a finite crystal, if that predicts measured voxels better; takes longer",
     )
-    add("--noise", action="store_true", help="draw counts from what was filled: for looks only, and marked in OUT")
+    add(
+        "--noise",
+        action="store_true",
+        help="draw random counts for the filled voxels: for display only, and marked in OUT",
+    )
     add("--seed", type=int, default=0, metavar="N", help="of random numbers (--noise, --finetune); default 0")
     learn = parser.add_argument_group("fine-tuning, on the scan itself")
     learn.add_argument(
@@ -189,7 +193,7 @@ def _values(options: Options, filled: Filled, say: talk.Say) -> tuple[ForPhasing
         say(trust.summary(filled.data, filled.sigma, filled.mask))
     if not wanted.noise:
         return given, given.data, given.value
-    say("noise: the filled voxels are random counts drawn from what was predicted; for looks only")
+    say("noise: the filled voxels are random counts drawn from the prediction; for display only")
     return given, _noisy(filled.data, filled.mask, options.seed), "counts"
 
 
@@ -259,7 +263,7 @@ def _finetune(
         f"PCC over artificial gaps in {report.held} patches set apart: linear {report.linear:.4f}, network "
         f"{report.before:.4f}, fine-tuned {report.after:.4f} (gain {report.after - report.before:+.4f}, 95 % interval "
         f"{report.gain_low:+.4f} to {report.gain_high:+.4f}): "
-        f"{'kept' if report.kept else 'no sure help, the network stays as it was'}"
+        f"{'kept' if report.kept else 'no significant improvement; network unchanged'}"
     )
     if chosen.save and report.kept:
         card = {k: v for k, v in network.card.items() if k not in ("format", "network", "options")}
@@ -275,7 +279,7 @@ def _told(found: Finite) -> str:
     errors = f"error of the amplitude of hidden voxels {found.error_before:.3f} interpolated"
     if not found.accepted:
         rest = "" if math.isnan(found.error_after) else f" ({errors}, {found.error_after:.3f} corrected)"
-        return f"finite crystal: no sure help, the filling stays as it was{rest}"
+        return f"finite crystal: no significant improvement; filling unchanged{rest}"
     return (
         f"finite crystal: corrected; the autocorrelation ends within {found.support:.1%} of the array "
         f"({errors}, {found.error_after:.3f} corrected)"

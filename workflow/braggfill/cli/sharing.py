@@ -54,7 +54,7 @@ def add(commands: Any, plain: Any, *, say: Callable[[str], None]) -> None:
     verify.add_argument("bundle", metavar="BUNDLE", type=Path, help="the .zip file or folder")
     verify.add_argument("--configfile", help="a configuration to go on with (default: the bundle's settings)", **files)
 
-    unpack = command("unpack", _unpack, "Lay a bundle into a folder, and go on with its run.", epilog=UNPACK)
+    unpack = command("unpack", _unpack, "Unpack a bundle into a folder, to continue its run.", epilog=UNPACK)
     unpack.add_argument("bundle", metavar="BUNDLE", type=Path, help="the .zip file or folder")
     unpack.add_argument("folder", metavar="FOLDER", type=Path, help="a new folder, or a copy of the project")
 

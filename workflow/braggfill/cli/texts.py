@@ -13,22 +13,22 @@ commands:
   braggfill inpaint SCAN SCAN … -o FOLDER/     fill many
   braggfill phase SCAN [--mask MASK] -o OUT    reconstruct the object and its strain
   braggfill info SCAN [--mask MASK]            size, counts, what is missing, oversampling
-  braggfill compare SCAN [--mask MASK]         how far each method can be trusted on it
+  braggfill compare SCAN [--mask MASK]         accuracy of each method on it
   braggfill bundle RUN                         pack a run of the workflow to share it
-  braggfill verify BUNDLE                      is it whole, and what would run again here
-  braggfill unpack BUNDLE FOLDER               go on with it in another folder
+  braggfill verify BUNDLE                      is it intact, and what would run again here
+  braggfill unpack BUNDLE FOLDER               unpack it and continue the run
 
 'braggfill inpaint --help' has file formats and examples.
 
-exit status: 0 done; 1 a fault of braggfill; 2 something to put right, told in
-one line; 3 (phase) phase retrieval failed, (verify) whole, but stages would run
-again; 130 interrupted."""
+exit status: 0 success; 1 internal error (please report it); 2 input error,
+explained in one line; 3 phase: phase retrieval failed, verify: intact, but stages
+would run again; 130 interrupted."""
 
 FILES = """\
 files:
   SCAN is a 3D array of photon counts (axes: rocking angle, detector vertical,
-  detector horizontal), MASK an array of the same shape, or one frame for all,
-  that is not zero where the detector saw nothing.
+  detector horizontal), MASK an array of the same shape, or one frame for all;
+  non-zero = masked pixel.
 
     scan.npz  scan.npz::name     the array of that name, else 'data' (of a mask
                                  'mask'), else the first
@@ -37,49 +37,50 @@ files:
                                  or NeXus' default, else a detector's 3D dataset,
                                  else the brightest; 'info' lists what there is
     master.h5  scan.h5::/d/part* numbered blocks are joined; so are those of a pattern
-    scan.h5::/path[8:40]         frames 8 to 39 alone
+    scan.h5::/path[8:40]         only frames 8 to 39
     stack.tif  folder/  "folder/*.tif"
     frame.edf  .cbf  .msk  .gz   pip install 'braggfill[formats]'
 
-  Values are photons. Where they cannot be (scaled by a monitor, ADU) the scan is
-  refused with an estimate of its unit, for --photons-per-unit.
+  Values are photons. Other values (divided by a monitor, ADU) are an error; the
+  message estimates the unit, for --photons-per-unit.
 
 what is missing:
-  With --mask what MASK says (and the gaps of --detector, if it is given, too), and
-  nothing else. Without it, or with --join, everything that is known: the gaps of
+  With --mask: only MASK, and the gaps of --detector if that is given too.
+  Without it, or with --join, everything that is known: the gaps of
   --detector, the mask in the scan's own file, and voxels that cannot be counts (not
   finite, negative, the largest integer of their type, as Eiger files mark gaps).
-  Values that scatter below zero, as a subtracted dark level leaves them, are measured.
-  What was taken is told.
+  Noise around zero, after subtraction of a dark level, counts as measured.
+  The command prints what it used.
 
   --detector: maxipix, merlin, eiger2m, eiger1m, eiger4m, eiger9m, eiger2_4m,
   pilatus1m, lambda750k … (pyFAI's names; pip install 'braggfill[detectors]').
-  --roi says where the scan lies on it, counted from 0 as in Python: ROW,COLUMN is
-  the detector's pixel that is the scan's pixel (0, 0); ROW:ROW,COLUMN:COLUMN also
-  checks the size. Whole frames need none. It cuts a MASK of the whole detector, too."""
+  --roi is the position of the scan on the detector, counted from 0 as in Python:
+  ROW,COLUMN is the detector pixel of the scan's pixel (0, 0); ROW:ROW,COLUMN:COLUMN
+  also checks the size. Not needed for full frames. A MASK of the full detector is
+  cut accordingly."""
 
 INPAINT = f"""\
 {FILES}
 
 output:
   For several scans OUT is a folder/ (.cxi files, named after the scans) or a pattern
-  like 'filled/*.npz'; a scan that fails stops no other.
+  like 'filled/*.npz'; if a scan fails, the others are still processed.
   OUT is .npz (data; mask: True where filled; sigma: standard deviation, NaN where
-  there is none; free: what is masked in phase retrieval), .npy (data alone), or
+  there is none; free: what is masked in phase retrieval), .npy (data only), or
   .cxi, .h5 (opens in PyNX as it is; /entry_1/data_1 holds data, filled, sigma and
   expectation, detector_1/mask what is masked in phase retrieval). Measured voxels
-  are unchanged. Masked are, unless --masked says otherwise, filled voxels whose
-  standard deviation is more than 1.15 times what counting noise would be: near the
-  peak phase retrieval finds them better itself.
-  Filled voxels hold the expected photons, but in .cxi and .h5 the square of the
-  expected amplitude of counts: where 0.1 photons are expected a detector mostly
-  counts none, and a gap filled with 0.1 would be too bright for phase retrieval.
-  --value says otherwise; the expected photons are in the file all the same.
+  are unchanged. By default, filled voxels whose standard deviation is more than
+  1.15 times the counting noise are masked (--masked changes this): near the peak
+  phase retrieval determines them better.
+  Filled voxels hold the expected photons; in .cxi and .h5, for phase retrieval, the
+  square of the expected amplitude of the counts: where 0.1 photons are expected, a
+  detector mostly counts zero, and a gap filled with 0.1 would be too bright.
+  --value changes this; the expected photons are always in the file.
 
 network:
-  --network, else the file that {NETWORK} names, else the one that came
-  with braggfill, else the newest that a run trained under ./results. The
-  interpolations (--method linear, cubic, nearest …) need none.
+  --network; else the file in the environment variable {NETWORK}; else the
+  network shipped with braggfill; else the newest one trained under ./results.
+  Interpolations (--method linear, cubic, nearest …) need none.
 
 examples:
   braggfill inpaint scan.npz --mask mask.npy -o filled.npz --preview filled.png
@@ -98,14 +99,14 @@ PHASE = f"""\
 
 output:
   OUT is .cxi or .h5 (opens in PyNX and cdiutils: /entry_1/image_1 holds data, the
-  complex object, support, modulus, phase, and the spread between runs; image_2 the
+  complex object, support, modulus, phase, and their std between runs; image_2 the
   modes; image_3, with a geometry, object, strain and displacement in nanometres,
   axes z, y, x of the laboratory; runs_1 every run) or .npz with the same arrays.
 
 verdict:
   converged   independent starts gave the same object, or one explains the counts
   uncertain   they did not; OUT is written, and the command says where they disagree
-  failed      nothing to be trusted: exit status 3, and nothing is written
+  failed      no reliable object: exit status 3, and nothing is written
 
 geometry:
   With energy, distance, pixel, rocking step and an angle (or the lattice spacing,
@@ -130,11 +131,11 @@ examples:
   braggfill info scan.npz --detector maxipix --roi 140,98"""
 
 COMPARE = f"""\
-Gaps of each width are laid across the neighbourhood of the peak (128 voxels along
-each axis), never over what is missing, and filled by each method as a real gap is.
+Artificial gaps of each width are placed around the peak (128 voxels along each
+axis), outside the real gaps, and filled by each method like a real gap.
 The table has the mean correlation (PCC) with what was measured there, over
-patches of 32 voxels along each axis, its 95 % interval, and the noise ceiling:
-what a perfect prediction could reach against counts with their noise.
+patches of 32 voxels along each axis, its 95 % interval, and the noise ceiling: the
+PCC of a perfect prediction with the noisy counts.
 
 {FILES}
 

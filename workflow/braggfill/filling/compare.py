@@ -43,7 +43,7 @@ class Row:
     gap_px: int
     method: str
     selection: str
-    """``all``, or ``bright``: at least one photon a voxel."""
+    """``all``, or ``bright``: at least one photon per voxel."""
     patches: int
     pcc: float
     """Mean over the patches; NaN where there is none."""
@@ -116,7 +116,7 @@ def table(rows: Sequence[Row]) -> str:
     methods = list(dict.fromkeys(row.method for row in rows))
     first = max(len(name) for name in [*methods, "ceiling"])
     lines = []
-    for selection, told in (("bright", "patches of at least one photon a voxel"), ("all", "all patches")):
+    for selection, told in (("bright", "patches of at least one photon per voxel"), ("all", "all patches")):
         some = [by[selection, methods[0], width] for width in widths]
         lines.append(f"PCC over the gap, {told} ({some[0].patches})")
         lines.append(f"  {'gap':<{first}}" + "".join(f"  {f'{width} px':^19}" for width in widths))
@@ -160,7 +160,7 @@ def draw(path: str | Path, rows: Sequence[Row], title: str) -> None:
                 )
                 panel.set_xticks([row.gap_px for row in some])
                 panel.set_xlim(some[0].gap_px - 1, some[-1].gap_px + 1)
-                name = "≥ 1 photon a voxel" if selection == "bright" else "all"
+                name = "≥ 1 photon per voxel" if selection == "bright" else "all"
                 panel.set_title(f"{name}, {some[0].patches} patches", fontsize=10)
         panel.set_xlabel("width of the gap (px)")
     panels[0].set_ylabel("PCC over the gap")

@@ -18,9 +18,9 @@ BRIGHT = 1.0
 def split(logs: np.ndarray, missing: np.ndarray, size: int, patches: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """First voxels of the patches that judge, and of those to train on, (n, 3) each.
 
-    All are whole and different from each other.  The former hold at least a photon a voxel and lie in a slab at one end
-    of one axis, the one that leaves most to learn from and has its share of the bright places; the latter lie wholly
-    outside of it, and are drawn with a probability proportional to their mean log intensity.
+    All are whole and different from each other.  The former hold at least one photon per voxel and lie in a slab at one
+    end of one axis, the one that leaves most to learn from and has its share of the bright places; the latter lie
+    wholly outside of it, and are drawn with a probability proportional to their mean log intensity.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def _slab(bright: np.ndarray, weights: np.ndarray, size: int) -> tuple[np.ndarra
                 best, found = left, (held, taught)
     if found is None:
         raise BraggfillError(
-            f"--finetune: too little of the scan is whole and holds a photon a voxel, in patches of {size}³ voxels, "
+            f"--finetune: too little of the scan is whole and holds a photon per voxel, in patches of {size}³ voxels, "
             "to learn from one part and judge by another; leave it out"
         )
     return found

@@ -80,9 +80,9 @@ def ceiling(r: np.ndarray | float) -> Any:
     return np.sqrt(2 * r / (1 + r))
 
 
-def share_of_ceiling(score: float, linear: float, ceiling: float) -> float:
-    """How much of the way from linear interpolation to the ceiling, (score - linear) / (ceiling - linear); NaN if there
-    is no way to go."""
+def recovered_fraction(score: float, linear: float, ceiling: float) -> float:
+    """Fraction of the difference between linear interpolation and noise ceiling that is recovered,
+    (score - linear) / (ceiling - linear); NaN if there is no difference."""
     room = ceiling - linear
     return (score - linear) / room if abs(room) > 1e-9 else float("nan")
 
@@ -105,7 +105,7 @@ class Bins:
 
     @property
     def centres(self) -> np.ndarray:
-        """Geometric mean of each bin's edges, photons a voxel."""
+        """Geometric mean of each bin's edges, photons per voxel."""
         return np.sqrt(self.edges[1:] * self.edges[:-1])
 
     @property

@@ -39,7 +39,7 @@ def free_voxels(
 
 def likelihood(observed: np.ndarray, model: np.ndarray) -> float:
     r"""Poisson deviance a voxel, :math:`\langle 2\,(m - o + o \ln (o / m)) \rangle`: the negative log-likelihood over
-    that of a perfect fit, about 1 where the model is right and there are more than a few photons a voxel.
+    that of a perfect fit, about 1 where the model is right and there are more than a few photons per voxel.
 
     The model is taken to be at least 0.01 photons, because a single photon where none is expected is no proof.
     """
@@ -52,7 +52,7 @@ def likelihood(observed: np.ndarray, model: np.ndarray) -> float:
 def expected_likelihood(model: np.ndarray) -> float:
     r"""What :func:`likelihood` is on average where the model is right and the counts have Poisson noise.
 
-    Close to 1 above a few photons a voxel, towards 0 where there are next to none.
+    Close to 1 above a few photons per voxel, towards 0 where there are next to none.
     """
     levels = np.geomspace(0.01, 30, 60)
     counts = np.arange(0, 120)

@@ -188,7 +188,7 @@ def _cxi(
     group(DETECTOR, "NXdetector")
     kinds = {"amplitude": "filled with the square of the expected amplitude of counts"}
     filled = (
-        "filled with random counts, for looks only,"
+        "filled with random counts, for display only,"
         if told.get("noise")
         else kinds.get(str(told.get("value")), "filled")
     )

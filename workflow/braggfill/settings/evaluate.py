@@ -27,8 +27,8 @@ class PatchSettings(StageSettings):
     patches take the first axis alone."""
 
     bright_counts_per_voxel: tuple[Annotated[float, Field(gt=0, le=1e9)], ...] = (1.0, 100.0)
-    """Patches with at least this mean count a voxel are reported apart, a selection for each number, because in darker
-    ones the truth is noise."""
+    """Patches with at least this mean count per voxel are also reported by themselves, because in darker ones the truth
+    is noise."""
 
     bins: int = Field(20, ge=2, le=200)
     """Equal bins of the logarithm of a patch's mean count, over which the published figures were averaged."""

@@ -45,10 +45,10 @@ class PerturbSettings(StageSettings):
     [6, 8.5], show a network fringes through the peak and serve the strain."""
 
     background_photons: Annotated[Range, within(0.0, 1e6)] = (0.0, 0.0)
-    """Uniform background added to the expectation before counting, in photons a voxel. Off by default."""
+    """Uniform background added to the expectation before counting, in photons per voxel. Off by default."""
 
     background_exponent: Annotated[Range, within(-6.0, 3.0)] | None = None
-    """Power of ten of a further background, photons a voxel, as scattering by air leaves it: the same in each frame,
+    """Power of ten of a further background, photons per voxel, as scattering by air leaves it: the same in each frame,
     uneven over the detector (`background_unevenness`). Null: none. Measured scans have about 0.02 photons."""
 
     background_unevenness: Annotated[Range, within(0.0, 3.0)] = (0.0, 1.0)

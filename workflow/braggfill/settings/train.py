@@ -141,7 +141,7 @@ class TrainSettings(StageSettings):
     """Use at most this many validation patches after each epoch, spread evenly (the paper: 4 % of 30,000)."""
 
     photons_min: float = Field(default=0.0, ge=0)
-    """Leave out training patches with fewer photons a voxel on average: there is nothing to learn in an empty one."""
+    """Leave out training patches with fewer photons per voxel on average: there is nothing to learn in an empty one."""
 
     precision: Literal["auto", "32", "bf16"] = "auto"
     """Arithmetic. `auto`: bfloat16 mixed with single precision on a GPU that has it, single precision elsewhere."""

@@ -1,4 +1,4 @@
-"""Lay artificial gaps over a measured scan and fill them by every method: the cases of the pipeline."""
+"""Put artificial gaps into a measured scan and fill them by every method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from braggfill.settings.inpaint import InpaintSettings
 def fill_cases(
     settings: InpaintSettings, seed: int, scan: Path, masks: Path | None, model: Path, out: Path, code: str = ""
 ) -> None:
-    """Lay artificial gaps and a real detector's mask over a measured scan, and fill them by every method.
+    """Put artificial gaps and a real detector's mask on a measured scan, and fill them by every method.
 
     The scan is cut to a cube around its brightest voxel; the gaps lie ``offset_px`` from it (paper, Figs 3 and 4).
 

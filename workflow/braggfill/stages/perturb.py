@@ -202,7 +202,7 @@ def blur_sigmas(parameters: Parameters, oversampling: Sequence[float]) -> np.nda
 
 
 def air(parameters: Parameters, rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray | np.float32:
-    """The background that air leaves, photons a voxel, (1, n1, n2) float32: a detector frame for all."""
+    """The background that air leaves, photons per voxel, (1, n1, n2) float32: a detector frame for all."""
     if parameters.air_photons == 0:
         return np.float32(0)
     field = random_field(rng, shape[1:], np.asarray(shape[1:]) / 4)

@@ -28,7 +28,7 @@ def train(
     patches : HDF5 files of the extract stage: ``counts``, ``expectation`` (n, s, s, s) and ``split`` (n).
     model : safetensors file to write; its metadata hold settings, seed, code, versions and metrics.
     history : CSV to write, a row an epoch: losses, PCC over the gap of the network and of linear interpolation
-        (validation patches of at least one count a voxel), learning rate, seconds since the training began.
+        (validation patches of at least one count per voxel), learning rate, seconds since the training began.
     work : folder of the checkpoint, one whole file an epoch.  A training that was killed goes on from it when called
         again with the same settings, seed, code and patches, and on the processor ends with the same bits.
 

@@ -44,7 +44,7 @@ def pattern(index: int) -> np.ndarray:
 
 
 def patches() -> tuple[np.ndarray, np.ndarray]:
-    """Counts and expectation of 32³ patches of at least one photon a voxel, (n, 32, 32, 32) each."""
+    """Counts and expectation of 32³ patches of at least one photon per voxel, (n, 32, 32, 32) each."""
     counted, expected = [], []
     for index in range(PATTERNS):
         expectation = pattern(index)

@@ -83,11 +83,11 @@ def _views(tables: dict[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFrame]
     """What the networks are judged by: a title, and rows of one number a width and method."""
     for (axis, selection), rows in tables["measured"].groupby(["gap_axis", "selection"]):
         if selection == "ge1":
-            yield f"APS 34-ID-C scan, gap across axis {axis}, against counts, patches of ≥ 1 count a voxel", rows
+            yield f"APS 34-ID-C scan, gap across axis {axis}, against counts, patches of ≥ 1 count per voxel", rows
     for (against, selection), rows in tables["simulated"].groupby(["against", "selection"]):
         if selection != "all":
             least = selection.removeprefix("ge")
-            yield f"simulated test particles, against {against}, patches of ≥ {least} photons a voxel", rows
+            yield f"simulated test particles, against {against}, patches of ≥ {least} photons per voxel", rows
 
 
 def _behind(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
@@ -143,7 +143,10 @@ def _card(
     yield ""
     yield "## How good it is"
     yield ""
-    yield "PCC of log(1 + photons) over the gap, mean over patches; share: of the way from linear to the ceiling."
+    yield (
+        "PCC of log(1 + photons) over the gap, mean over patches; recovered: fraction of the difference between "
+        "linear and ceiling."
+    )
     for title, rows in _views(tables):
         yield from _scores(title, rows)
     if len(tables["cases"]):
@@ -172,11 +175,11 @@ def _scores(title: str, rows: pd.DataFrame) -> Iterator[str]:
     yield ""
     yield f"### {title}"
     yield ""
-    yield "| gap | this network | linear | ceiling | share | patches |"
+    yield "| gap | this network | linear | ceiling | recovered | patches |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for width, row in scores.iterrows():
         top = network.loc[width]
-        share = "–" if top.ceiling == 1 else f"{top.share_of_ceiling:.0%}"
+        share = "–" if top.ceiling == 1 else f"{top.recovered_fraction:.0%}"
         yield (
             f"| {width} px | {row.network:.3f} [{top.pcc_low:.3f}, {top.pcc_high:.3f}] | {row.linear:.3f} | "
             f"{top.ceiling:.3f} | {share} | {int(top.patches)} |"

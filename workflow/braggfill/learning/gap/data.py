@@ -76,11 +76,11 @@ def load(files: list[Path], options: Options, network: str = "braggfill") -> tup
     files = [Path(file) for file in files if storage.left_out(file) is None]
     left = options.patches_max or math.inf
     for place, file in enumerate(files):
-        wish = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
+        wanted = {TRAIN: left if math.isinf(left) else -(-left // (len(files) - place)), VALIDATION: math.inf}
         for split, counts, expectation, known in _patches(file, options):
-            most = max(0, int(min(wish[split], len(counts))))
+            most = max(0, int(min(wanted[split], len(counts))))
             kept[split].append((encode(counts[:most]), encode(expectation[:most]), known[:most]))
-            wish[split] -= most
+            wanted[split] -= most
             left -= most if split == TRAIN else 0
     parts = [_join(kept[TRAIN]), _join(kept[VALIDATION])]
     if not len(parts[0]):

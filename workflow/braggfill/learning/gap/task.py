@@ -67,7 +67,7 @@ class GapTask:
         total = losses.total(self.options.loss, prediction, log_variance, truth, counted, seen, mask)
 
         def scores() -> Iterator[tuple[str, Tensor, int]]:
-            # Patches of at least one count a voxel, as the tables have it; the darker ones are nothing but noise.
+            # Patches of at least one count per voxel, as the tables have it; the darker ones are nothing but noise.
             bright = torch.expm1(counted).flatten(1).mean(1) >= 1
             for name, guess in (("val_pcc", prediction.detach()), ("linear_pcc", linear)):
                 value = losses.pcc(guess, truth, mask)

@@ -22,7 +22,7 @@ CASE_COLUMNS = [
     "photons",
     "pcc",
     "ceiling",
-    "share_of_ceiling",
+    "recovered_fraction",
     "log_rmse",
     "photons_ratio",
     "within_sigma",
@@ -36,7 +36,7 @@ def case_table(settings: EvaluateSettings, seed: int, scan: Path, cases: Path, o
     A row is one (case, method):
 
     - ``pcc``, ``log_rmse``: of log(1 + photons) over all the voxels of the gap;
-    - ``ceiling``, ``share_of_ceiling``: as in :func:`braggfill.stages.evaluate.patches.gap_table`, over the whole gap;
+    - ``ceiling``, ``recovered_fraction``: as in :func:`braggfill.stages.evaluate.patches.gap_table`, of the whole gap;
     - ``photons``, ``photons_ratio``: true photons in the gap, and filled over true;
     - ``within_sigma``: share of the voxels whose true log(1 + counts) lies within one stated standard deviation of the
       filled one (0.68 if the uncertainty is right), for a method that states one;
@@ -79,7 +79,7 @@ def _rows(
         row = {"case": name, "kind": str(group.attrs["kind"]), "gap_px": int(group.attrs["width_px"])}
         row |= {"method": method, "voxels": truth.size, "photons": int(truth.sum()), "pcc": scores[method]}
         row |= {"ceiling": ceiling, "log_rmse": metrics.rmse(logs, np.log1p(found))}
-        row |= {"share_of_ceiling": metrics.share_of_ceiling(scores[method], linear, ceiling)}
+        row |= {"recovered_fraction": metrics.recovered_fraction(scores[method], linear, ceiling)}
         row |= {"photons_ratio": found.sum() / truth.sum() if truth.sum() else np.nan}
         row |= {"seconds": float(group["filled"][method].attrs.get("seconds", np.nan))}
         if "sigma" in group and method in group["sigma"]:

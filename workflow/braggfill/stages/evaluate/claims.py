@@ -201,7 +201,7 @@ def _fields(tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, pd.DataFr
         rows = table[(table.photons_per_voxel_from >= BRIGHT) & (table.patches >= 5)].assign(score=lambda t: t.pcc_mean)
         for source, part in rows.groupby("source", sort=False):
             keys = ["against", "gap_axis", "gap_px", "bin"]
-            yield "intensity", part, keys, f"width and bin above 1 photon a voxel, {source} patches"
+            yield "intensity", part, keys, f"width and bin above 1 photon per voxel, {source} patches"
     table = tables["oversampling"]
     if len(table):
         rows = table[table.oversampling >= FINE - 0.01].assign(

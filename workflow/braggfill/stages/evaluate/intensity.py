@@ -51,7 +51,7 @@ def intensity_rows(
     ----------
     same : what all rows have in common (source, against, gap).
     scores : method → PCC of each patch; not a number where there is none.
-    ceiling, mean : noise ceiling and mean counts a voxel of each patch.
+    ceiling, mean : noise ceiling and mean counts per voxel of each patch.
     """
     lit = mean[mean > 0]
     if not len(lit):

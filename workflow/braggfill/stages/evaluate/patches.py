@@ -31,7 +31,7 @@ GAP_COLUMNS = [
     "pcc_binned",
     "ceiling",
     "ceiling_binned",
-    "share_of_ceiling",
+    "recovered_fraction",
     "published",
     "published_source",
 ]
@@ -63,7 +63,8 @@ def gap_table(
     - ``pcc_binned``: mean of the averages over 20 equal bins of the log of the mean intensity, as published;
     - ``ceiling``: mean noise ceiling of the same patches (:func:`braggfill.patterns.metrics.noise_ceiling`), and
       ``ceiling_binned`` its mean over the bins;
-    - ``share_of_ceiling``: (PCC - linear's) / (ceiling - linear's), how much of what can be gained is gained.
+    - ``recovered_fraction``: (PCC - linear's) / (ceiling - linear's), the fraction of the difference between linear
+      interpolation and noise ceiling that is recovered.
 
     Where the scan was left out the table has its header only.
 
@@ -176,8 +177,8 @@ def _sweep(
                 for name in methods.at(width):
                     row = same | {"method": name, "selection": selection}
                     row |= _row(settings, seed, scores[name], best, mean, chosen)
-                    share = metrics.share_of_ceiling(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])
-                    row |= {"share_of_ceiling": share}
+                    share = metrics.recovered_fraction(row["pcc_mean"], linear["pcc_mean"], row["ceiling"])
+                    row |= {"recovered_fraction": share}
                     published = (source, axis, selection) == ("measured", 2, "all") and width in PUBLISHED
                     if published and name in WITH_NETWORK:
                         row |= {"published": PUBLISHED[width], "published_source": PUBLISHED_SOURCE}

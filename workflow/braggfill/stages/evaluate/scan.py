@@ -42,7 +42,7 @@ GAPS_COLUMNS = [
     "photons",
     "pcc",
     "ceiling",
-    "share_of_ceiling",
+    "recovered_fraction",
     "log_rmse",
     "photons_ratio",
     "seconds",
@@ -172,7 +172,7 @@ def _fill_gap(
 def _share(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     start = next((row["pcc"] for row in rows if row["method"] == "linear"), np.nan)
     for row in rows:
-        row["share_of_ceiling"] = metrics.share_of_ceiling(row["pcc"], start, row["ceiling"])
+        row["recovered_fraction"] = metrics.recovered_fraction(row["pcc"], start, row["ceiling"])
     return rows
 
 

@@ -30,7 +30,7 @@ OVERSAMPLING_COLUMNS = [
     "photons",
     "pcc",
     "ceiling",
-    "share_of_ceiling",
+    "recovered_fraction",
     "log_rmse",
     "seconds",
     "published",
@@ -215,12 +215,12 @@ def _scores(
 
 
 def _share(rows: list[dict[str, Any]]) -> None:
-    """How much of the way from linear interpolation to the ceiling, where linear was asked for."""
+    """Add ``recovered_fraction`` to the rows, where linear interpolation was asked for."""
     key = ("particle", "oversampling", "gap_px", "against")
     linear = {tuple(row[k] for k in key): row["pcc"] for row in rows if row["method"] == "linear"}
     for row in rows:
         start = linear.get(tuple(row[k] for k in key), np.nan)
-        row["share_of_ceiling"] = metrics.share_of_ceiling(row["pcc"], start, row["ceiling"])
+        row["recovered_fraction"] = metrics.recovered_fraction(row["pcc"], start, row["ceiling"])
 
 
 def _write(out: Path, rows: list[dict[str, Any]], columns: list[str]) -> None:

@@ -68,7 +68,7 @@ def against_gap(settings: FiguresSettings, stem: Path, measured: Path, simulated
 
 
 def _bright(table: pd.DataFrame) -> str:
-    """The selection of patches with at least one count a voxel, or the nearest that there is."""
+    """The selection of patches with at least one count per voxel, or the nearest that there is."""
     names = list(dict.fromkeys(table.selection))
     return "ge1" if "ge1" in names else names[min(1, len(names) - 1)]
 

@@ -104,8 +104,8 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "training",
             "training",
-            "Loss and accuracy while the network learned",
-            "(a) Loss over the training patches and over those of the validation particles; the ring marks the "
+            "Loss and accuracy during training",
+            "(a) Loss of the training and of the validation patches; the ring marks the "
             "epoch whose weights were kept. (b) PCC over the gap of the validation patches, beside linear "
             "interpolation on the same patches. (c) Learning rate.",
             learning.losses,
@@ -114,11 +114,11 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "patches",
             "patterns",
-            "Patches that the network never saw",
+            "Test patches, not used in training",
             "Central slices of patches of 32³ voxels with a 6 px gap, from dark to bright: simulated ones of test "
-            "particles, measured ones of the scan. ⟨I⟩ is the mean of their counts a voxel; dotted lines mark what was "
-            "filled. The last row is the noise-free expectation behind the simulated counts: where the truth is "
-            "grainy, the prediction is smooth, because a network can foresee the expectation and not the noise. "
+            "particles, measured ones of the scan. ⟨I⟩ is their mean count per voxel; dotted lines mark the gap. "
+            "The last row is the noise-free expectation behind the simulated counts: the truth is "
+            "noisy, the prediction is smooth, because only the expectation can be predicted, not the noise. "
             "Compare with the supplement, Figs S7 and S8.",
             learning.examples,
             {"patches": "extract/chunk-[0-9]*.h5", "scan": evaluated, "model": "train/model.safetensors"},
@@ -128,11 +128,11 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             Figure(
                 f"slices-{width:02d}",
                 "patterns",
-                f"Measured scan, {width} px cross: what each method puts into the gap",
+                f"Measured scan, {width} px cross: the gap filled by each method",
                 "(a) Detector plane through the peak with its gap. (b) The same plane around the crossing, true and "
                 "filled; PCC over the whole three-dimensional gap. (c) Photons along the dashed line of a. (d) The "
                 "plane inside the vertical gap (dashed in a), none of which was measured; PCC over this plane. "
-                "Interpolation draws straight bridges between the rims, whereas fringes cross the gap in curves: "
+                "Interpolation connects the edges by straight lines, whereas fringes are curved: "
                 + ("paper, Fig. 3; supplement, Fig. S9." if width <= 6 else "paper, Fig. 4; thesis, Fig. 3.15."),
                 slices.gap_slices,
                 cases,
@@ -143,7 +143,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "detector",
             "patterns",
-            "The scan behind a real detector",
+            "The scan with the gaps of a real detector",
             "The measured scan under the mask of a real detector, its central cross and its dead pixels, laid so that "
             "the cross passes close to the peak; filled by the network; and as measured. (a) Detector plane through "
             "the peak. (b) The plane inside the vertical gap, all of it missing.",
@@ -155,8 +155,8 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "accuracy",
             "PCC over the gap against its width",
             "Correlation of log(1 + photons) over the gap, mean over random patches with a gap in the middle; bands: "
-            "bootstrap 95 % intervals. The dashed line is the noise ceiling: what a perfect prediction of the "
-            "expected intensity would reach against these noisy counts. Stars are the published values (paper, "
+            "bootstrap 95 % intervals. The dashed line is the noise ceiling: the PCC of a perfect prediction of "
+            "the expected intensity with these noisy counts. Stars are the published values (paper, "
             "Table 1), which are means over 20 bins of intensity, on other data and with patches normalised by "
             "their whole range, gap included.",
             accuracy.against_gap,
@@ -166,11 +166,11 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "intensity",
             "accuracy",
             "PCC over the gap against the intensity of the patch",
-            "The same patches in equal bins of the logarithm of their mean photons a voxel; bands: bootstrap 95 % "
+            "The same patches in equal bins of the logarithm of their mean photons per voxel; bands: bootstrap 95 % "
             "intervals of the bin's mean. Above: the network at each width of the gap; the published figure (paper, "
             "Fig. 5; thesis, Fig. 3.16) shows a rise with the intensity and a fall with the width. Below: every "
             "method at one width, with the noise ceiling, which is what makes the curves rise: where there are "
-            "few photons the truth is noise. The dotted line marks 1 photon a voxel.",
+            "few photons the truth is noise. The dotted line marks 1 photon per voxel.",
             sweeps.against_intensity,
             {"table": "evaluate/intensity.csv"},
         ),
@@ -228,7 +228,7 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "calibration",
             "accuracy",
-            "Whether the stated uncertainty is right",
+            "Calibration of the stated uncertainty",
             "Share of the counts that lie within the intervals that follow from what the network states (negative "
             "binomial distributions of counts, judged by the probability integral transform). (a) Against the level of "
             "the interval; dotted: log(1 + counts) taken for Gaussian, which cannot be right where few counts are "
@@ -271,10 +271,10 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
         Figure(
             "savings",
             "real space",
-            "How much filling saves",
-            "How many times lower the strain error is than with the gap left empty, with the true phase. (a) The Pt "
-            "particle at several oversamplings: the fewer voxels a fringe has, the less of it is left beside the gap. "
-            "(b) Simulated, relaxed particles that the network was not trained on, with their own phase; bars: "
+            "Reduction of the strain error by filling",
+            "Strain error with the empty gap divided by that with the filled gap, with the true phase. (a) The Pt "
+            "particle at several oversamplings: the fewer voxels per fringe, the less of it is measured beside the "
+            "gap. (b) Simulated, relaxed particles that the network was not trained on, with their own phase; bars: "
             "standard deviation over the particles.",
             realmap.savings,
             {"table": "reconstruct/true_phase.csv", "means": "reconstruct/particles_mean.csv"},
@@ -284,9 +284,10 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
                 f"retrieval_{case}",
                 "real space",
                 title,
-                "Objects that PyNX finds from intensities alone: the pattern whole, its gap left free (masked), set "
-                f"to zero, filled, and filled with its uncertainty in mind. {told} The intensity is that of the "
-                "retrieved object. Compare with the paper, Fig. 8, and the supplement, Figs S19 to S21.",
+                "Objects reconstructed by PyNX from the intensities: whole pattern, gap masked, set "
+                f"to zero, filled, and filled with low-confidence voxels masked or bounded. {told} The "
+                "intensity is that of the retrieved object. Compare with the paper, Fig. 8, and the supplement, "
+                "Figs S19 to S21.",
                 realspace.retrieval,
                 {"objects": "reconstruct/retrieval.h5"},
                 {"case": case},
@@ -298,31 +299,31 @@ def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]
             "treatments",
             "real space",
             "Errors after phase retrieval",
-            "Phase and strain errors of the best start of each treatment, after shift, twin, offset and ramp are "
-            "taken out. Near the peak the support determines free voxels well, while far from it, where the signal "
-            "is weak, free voxels take up false intensity: which treatment wins depends on where the gap lies.",
+            "Phase and strain errors of the best start of each treatment, after removal of shift, twin, offset and "
+            "ramp. Near the peak the support determines masked voxels well; far from it, where the signal is weak, "
+            "masked voxels take up false intensity: the best treatment depends on the position of the gap.",
             realspace.treatments,
             {"table": "reconstruct/retrieval.csv"},
         ),
         Figure(
             "map",
             "real space",
-            "Fill or free: which treatment of a gap is best where",
+            "Fill or mask: the best treatment of a gap",
             "Strain error after phase retrieval of the Pt particle with its own phase and counting noise. Above: the "
-            "treatment with the lowest error in each cell, and how many times that of the whole pattern it is. Below: "
-            "the error of what `braggfill inpaint` writes for phase retrieval, filled where sure and free elsewhere, "
-            "over the lower one of the two simple ones, leaving the gap free and filling it.",
-            realmap.chart,
+            "treatment with the lowest error in each cell, and the ratio to the error of the whole pattern. Below: the "
+            "error with what `braggfill inpaint` writes for phase retrieval (filled, low-confidence voxels masked), "
+            "divided by the lower one of the two simple treatments, masking the gap and filling it.",
+            realmap.collect,
             {"table": "reconstruct/map.csv"},
         ),
         Figure(
             "finetune",
             "real space",
-            "The network learns on from the scan that it is to fill",
+            "Fine-tuning of the network on the scan to be filled",
             "Slices through the peak of scans with a vertical gap (dotted): the counts, and the gap filled linearly "
             "and by the network before and after fine-tuning on patches of the scan without a voxel of the gap. Below "
-            "them the correlation of log(1 + counts) over the gap; a network that gained nothing sure on what was "
-            "set apart is refused, and the gap filled as before. Paper, Fig. 9; thesis, Fig. 3.26.",
+            "them the correlation of log(1 + counts) over the gap. Without a significant improvement on the "
+            "validation part the network stays unchanged. Paper, Fig. 9; thesis, Fig. 3.26.",
             tuning.slices,
             {"objects": "reconstruct/finetune.h5"},
         ),

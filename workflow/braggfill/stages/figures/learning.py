@@ -17,7 +17,7 @@ from braggfill.stages.figures import style
 GAP_PX = 6
 """Width of the gap of the example patches, as in the supplement's figures S7 and S8."""
 LEAST = 0.3
-"""Mean counts a voxel of the darkest example patch."""
+"""Mean counts per voxel of the darkest example patch."""
 
 
 def losses(settings: FiguresSettings, stem: Path, history: Path) -> list[Path]:

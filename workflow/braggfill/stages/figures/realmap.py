@@ -49,7 +49,7 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
         right.errorbar(
             line.gap_px + 0.25 * (number - (len(methods) - 1) / 2),
             line.strain_rmse_factor_mean,
-            line.strain_rmse_factor_spread,
+            line.strain_rmse_factor_std,
             marker="o",
             capsize=2,
             color=style.COLOURS[method],
@@ -70,7 +70,7 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
     return style.save(figure, stem, settings)
 
 
-def chart(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | None:
+def collect(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | None:
     """The map of treatments: above, which has the lowest strain error in each cell; below, what the default costs.
 
     ``table``: ``map.csv`` of ``reconstruct``.

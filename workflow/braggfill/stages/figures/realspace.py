@@ -112,11 +112,11 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
         strain.plot(part.gap_px, part.strain_rmse * 1e4, **options)
         shift = {"gap": -0.15, "network": 0.15, "braggfill": 0.25, "finite": 0.35}.get(method, 0.0)
         mean.errorbar(
-            part.gap_px + shift, part.mean_strain * 1e4, part.strain_spread * 1e4, capsize=2, linewidth=1, **options
+            part.gap_px + shift, part.mean_strain * 1e4, part.strain_std * 1e4, capsize=2, linewidth=1, **options
         )
     phase.set_ylabel("phase, standard deviation (rad)")
     strain.set_ylabel("strain, RMSE (10⁻⁴)")
-    mean.set_ylabel("mean strain ± spread (10⁻⁴)")
+    mean.set_ylabel("mean strain ± standard deviation (10⁻⁴)")
     mean.axhline(0, color="black", linewidth=0.6)
     for axes, name in zip((phase, strain, mean), "abc", strict=True):
         axes.set_xlabel("cross gap (px)")

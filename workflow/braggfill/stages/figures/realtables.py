@@ -52,7 +52,7 @@ def _true_phase(folder: Path) -> Table | None:
                 _times(row.phase_std_factor),
                 figures(row.strain_rmse * 1e4, 3),
                 _times(row.strain_rmse_factor),
-                f"{figures(row.mean_strain * 1e4, 2)} ± {figures(row.strain_spread * 1e4, 2)}",
+                f"{figures(row.mean_strain * 1e4, 2)} ± {figures(row.strain_std * 1e4, 2)}",
                 figures(row.displacement_rms_pm, 2),
                 percent(row.outside_share),
             ]
@@ -78,9 +78,9 @@ def _particles(folder: Path) -> Table | None:
             marks.append(len(rows))
         cells = [f"{row.gap_px} px", said(row.method)]
         for name, factor, digits in (("phase_std_rad", 1.0, 2), ("strain_rmse", 1e4, 3)):
-            cells.append(_spread(row, name, factor, digits))
-            cells.append(_spread(row, f"{name.removesuffix('_rad')}_factor", 1.0, 2))
-        cells += [_spread(row, "mean_strain", 1e4, 2), _spread(row, "displacement_rms_pm", 1.0, 2)]
+            cells.append(_mean_std(row, name, factor, digits))
+            cells.append(_mean_std(row, f"{name.removesuffix('_rad')}_factor", 1.0, 2))
+        cells += [_mean_std(row, "mean_strain", 1e4, 2), _mean_std(row, "displacement_rms_pm", 1.0, 2)]
         rows.append(cells)
     head = ["cross", "filled by", "phase error (rad)", "lower by", "strain RMSE (10⁻⁴)", "lower by"]
     head += ["mean strain (10⁻⁴)", "displacement (pm)"]
@@ -93,9 +93,9 @@ def _particles(folder: Path) -> Table | None:
     return Table("Relaxed particles with the true phase", head, rows, note, "reconstruct/particles_mean.csv", 2, marks)
 
 
-def _spread(row: Any, name: str, factor: float, digits: int) -> str:
-    mean, spread = getattr(row, f"{name}_mean") * factor, getattr(row, f"{name}_spread") * factor
-    return f"{figures(mean, digits)} ± {figures(spread, digits)}" if np.isfinite(mean) else "–"
+def _mean_std(row: Any, name: str, factor: float, digits: int) -> str:
+    mean, std = getattr(row, f"{name}_mean") * factor, getattr(row, f"{name}_std") * factor
+    return f"{figures(mean, digits)} ± {figures(std, digits)}" if np.isfinite(mean) else "–"
 
 
 def _times(value: float) -> str:
@@ -116,14 +116,14 @@ def _retrieval(folder: Path) -> Table | None:
         against = "truth" if row.reference == "truth" else "the whole pattern's"
         cells = [about, said(row.treatment), against, f"{row.starts_converged} of {row.starts}"]
         if str(row.converged) == "True":
-            cells += [figures(row.phase_rmse_rad, 2), figures(row.start_spread_rad, 2)]
+            cells += [figures(row.phase_rmse_rad, 2), figures(row.start_std_rad, 2)]
             cells += [figures(row.strain_rmse * 1e4, 3), number(row.inhomogeneity, 3)]
             cells += [number(row.gap_intensity_ratio, 2), figures(row.llk_free, 3), number(row.seconds, 0)]
         else:
             cells += [str(row.problem), *["–"] * 5, number(row.seconds, 0)]
         rows.append(cells)
     head = ["case", "gap", "against", "converged", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
-    head += ["modulus, spread / mean", "intensity in gap / true", "free −log likelihood", "seconds"]
+    head += ["modulus, standard deviation / mean", "intensity in gap / true", "free −log likelihood", "seconds"]
     note = (
         "PyNX; of the starts of each treatment the best by the likelihood of voxels kept out of the phasing. Between "
         "starts: how far the phases of the two best starts differ; smaller differences between treatments mean little. "

@@ -75,7 +75,7 @@ NAMES = _Names(
         "idw": "inverse distance",
         "biharmonic": "biharmonic",
         "gap": "gap left empty",
-        "free": "gap left free",
+        "free": "gap masked",
         "zeros": "zeros in the gap",
         "streaks": "free near streaks",
         "bounded": "free within bounds",

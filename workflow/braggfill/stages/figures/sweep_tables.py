@@ -52,12 +52,12 @@ def oversampling(folder: Path) -> Table | None:
         row = [str(against), f"{width} px", f"{sampling:g}", f"{part.particle.nunique()}"]
         row += [_mean(part[part.method == name].pcc) for name in methods]
         own = part[part.method == next((m for m in ("braggfill", "network") if m in methods), methods[0])]
-        rows.append([*row, number(part.ceiling.mean()), percent(float(own.share_of_ceiling.mean())), "a figure"])
-    head = ["against", "gap", "oversampling", "particles", *(NAMES[name] for name in methods), "ceiling", "share"]
+        rows.append([*row, number(part.ceiling.mean()), percent(float(own.recovered_fraction.mean())), "a figure"])
+    head = ["against", "gap", "oversampling", "particles", *(NAMES[name] for name in methods), "ceiling", "recovered"]
     note = (
         "PCC over the whole pattern, every voxel of which was predicted in a gap: mean over the test particles ± its "
-        "95 % interval. Share: of the way from linear interpolation to the ceiling. Published: paper, Fig. 6c, curves "
-        "without numbers."
+        "95 % interval. Recovered: fraction of the difference between linear interpolation and ceiling. Published: "
+        "paper, Fig. 6c, curves without numbers."
     )
     source = "evaluate/oversampling.csv"
     return Table("Whole patterns against the oversampling", [*head, "published"], rows, note, source, 2, marks)
@@ -78,7 +78,7 @@ def position(folder: Path) -> Table | None:
         row = [f"{width} px", f"{far} px", f"{len(part) // len(methods)}", figures(part.photons_per_voxel.mean(), 2)]
         row += [_mean(part[part.method == name].pcc) for name in methods]
         rows.append([*row, number(part.ceiling.mean()), "a figure"])
-    head = ["gap", "from the peak, about", "gaps", "photons a voxel", *(NAMES[name] for name in methods), "ceiling"]
+    head = ["gap", "from the peak, about", "gaps", "photons per voxel", *(NAMES[name] for name in methods), "ceiling"]
     note = (
         "PCC over a gap across a whole simulated pattern, against counts: mean over the gaps ± its 95 % interval. "
         "Published: thesis, Fig. 3.6, a curve without numbers, in two dimensions."
@@ -126,16 +126,17 @@ def gaps(folder: Path) -> Table | None:
             marks.append(len(rows))
         for row in part.itertuples():
             cells = [str(gap), NAMES.get(row.method, row.method), f"{row.voxels:,}".replace(",", " ")]
-            cells += [number(row.pcc), number(row.ceiling), percent(row.share_of_ceiling), number(row.log_rmse)]
+            cells += [number(row.pcc), number(row.ceiling), percent(row.recovered_fraction), number(row.log_rmse)]
             rows.append(
                 [*cells, number(row.photons_ratio, 2), number(row.seconds, 2), number(row.microseconds_per_voxel, 1)]
             )
-    head = ["gap", "filled by", "voxels", "PCC", "ceiling", "share", "RMSE of log", "photons, filled / true"]
+    head = ["gap", "filled by", "voxels", "PCC", "ceiling", "recovered", "RMSE of log", "photons, filled / true"]
     note = (
-        f"Gaps in {int(table.edge_px.iloc[0])}³ voxels of the measured scan, PCC over the whole gap. Share: of the way "
-        "from linear interpolation to the ceiling. Times are those of this machine, without loading."
+        f"Gaps in {int(table.edge_px.iloc[0])}³ voxels of the measured scan, PCC over the whole gap. Recovered: "
+        "fraction of the difference between linear interpolation and ceiling. Wall time on this machine, without "
+        "loading the network."
     )
-    head += ["seconds", "µs a voxel"]
+    head += ["seconds", "µs per voxel"]
     return Table("Unequal and wide gaps, and every method's time", head, rows, note, "evaluate/gaps.csv", 2, marks)
 
 

@@ -67,7 +67,7 @@ def against_intensity(settings: FiguresSettings, stem: Path, table: Path) -> lis
             axes.axvline(1, color="#999999", linewidth=0.6, linestyle=":")
             axes.text(0.03, 0.96, about, transform=axes.transAxes, va="top", fontsize=8)
             style.letter(axes, next(names))
-        below.set_xlabel("mean photons a voxel of the patch")
+        below.set_xlabel("mean photons per voxel of the patch")
     for axes in panels[:, 0]:
         axes.set_ylabel("PCC over the gap")
     panels[0, -1].legend(title="gap", loc="lower right")

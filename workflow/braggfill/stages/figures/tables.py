@@ -50,7 +50,7 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
     first = "gap_axis" if measured else "against"
     methods = style.methods(table)
     head = ["gap across" if measured else "against", "patches", "gap", "number"]
-    head += [f"{NAMES[m]}" for m in methods] + ["ceiling", "share"]
+    head += [f"{NAMES[m]}" for m in methods] + ["ceiling", "recovered"]
     head += ["mean of bins", "published"] if measured else []
     rows, marks, last = [], [], None
     order = {name: i for i, name in enumerate(dict.fromkeys([*table[first], *table.selection]))}
@@ -64,13 +64,13 @@ def _accuracy(folder: Path, name: str, title: str) -> Table | None:
         said = "all" if selection == "all" else f"≥ {selection.removeprefix('ge')} / voxel"
         row = [f"axis {group}" if measured else str(group), said, f"{width} px", f"{top.patches}"]
         row += [_with_interval(by[m]) if m == "network" else number(by[m].pcc_mean) for m in methods]
-        row += [number(top.ceiling), percent(top.share_of_ceiling)]
+        row += [number(top.ceiling), percent(top.recovered_fraction)]
         row += [number(top.pcc_binned), number(top.published)] if measured else []
         rows.append(row)
     note = (
         "PCC of log(1 + photons) over the gap, mean over the patches, for the network with its bootstrap 95 % "
-        "interval. Ceiling: what a perfect prediction could reach against these counts. Share: how much of the way "
-        "from linear interpolation to the ceiling the network goes."
+        "interval. Ceiling: what a perfect prediction could reach against these counts. Recovered: fraction of "
+        "the difference between linear interpolation and ceiling that the network recovers."
     )
     note += " Widths from 1 to 16 are in the figure and in the file." if measured else ""
     if measured:
@@ -97,10 +97,10 @@ def _cases(folder: Path) -> Table | None:
         top = by.get("network", next(iter(by.values())))
         row = [str(case), f"{top.voxels:,}".replace(",", " ")]
         row += [number(by[m].pcc) if m in by else "–" for m in methods]
-        row += [number(top.ceiling), percent(top.share_of_ceiling), number(top.log_rmse, 2)]
+        row += [number(top.ceiling), percent(top.recovered_fraction), number(top.log_rmse, 2)]
         row += [number(top.photons_ratio, 2), percent(top.within_sigma), number(top.seconds, 1)]
         rows.append(row)
-    head = ["gap", "voxels", *(NAMES[m] for m in methods), "ceiling", "share"]
+    head = ["gap", "voxels", *(NAMES[m] for m in methods), "ceiling", "recovered"]
     head += ["RMSE of log", "photons, filled / true", "within 1 σ", "seconds"]
     note = (
         "PCC over the whole gap in the measured scan, which holds dark and bright places at once. The last columns are "

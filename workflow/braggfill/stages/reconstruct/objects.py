@@ -190,7 +190,7 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
 
     phase_std_rad : standard deviation of the phase difference, the phase error for a truth of any phase.
     strain_rmse : root mean square of the strain difference, surface layers left out.
-    mean_strain, strain_spread : mean and standard deviation of the object's own strain, likewise.
+    mean_strain, strain_std : mean and standard deviation of the object's own strain, likewise.
     displacement_rms_pm, displacement_max_pm : of the displacement difference.
     modulus_rmse : root mean square difference of the moduli over their mean.
     inhomogeneity : standard deviation over mean of the object's own modulus.
@@ -211,7 +211,7 @@ def compare(found: Fields, truth: Fields, inside: np.ndarray, geometry: Geometry
         "phase_std_rad": strain.phase_std(found.obj, inside, truth.obj),
         "strain_rmse": strain.rms(found.strain - truth.strain, counted),
         "mean_strain": mean,
-        "strain_spread": spread,
+        "strain_std": spread,
         "displacement_rms_pm": strain.rms(moved, inside),
         "displacement_max_pm": float(np.nanmax(np.abs(moved))),
         "modulus_rmse": strain.rms(modulus - true, inside) / float(true[inside].mean()),

@@ -37,11 +37,11 @@ RETRIEVAL_COLUMNS = [
     "starts_converged",
     "starts",
     "phase_rmse_rad",
-    "start_spread_rad",
+    "start_std_rad",
     "strain_rmse",
-    "strain_start_spread",
+    "strain_start_rmse",
     "mean_strain",
-    "strain_spread",
+    "strain_std",
     "displacement_rms_pm",
     "modulus_rmse",
     "inhomogeneity",
@@ -199,7 +199,7 @@ def collect(
 
     ``table``: one row for each case and treatment, see :func:`braggfill.stages.reconstruct.objects.compare`
     (``phase_rmse_rad`` is its ``phase_std_rad``); ``gap_intensity_ratio`` is the intensity that the object has in the
-    gap over the expected one; ``start_spread_rad`` and ``strain_start_spread`` are the phase and strain errors of the
+    gap over the expected one; ``start_std_rad`` and ``strain_start_rmse`` are the phase and strain errors of the
     second best start against the best one, which is what chance alone does; ``reference`` is ``truth`` or, where that
     is unknown, ``whole``; ``seconds`` is what all starts together took.
 
@@ -300,7 +300,7 @@ def _spread(
         return {}
     second = align.align(pynx.best(others).obj, aligned.obj, inside)
     figures = objects.compare(objects.fields(second.obj, inside, geometry), result, inside, geometry)
-    return {"start_spread_rad": figures["phase_std_rad"], "strain_start_spread": figures["strain_rmse"]}
+    return {"start_std_rad": figures["phase_std_rad"], "strain_start_rmse": figures["strain_rmse"]}
 
 
 def _place(settings: ReconstructSettings, name: str) -> tuple[int, str]:

@@ -30,7 +30,7 @@ MAP_COLUMNS = [
     "starts",
     "starts_tried",
     "strain_rmse",
-    "strain_start_spread",
+    "strain_start_rmse",
     "phase_rmse_rad",
     "gap_intensity_ratio",
     "llk_free",

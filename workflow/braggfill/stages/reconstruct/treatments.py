@@ -144,7 +144,7 @@ RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {
 
 
 def streaks(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The voxels of a gap near the streaks of a pattern: where what is measured around is at least a photon a voxel.
+    """The voxels of a gap near the streaks of a pattern: where what is measured around is at least a photon per voxel.
 
     Around means a Gaussian of ``STREAK_PX``, or as wide as half of the gap where that is more, over what is measured.
     """

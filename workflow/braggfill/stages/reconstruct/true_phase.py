@@ -37,7 +37,7 @@ TRUE_PHASE_COLUMNS = [
     "strain_rmse",
     "strain_rmse_factor",
     "mean_strain",
-    "strain_spread",
+    "strain_std",
     "displacement_rms_pm",
     "displacement_max_pm",
     "modulus_rmse",
@@ -58,7 +58,7 @@ PARTICLE_COLUMNS = [
 ]
 MEANS = ("phase_std_rad", "phase_std_factor", "strain_rmse", "strain_rmse_factor", "mean_strain", "displacement_rms_pm")
 """What is averaged over particles."""
-MEAN_COLUMNS = ["gap_px", "method", "particles", *(f"{name}_{kind}" for name in MEANS for kind in ("mean", "spread"))]
+MEAN_COLUMNS = ["gap_px", "method", "particles", *(f"{name}_{kind}" for name in MEANS for kind in ("mean", "std"))]
 
 
 def true_phase(
@@ -131,7 +131,7 @@ def particles(
     chosen : the particles' numbers.
 
     ``table``: one row for each particle, width and method, columns as of :func:`true_phase`.  ``means``: mean and
-    spread (standard deviation) over the particles for each width and method.
+    standard deviation over the particles for each width and method.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def averaged(rows: Any) -> Any:
     for (width, method), part in rows.groupby(["gap_px", "method"], sort=False):
         row: dict[str, Any] = {"gap_px": width, "method": method, "particles": len(part)}
         for name in MEANS:
-            row |= {f"{name}_mean": part[name].mean(), f"{name}_spread": part[name].std(ddof=0)}
+            row |= {f"{name}_mean": part[name].mean(), f"{name}_std": part[name].std(ddof=0)}
         found.append(row)
     return pandas.DataFrame(found, columns=MEAN_COLUMNS)
 
