@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
-from braggfill.patterns import calibration
-from braggfill.patterns.calibration import Predictive, between, held, of_filled, predictive
+from braggfill.patterns import coverage, distribution
+from braggfill.patterns.coverage import between, held
+from braggfill.patterns.distribution import Predictive, of_filled, predictive
 from braggfill.runs import storage
 from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.figures import FiguresSettings
@@ -105,7 +106,7 @@ def test_dark_voxels_are_judged_fairly():
     mu = np.full(counts.shape, np.log1p(0.05))
     sigma = np.full(counts.shape, np.sqrt(np.mean((np.log1p(counts) - mu) ** 2)))
     assert held(predictive(mu, sigma), counts, 0.68).mean() == pytest.approx(0.68, abs=0.02)
-    assert calibration.held_by_gaussian(mu, sigma, counts, 0.68).mean() > 0.9
+    assert coverage.held_by_gaussian(mu, sigma, counts, 0.68).mean() > 0.9
 
 
 def test_unsigned_counts_are_counts():
@@ -148,13 +149,13 @@ def test_very_many_and_no_photons_have_an_amplitude():
 
 @given(st.floats(0, 1e5), st.floats(0, 1e5))
 def test_a_filled_voxel_is_never_phased_brighter_than_expected(data, sigma):
-    found = calibration.amplitude_of_filled(np.array([data]), np.array([sigma]))
+    found = distribution.amplitude_of_filled(np.array([data]), np.array([sigma]))
     assert 0 <= found[0] <= data
 
 
 def test_what_states_no_uncertainty_is_phased_as_it_is():
     data, sigma = np.array([0.1, 5.0, 0.1]), np.array([np.nan, np.nan, np.sqrt(0.1)])
-    found = calibration.amplitude_of_filled(data, sigma)
+    found = distribution.amplitude_of_filled(data, sigma)
     np.testing.assert_array_equal(found[:2], data[:2])
     assert 0.009 < found[2] < 0.013  # one count in ten, each of amplitude 1: (0.1)²
 
@@ -175,7 +176,7 @@ def test_what_is_filled_has_an_interval():
     assert (inner[1][mask] <= high[mask]).all()
     phased = filled.for_phasing()
     np.testing.assert_array_equal(phased[~mask], filled.data[~mask])
-    wanted = calibration.amplitude_of_filled(filled.data[mask], filled.sigma[mask])
+    wanted = distribution.amplitude_of_filled(filled.data[mask], filled.sigma[mask])
     np.testing.assert_allclose(phased[mask], wanted, rtol=1e-6)
     assert (phased[mask] <= filled.data[mask]).all()
     linear = filling.inpaint(counts, mask, method="linear")
@@ -198,19 +199,19 @@ def test_a_level_that_is_none_is_told(level):
 
 def test_coverage_weighs_voxels_and_resamples_patches():
     rng = np.random.default_rng(0)
-    alike = calibration.coverage(np.full(30, 6.0), rng, number=np.full(30, 10))
+    alike = coverage.coverage(np.full(30, 6.0), rng, number=np.full(30, 10))
     np.testing.assert_allclose(alike, 0.6)
-    value, low, high = calibration.coverage(np.array([0.0, 90.0, 0.0]), rng, number=np.array([10, 90, 0]))
+    value, low, high = coverage.coverage(np.array([0.0, 90.0, 0.0]), rng, number=np.array([10, 90, 0]))
     assert value == pytest.approx(0.9)
     assert low < value <= high
     number = rng.integers(1, 50, 2000)
     shares = np.stack([rng.binomial(number, p) for p in (0.3, 0.8)], axis=1)
-    value, low, high = calibration.coverage(shares, rng, number=number)
+    value, low, high = coverage.coverage(shares, rng, number=number)
     for k, p in enumerate((0.3, 0.8)):
         assert low[k] < value[k] < high[k]
         expected = 1.96 * np.sqrt(p * (1 - p) / number.sum())
         assert (high[k] - low[k]) / 2 == pytest.approx(expected, rel=0.25)
-    assert np.isnan(calibration.coverage(np.zeros(3), rng, number=np.zeros(3))[0])
+    assert np.isnan(coverage.coverage(np.zeros(3), rng, number=np.zeros(3))[0])
 
 
 # The table ------------------------------------------------------------------------------------------------------------

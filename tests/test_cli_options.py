@@ -14,7 +14,7 @@ import pytest
 from braggfill import filling, networks, scans
 from braggfill.cli import main
 from braggfill.filling import methods, trust
-from braggfill.patterns import calibration, gaps
+from braggfill.patterns import distribution, gaps
 from braggfill.scans import detectors
 from command_line import COUNTS, FRAME, MASK, SHAPE, fill, here, network
 from test_finite import _pattern as finite_pattern
@@ -178,7 +178,7 @@ def test_a_file_for_phase_retrieval_holds_the_amplitude_of_counts_and_the_expect
         expected, sigma = file["data"], file["sigma"]
         shown = cxi["entry_1/data_1/data"][()]
         np.testing.assert_array_equal(shown[~MASK], COUNTS[~MASK])
-        wanted = calibration.amplitude_of_filled(expected[MASK], sigma[MASK])
+        wanted = distribution.amplitude_of_filled(expected[MASK], sigma[MASK])
         np.testing.assert_allclose(shown[MASK], wanted, rtol=1e-6)
         assert (shown[MASK] <= expected[MASK]).all()
         assert shown[MASK].sum() < expected[MASK].sum()
@@ -220,7 +220,7 @@ def test_what_is_held_to_a_finite_crystal_is_phased_with_counting_noise_alone():
     mask[1:3] = True
     data, sigma = np.full(mask.shape, 100.0), np.where(mask, 80.0, np.nan)
     held = SimpleNamespace(accepted=True)
-    wanted = calibration.amplitude_of_filled(np.array([100.0]), np.array([10.0]))[0]
+    wanted = distribution.amplitude_of_filled(np.array([100.0]), np.array([10.0]))[0]
     assert set(filling.Filled(data, mask, sigma, held).for_phasing()[mask]) == {wanted}
     for left in (None, SimpleNamespace(accepted=False)):
         assert filling.Filled(data, mask, sigma, left).for_phasing()[mask].max() != wanted

@@ -8,7 +8,7 @@ import numpy as np
 import pandas
 import pytest
 from braggfill.filling import Filled
-from braggfill.patterns import calibration
+from braggfill.patterns import distribution
 from braggfill.phasing import pynx
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
@@ -61,7 +61,7 @@ def test_what_a_treatment_gives_to_phase_retrieval():
     np.testing.assert_array_equal(treatments.start("sure", pattern)["missing"], bright)
     for name in ("linear", "late", "sure"):
         given = treatments.start(name, pattern)["intensity"]
-        assert set(given[dark]) == {calibration.amplitude_of_filled(np.array([3.0]), np.array([2.0]))[0]}, name
+        assert set(given[dark]) == {distribution.amplitude_of_filled(np.array([3.0]), np.array([2.0]))[0]}, name
         assert given[dark].max() < 3
     guided = treatments.start("guided", pattern)
     np.testing.assert_array_equal(guided["late"], bright)

@@ -9,7 +9,7 @@ from braggfill import filling
 from braggfill.cli import main
 from braggfill.errors import BraggfillError
 from braggfill.filling import finite, trust
-from braggfill.patterns import calibration
+from braggfill.patterns import distribution
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import cases, objects, treatments
 from hypothesis import given
@@ -133,7 +133,7 @@ def test_an_accepted_correction_is_phased_with_counting_noise_and_a_refused_one_
     took = trust.for_phasing(data, case.mask, sigma, corrected=True).data
     left = trust.for_phasing(data, case.mask, sigma).data
     for found, spread in ((took, np.sqrt(data)), (left, sigma)):
-        wanted = calibration.amplitude_of_filled(data[case.mask], spread[case.mask])
+        wanted = distribution.amplitude_of_filled(data[case.mask], spread[case.mask])
         np.testing.assert_array_equal(found[case.mask], wanted.astype(data.dtype))
     assert (took != left)[case.mask].any()
     np.testing.assert_array_equal(took[~case.mask], data[~case.mask])

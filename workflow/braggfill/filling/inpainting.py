@@ -60,7 +60,7 @@ class Filled:
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability
-        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.patterns.calibration`).
+        ``level``, both of the pattern's shape, NaN where measured (:mod:`braggfill.patterns.distribution`).
 
         Counts are whole: where few are expected the interval holds more than ``level``. About 0.1 ms a voxel.
 
@@ -68,12 +68,12 @@ class Filled:
         ------
         BraggfillError : the method stated no uncertainty, or ``level`` is no share between 0 and 1.
         """
-        from braggfill.patterns import calibration
+        from braggfill.patterns import distribution
 
         chosen = self.mask & np.isfinite(self.sigma)
         if self.mask.any() and not chosen.any():
             raise BraggfillError("interval: the method states no uncertainty; use method braggfill")
-        ends = calibration.of_filled(self.data[chosen], self.sigma[chosen]).interval(level)
+        ends = distribution.of_filled(self.data[chosen], self.sigma[chosen]).interval(level)
         found = np.full((2, *self.data.shape), np.nan)
         found[:, chosen] = ends
         return found[0], found[1]

@@ -61,7 +61,7 @@ def for_phasing(
 
     Phase retrieval compares with :math:`\sqrt n` where a detector has counted.  Where few photons are expected the mean
     of that is far less than their root, and a gap filled with the expectation would stand out as too bright.  So a
-    filled voxel holds :math:`\langle\sqrt n\rangle^2` (:func:`braggfill.patterns.calibration.amplitude_of_filled`) for
+    filled voxel holds :math:`\langle\sqrt n\rangle^2` (:func:`braggfill.patterns.distribution.amplitude_of_filled`) for
     counts of the stated mean and standard deviation; of a filling that was corrected to a finite crystal, whose
     ``sigma`` is that from before, for counting noise alone, :math:`\sigma = \sqrt I`; and the expectation itself where
     no uncertainty is known.
@@ -85,10 +85,10 @@ def for_phasing(
     value = "amplitude" if value != "expectation" and (stated or corrected) else "expectation"
     found = data.copy()
     if value == "amplitude":
-        from braggfill.patterns import calibration
+        from braggfill.patterns import distribution
 
         spread = np.sqrt(data[mask]) if corrected else sigma[mask]
-        found[mask] = calibration.amplitude_of_filled(data[mask], spread)
+        found[mask] = distribution.amplitude_of_filled(data[mask], spread)
     chosen = {"none": lambda: np.zeros(mask.shape, bool), "filled": mask.copy}
     return ForPhasing(found, chosen.get(rule, lambda: uncertain(data, sigma, mask))(), value, rule)
 

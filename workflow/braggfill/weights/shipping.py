@@ -226,7 +226,7 @@ def _particles(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _coverage(rows: pd.DataFrame) -> Iterator[str]:
-    """Of the intervals that follow from the stated uncertainty (:mod:`braggfill.patterns.calibration`)."""
+    """Of the intervals that follow from the stated uncertainty (:mod:`braggfill.patterns.distribution`)."""
     own = rows[(rows.distribution == "counts") & (rows.method == "network") & (rows.selection == "all")]
     levels = [level for level in (0.68, 0.95) if level in set(own.level)]
     yield ""

@@ -11,7 +11,7 @@ import numpy as np
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.filling import methods
-from braggfill.patterns import calibration, gaps, patching
+from braggfill.patterns import coverage, distribution, gaps, patching
 from braggfill.runs import device as devices
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
@@ -47,10 +47,10 @@ def calibration_table(
     :func:`braggfill.stages.evaluate.patches.gap_table`; ``settings.calibration.voxels`` of each gap are looked at.  A
     row is one (source, axis, width, method, distribution, selection of voxels, level):
 
-    - ``distribution``: ``counts``, the negative binomial of :mod:`braggfill.patterns.calibration`, coverage by the
+    - ``distribution``: ``counts``, the negative binomial of :mod:`braggfill.patterns.distribution`, coverage by the
       probability integral transform; ``gaussian``, the interval of log(1 + counts) taken literally, for comparison;
     - ``selection``, ``photons_low``, ``photons_high``: voxels by the photons that the network predicts there: ``all``,
-      ``ge1`` (at least 1), and the bins of :data:`braggfill.patterns.calibration.BINS`;
+      ``ge1`` (at least 1), and the bins of :data:`braggfill.patterns.coverage.BINS`;
     - ``coverage``, ``coverage_low``, ``coverage_high``: share of the counts within the central interval of ``level``,
       and its bootstrap 95 % interval over the patches.  Right is ``coverage`` = ``level``.
 
@@ -146,13 +146,13 @@ def _judged(
     settings: EvaluateSettings, seed: int, mu: np.ndarray, sigma: np.ndarray, truth: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Every distribution, selection of voxels and level, of arrays (patches, voxels)."""
-    before, upto = calibration.predictive(mu, sigma).pit(truth)
+    before, upto = distribution.predictive(mu, sigma).pit(truth)
     photons = np.expm1(mu)
-    for distribution in DISTRIBUTIONS:
+    for kind in DISTRIBUTIONS:
         inside = [
-            calibration.between(before, upto, level)
-            if distribution == "counts"
-            else calibration.held_by_gaussian(mu, sigma, truth, level)
+            coverage.between(before, upto, level)
+            if kind == "counts"
+            else coverage.held_by_gaussian(mu, sigma, truth, level)
             for level in settings.calibration.levels
         ]
         for name, low, high in selections():
@@ -162,8 +162,8 @@ def _judged(
                 continue
             shares = np.stack([np.where(chosen, held, 0).sum(axis=1) for held in inside], axis=1)
             rng = seeds.generator(seed, "evaluate/calibration/bootstrap")
-            found = calibration.coverage(shares, rng, number=number, draws=settings.bootstrap_draws)
-            about = {"distribution": distribution, "selection": name, "photons_low": low, "photons_high": high}
+            found = coverage.coverage(shares, rng, number=number, draws=settings.bootstrap_draws)
+            about = {"distribution": kind, "selection": name, "photons_low": low, "photons_high": high}
             about |= {"patches": int((number > 0).sum()), "voxels": int(number.sum())}
             for level, *values in zip(settings.calibration.levels, *found, strict=True):
                 yield {
@@ -177,5 +177,5 @@ def selections() -> Iterator[tuple[str, float, float]]:
     """Name and predicted photons of the voxels that are told apart."""
     yield "all", 0.0, np.inf
     yield "ge1", 1.0, np.inf
-    for low, high in zip(calibration.BINS, calibration.BINS[1:], strict=False):
+    for low, high in zip(coverage.BINS, coverage.BINS[1:], strict=False):
         yield (f"{low:g}-{high:g}" if np.isfinite(high) else f"over{low:g}"), low, high
