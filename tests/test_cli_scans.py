@@ -223,6 +223,35 @@ def test_a_name_that_is_no_text_goes_into_every_output(here):
         assert main(["inpaint", name, "-o", out, "--method", "linear", "-q"]) == 0
 
 
+def test_a_log_has_every_line_whatever_is_said(here, capsys):
+    given = ["scan.npz", "--mask", "mask.npy", "--method", "linear", "--log", "run.log"]
+    assert main(["inpaint", *given, "-o", "a.npz", "-q"]) == 0
+    assert main(["inpaint", *given, "-o", "a.npz"]) == 2
+    assert main(["inpaint", "scan.npz", "gone.npz", *given[1:], "-o", "out/"]) == 2
+    said = [line.removeprefix("braggfill: ") for line in capsys.readouterr().err.splitlines()]
+    log = (here / "run.log").read_text().splitlines()
+    assert [line.split(" ", 1)[1][:10] for line in log].count("$ braggfil") == 3
+    assert all(any(line.endswith(one) for line in log) for one in said)
+    assert sum("scan scan.npz::data" in line for line in log) == 2
+    for wrong in ("scan.npz", "/proc/x.log", "mask.npy", "."):
+        before = (here / "scan.npz").read_bytes()
+        assert main(["inpaint", *given[:-1], wrong, "-o", "b.npz"]) == 2
+        assert (here / "scan.npz").read_bytes() == before
+    assert not (here / "b.npz").exists()
+    assert main(["inpaint", *given[:-2], "-o", "b.npz"]) == 0  # and none without the option
+    assert (here / "run.log").read_text().splitlines() == log
+
+
+def test_info_says_what_a_geometry_lacks(here, capsys):
+    with h5py.File("s.h5", "w") as file:
+        file["1.1/measurement/d"], file["1.1/instrument/positioners/delta"] = COUNTS, 33.1
+        file["1.1/instrument/positioners/mononrj"] = 9.0
+    assert main(["info", "s.h5"]) == 0
+    assert "not in the file: --distance, --pixel, --rocking-step;" in capsys.readouterr().out
+    assert main(["info", "scan.npz"]) == 0
+    assert "not in the file: --energy, --distance, --pixel, --rocking-step, --delta, --nu or" in capsys.readouterr().out
+
+
 # Output anywhere ----------------------------------------------------------------------------------------------------
 
 

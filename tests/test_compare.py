@@ -176,3 +176,17 @@ def test_what_is_wrong_is_one_line(here, capsys, how):
     assert err.splitlines()[-1].startswith("braggfill: error: ")
     assert part in err.splitlines()[-1]
     assert sorted((file.name, file.stat().st_mtime_ns) for file in here.iterdir()) == before
+
+
+def test_it_says_how_long_it_takes_and_how_far_it_is(monkeypatch):
+    told = []
+    monkeypatch.setattr(compare, "SHORT", 0.0)
+    monkeypatch.setattr(compare, "EVERY", 0.0)
+    fills = {"one": knows(COUNTS), "two": knows(EXPECTED)}
+    compare.compare(COUNTS, NOTHING, fills, widths=[3, 6], patches=12, say=told.append)
+    total = int(told[0].split()[2])
+    assert [line.split(";")[0] for line in told] == [f"{k} of {total} fillings" for k in range(1, total)]
+    assert all(line.endswith("left") for line in told)
+    told.clear()
+    compare.compare(COUNTS, NOTHING, fills, widths=[3, 6], patches=12, say=told.append, progress=True)
+    assert len(told) == 1

@@ -245,6 +245,10 @@ def _nudged(weights, card):
     return weights, card
 
 
+def _deep(levels):
+    return [_deep(levels - 1)] if levels else []
+
+
 TAMPERED = {
     "a weight is another": _nudged,
     "a weight is missing": _without_one,
@@ -254,6 +258,14 @@ TAMPERED = {
     "an unknown network": lambda weights, card: (weights, {**card, "network": "other"}),
     "options of no network": lambda weights, card: (weights, {**card, "options": {"colour": 3}}),
     "impossible channels": lambda weights, card: (weights, {**card, "options": {"channels": [-4, 0]}}),
+    "no channels": lambda weights, card: (weights, {**card, "options": {"channels": []}}),
+    "channels that are no integers": lambda weights, card: (weights, {**card, "options": {"channels": [4.5, 8]}}),
+    "channels nested deep": lambda weights, card: (weights, {**card, "options": {"channels": _deep(100)}}),
+    "channels for all the memory": lambda weights, card: (weights, {**card, "options": {"channels": [4096] * 8}}),
+    "channels that are true": lambda weights, card: (weights, {**card, "options": {"channels": [True, True]}}),
+    "channels that are one number": lambda weights, card: (weights, {**card, "options": {"channels": 10**30}}),
+    "a design that is a list": lambda weights, card: (weights, {**card, "options": {"design": ["gated"]}}),
+    "options nested deep": lambda weights, card: (weights, {**card, "options": {"design": _deep(100)}}),
     "another version": lambda weights, card: (weights, {**card, "format": 99}),
 }
 
@@ -265,6 +277,16 @@ def test_a_file_that_was_tampered_with_is_told(tmp_path, change):
     _tamper(path, change)
     with pytest.raises(BraggfillError, match=r"damaged|options|version"):
         networks.load(path)
+
+
+@pytest.mark.parametrize(
+    "card", ["[" * 100_000, '{"format": ' + "[" * 100_000, "[]", "null", '{"format": 1}', '"x"', "1e999"]
+)
+def test_a_card_that_is_none_is_told(tmp_path, card):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(pack({"a": torch.zeros(2)}, metadata={"braggfill": card}))
+    with pytest.raises(BraggfillError, match=r"net\.safetensors: (damaged|not the weights)"):
+        networks.card(path)
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 2000, -1])

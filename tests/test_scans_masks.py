@@ -78,6 +78,36 @@ def test_another_detector_s_mask_is_none(tmp_path):
     assert scans.missing(path, COUNTS) is None
 
 
+@pytest.mark.parametrize("place", ["entry/instrument/pixel_mask", "entry/mask", "mask"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_mask_in_a_group_above_is_the_scan_s(tmp_path, place, whole):
+    bits = np.pad(BITS, ((3, 2), (4, 1))) if whole else BITS
+    path = hdf5(tmp_path / "a.nxs", **{f"{DET}/data": COUNTS, place: bits})
+    with h5py.File(path, "r+") as file:
+        file[DET].attrs["NX_class"] = "NXdetector"
+    found = scans.missing(path, COUNTS, roi="3,4" if whole else None)
+    np.testing.assert_array_equal(found.array[0], BITS > 0)
+
+
+def test_a_mask_elsewhere_in_the_file_is_named_and_not_taken(tmp_path):
+    for name in ("masks/data/pixel_mask", f"{DET}/bad_pixels"):
+        path = hdf5(tmp_path / "a.nxs", **{f"{DET}/data": COUNTS, name: BITS})
+        found = scans.missing(path, COUNTS)
+        assert not found.array.any()
+        assert f"not taken: /{name}" in found.remarks[0]
+        path.unlink()
+
+
+def test_a_mask_that_was_never_written_is_none(tmp_path):
+    path = hdf5(tmp_path / "a.nxs", **{f"{DET}/data": COUNTS})
+    with h5py.File(path, "r+") as file:
+        file.create_dataset(f"{DET}/pixel_mask", SHAPE[1:], "u4")
+    found = scans.missing(path, COUNTS)
+    assert not found.where
+    assert "was never written" in found.remarks[0]
+    told(lambda: scans.load_mask(f"{path}::{DET}/pixel_mask", SHAPE), "was never written")
+
+
 def test_a_whole_detector_s_own_mask_is_cut_by_the_region(tmp_path):
     whole = np.zeros((40, 50), "u4")
     whole[10 : 10 + SHAPE[1], 20 : 20 + SHAPE[2]] = BITS
@@ -125,6 +155,23 @@ def test_frames_that_fabio_reads_are_a_scan(tmp_path):
         fabio.edfimage.EdfImage(data=frame).write(str(tmp_path / "frames" / f"f_{k}.edf"))
     np.testing.assert_array_equal(scans.read(tmp_path / "frames"), COUNTS)
     np.testing.assert_array_equal(scans.read(f"{tmp_path}/frames/*.edf"), COUNTS)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.999])
+def test_stacks_that_fabio_reads_are_whole_or_refused(tmp_path, packed, share):
+    fabio = pytest.importorskip("fabio")
+    image = fabio.edfimage.EdfImage(data=COUNTS[0])
+    for frame in COUNTS[1:]:
+        image.append_frame(data=frame)
+    image.write(str(tmp_path / "s.edf"))
+    content = (tmp_path / "s.edf").read_bytes()
+    content = gzip.compress(content) if packed else content
+    path = tmp_path / ("s.edf.gz" if packed else "s.edf")
+    path.write_bytes(content)
+    np.testing.assert_array_equal(scans.read(path), COUNTS)
+    path.write_bytes(content[: int(share * len(content))])
+    told(lambda: scans.read(path), path.name, "not whole")
 
 
 def test_without_fabio_and_with_a_file_that_is_none_the_way_on_is_told(tmp_path, monkeypatch):

@@ -79,6 +79,25 @@ def test_one_block_may_be_named_and_it_is_said_that_there_are_more(tmp_path):
     assert "one of 3 blocks" in loaded.remarks[0]
 
 
+@pytest.mark.parametrize(("name", "sizes"), [("data_{}", (5, 5, 5)), ("part{:02d}", (10, 5)), ("data_{:03d}", (5, 10))])
+@pytest.mark.parametrize("first", [0, 1])
+def test_arrays_that_may_be_blocks_are_asked_about_and_the_advice_joins_them(tmp_path, name, sizes, first):
+    with h5py.File(tmp_path / "m.h5", "w") as master:
+        for k, part in enumerate(np.split(LONG, np.cumsum(sizes)[:-1]), first):
+            source(tmp_path / "in parts" / f"{k}.h5", part)
+            master[f"entry/data/{name.format(k)}"] = h5py.ExternalLink(f"in parts/{k}.h5", PLACE)
+    line = told(lambda: scans.read(tmp_path / "m.h5"), "blocks of one scan are joined by m.h5::")
+    advice = line.partition("joined by ")[2].partition(";")[0]
+    np.testing.assert_array_equal(scans.read(f"{tmp_path}/{advice}"), LONG)
+
+
+def test_attributes_of_blocks_may_be_anything(tmp_path):
+    path = dectris(tmp_path)
+    with h5py.File(tmp_path / "s_data_000002.h5", "r+") as file:
+        file[PLACE].attrs["image_nr_low"], file[PLACE].attrs["image_nr_high"] = b"abc", [1, 2]
+    np.testing.assert_array_equal(scans.read(path), LONG)
+
+
 def test_blocks_of_another_name_are_joined_by_a_pattern_and_frames_by_their_numbers(tmp_path):
     path = hdf5(tmp_path / "a.h5", scan__part2=LONG[5:10], scan__part10=LONG[10:], scan__part1=LONG[:5])
     np.testing.assert_array_equal(scans.read(f"{path}::/scan/part*"), LONG)
@@ -213,6 +232,21 @@ def test_sources_by_number_are_all_there(tmp_path, missing):
         told(lambda: scans.read(path), f"raw/d_{missing}.h5, which is not there")
 
 
+@pytest.mark.parametrize(("inner", "outer"), [("u4", "u2"), ("f4", "u2"), ("i4", "u1"), ("u2", "f4")])
+def test_numbers_too_large_for_a_virtual_data_set_are_what_hdf5_makes_of_them(tmp_path, inner, outer):
+    data = COUNTS.astype(inner)
+    data[2, 3, 4] = 60000 if inner == "u2" else 70000
+    data[1, 1, 1] = -3 if inner in ("i4", "f4") else 3
+    source(tmp_path / "s.h5", data)
+    layout = h5py.VirtualLayout(SHAPE, outer)
+    layout[:] = h5py.VirtualSource("s.h5", PLACE, SHAPE)
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    with h5py.File(tmp_path / "v.h5") as file:
+        expected = file["data"][()]
+    np.testing.assert_array_equal(scans.read(tmp_path / "v.h5"), expected)
+
+
 def test_virtual_data_sets_in_a_circle_are_told(tmp_path):
     layout = h5py.VirtualLayout(SHAPE, COUNTS.dtype)
     layout[:] = h5py.VirtualSource("b.h5", "data", SHAPE)
@@ -294,6 +328,36 @@ def test_a_file_that_another_holds_locked_is_read_and_written_files_ask_for_no_l
     with storage.create(tmp_path / "b.h5") as file:
         file["x"] = 1
     assert asked == [False]
+
+
+@pytest.mark.parametrize("number", [37, 38])  # ENOLCK, ENOSYS: file systems without locks
+def test_without_locks_on_the_file_system_all_is_read_and_written(tmp_path, monkeypatch, number):
+    asked = []
+
+    def refusing(true):
+        def call(*arguments, **options):
+            fapl = options.get("fapl")
+            asked.append(fapl)
+            memory = fapl is not None and fapl.get_driver() == h5py.h5fd.fileobj_driver
+            if fapl is None or (fapl.get_file_locking()[0] and not memory):
+                raise OSError(number, f"unable to lock file, errno = {number}, error message = '{os.strerror(number)}'")
+            return true(*arguments, **options)
+
+        return call
+
+    monkeypatch.delenv("HDF5_USE_FILE_LOCKING", raising=False)
+    for name in ("open", "create"):
+        monkeypatch.setattr(h5py.h5f, name, refusing(getattr(h5py.h5f, name)))
+    with pytest.raises(OSError, match="unable to lock"):
+        h5py.File(tmp_path / "no.h5", "w", locking=True)
+    with storage.create(tmp_path / "a.h5") as file:
+        file["data"] = COUNTS
+    with storage.read(tmp_path / "a.h5") as file:
+        np.testing.assert_array_equal(storage.array(file, "data"), COUNTS)
+    scans.write(tmp_path / "f.cxi", COUNTS.astype("f4"), np.broadcast_to(FRAME, SHAPE))
+    np.testing.assert_array_equal(scans.read(tmp_path / "f.cxi"), COUNTS)
+    np.testing.assert_array_equal(scans.read(tmp_path / "a.h5"), COUNTS)
+    assert len(asked) >= 5
 
 
 WRITER = """

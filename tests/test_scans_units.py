@@ -54,6 +54,18 @@ def test_counts_are_photons(kind):
     assert found == (1.0, "whole", "", "")
 
 
+@pytest.mark.parametrize("adu", [7, 20, 250])
+@pytest.mark.parametrize("pedestal", [None, 0, 100])
+def test_whole_numbers_are_no_photons_if_their_variance_is_another(adu, pedestal):
+    values = np.rint(counts() * adu * 1.003 + generator(2, "noise").normal(0, 0.2 * adu, SHAPE))
+    data = values.astype("i4") if pedestal is None else np.maximum(values + pedestal, 0).astype("u4")
+    found = scans.unit(data, GAP)
+    assert found.by == "whole"
+    told_unit = float(found.remark.partition("--photons-per-unit ")[2].split()[0])
+    assert 0.4 < told_unit * adu < 2
+    assert "less noise than counts" in scans.unit(np.rint(counts() / 10).astype("u4"), GAP).remark
+
+
 def test_frames_that_were_scaled_each_by_its_monitor():
     monitor = generator(1, "monitor").uniform(2.5e4, 3.5e4, (SHAPE[0], 1, 1))
     found = scans.unit(counts() / monitor, GAP)
@@ -93,6 +105,24 @@ def test_noise_below_zero_is_measured(spread, whole):
     scans.check(dark, GAP)
 
 
+@pytest.mark.parametrize("spread", [0.35, 0.45])
+@pytest.mark.parametrize("light", [0.003, 0.2])
+def test_noise_that_was_rounded_to_minus_one_is_measured(spread, light):
+    photons = generator(3, "rounded").poisson(pattern(2e5) - 0.2 + light)
+    dark = np.rint(photons + generator(4, "dark").normal(0, spread, SHAPE)).astype("i4")
+    dark[GAP] = -1
+    found = scans.marked(dark)
+    np.testing.assert_array_equal(found.array, GAP)
+    np.testing.assert_array_equal(found.noise, (dark < 0) & ~GAP)
+
+
+def test_regions_and_pixels_of_minus_one_stay_signs():
+    data = counts().astype("i4")
+    data[GAP], data[5:9] = -1, -1  # frames
+    data[20:30, 3:20, 5:20] = -2  # a region of some frames
+    np.testing.assert_array_equal(scans.marked(data).array, data < 0)
+
+
 def test_signs_among_noise_stay_signs():
     dark = (counts() + generator(4, "dark").normal(0, 0.3, SHAPE)).astype("f4")
     dark[GAP] = -1  # one value, in every frame
@@ -124,6 +154,19 @@ def test_the_largest_integer_of_another_type_marks_pixels_that_bear_it_in_every_
     data = np.minimum(counts(), 60000).astype(kind)
     data[3, 4, 5] = 65535  # a count like any other
     assert not scans.marked(data).array.any()
+
+
+@pytest.mark.parametrize("kind", ["u4", "u8", "f4", "f8", "u2"])
+def test_the_sign_below_the_largest_integer_marks_bad_pixels(kind):
+    top = 2**16 if kind == "u2" else 2**32
+    data = np.minimum(counts(), 60000).astype(kind)
+    bad = GAP.copy()
+    bad[:, 5, 6] = True
+    data[GAP], data[:, 5, 6] = top - 1, top - 2
+    if kind == "u8":
+        data[GAP], data[:, 5, 6] = 2**64 - 1, 2**64 - 2
+    np.testing.assert_array_equal(scans.marked(data).array, bad)
+    told(lambda: scans.check(data, GAP, "a.npz"), "40 measured voxels are", "--join")
 
 
 def test_check_and_marked_have_one_rule():
@@ -159,6 +202,9 @@ SUSPECT = {
         put((slice(None), slice(None), slice(20, 22)), 0),
         "columns without a count in any frame: 20 to 21",
     ),
+    "a dead row at the border": (put((slice(None), 0), 0), "rows without a count in any frame: 0; if dead"),
+    "the first frame lost": (put(slice(0, 1), 0), "frame 0 holds no count at all; if not recorded, add mask[0] = True"),
+    "the last frame lost": (put(slice(39, 40), 0), "frame 39 holds no count at all (the scan seems to have stopped"),
     "dead pixels": (put((slice(None), slice(23, 25), slice(21, 23)), 0), "look dead, no count among neighbours"),
     "hot pixels": (put((slice(None), 5, 6), 400), "look hot, bright in every frame: 1;"),
 }

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from braggfill.errors import BraggfillError
-    from braggfill.filling import inpaint
+    from braggfill.filling.scan import inpaint
     from braggfill.phasing.scan import phase
 
 __version__ = "0.1.0"
 __all__ = ["BraggfillError", "__version__", "inpaint", "phase"]
 
-_HOMES = {"BraggfillError": "braggfill.errors", "inpaint": "braggfill.filling", "phase": "braggfill.phasing.scan"}
+_HOMES = {"BraggfillError": "braggfill.errors", "inpaint": "braggfill.filling.scan", "phase": "braggfill.phasing.scan"}
 
 
 def __getattr__(name: str) -> Any:

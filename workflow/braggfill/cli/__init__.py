@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _end_on_terminate()
+        talk.log.open(getattr(options, "log", None), sys.argv[1:] if arguments is None else arguments)
         return options.run(options)
     except BraggfillError as error:
         talk.say(f"error: {' '.join(str(error).split())}")

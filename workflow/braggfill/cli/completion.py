@@ -7,7 +7,7 @@ from typing import Any
 
 SHELLS = ("bash", "zsh", "tcsh")
 FOLDERS = ("FOLDER",)
-FILES = ("SCAN", "MASK", "OUT", "FILE", "PNG", "CSV", "BUNDLE")
+FILES = ("SCAN", "MASK", "OUT", "FILE", "PNG", "CSV", "BUNDLE", "HTML")
 """Names, in a help text, of arguments that are files."""
 
 

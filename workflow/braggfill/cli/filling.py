@@ -81,7 +81,8 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         const=3,
         type=int,
         metavar="EPOCHS",
-        help="train the network on the scan for EPOCHS (default 3) before filling; kept only if it helps",
+        help="train the network on the scan for EPOCHS (default 3) before filling; kept only if it helps. Of several "
+        "scans on each by itself; for one network for all fine-tune on one with --save-network, then use --network",
     )
     learn.add_argument("--patches", type=int, metavar="N", help="patches of the scan to train on (default 6400)")
     learn.add_argument(

@@ -72,6 +72,19 @@ def spacing(options: argparse.Namespace) -> float | None:
     return geometry.cubic_spacing(options.lattice, indices)
 
 
+def lacking(told: Any) -> list[str]:
+    """Options that a geometry needs and the scan's file does not tell, for those who only look."""
+    angles = getattr(told, "angles", None) or {}
+    known = {
+        "--energy": getattr(told, "energy_ev", None),
+        "--distance": getattr(told, "distance_m", None),
+        "--pixel": getattr(told, "pixel_m", None),
+        "--rocking-step": getattr(told, "rocking_step_deg", None),
+        "--delta, --nu or --hkl": [name for names in CIRCLES.values() for name in names if name in angles] or None,
+    }
+    return [name for name, value in known.items() if value is None]
+
+
 def of(options: argparse.Namespace, told: Any = None) -> tuple[Geometry | None, float | None, str]:
     """Geometry, lattice spacing, and a remark about what is missing for a geometry (empty if nothing is).
 

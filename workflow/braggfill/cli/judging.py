@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from braggfill.cli import networks, talk
+from braggfill.cli import geometry, networks, talk
 from braggfill.cli.texts import COMPARE, INFO
 from braggfill.errors import BraggfillError
 from braggfill.filling import methods as registry
@@ -39,9 +39,8 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 
 def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
-    from braggfill.cli import preparing
     from braggfill.filling.describe import describe, effort
-    from braggfill.scans import listing, units
+    from braggfill.scans import listing
 
     devices.check(options.device, "--device")
     holds = listing.lines(options.scan)
@@ -56,14 +55,17 @@ def _info(options: argparse.Namespace) -> int:
     lines += [("warning", remark.removeprefix("warning: ")) for remark in remarks]
     if scan.experiment:
         lines += scan.experiment.lines()
+    if lacking := geometry.lacking(scan.experiment):
+        told = f"not in the file: {', '.join(lacking)}; needed for nanometres and strain alone (braggfill phase)"
+        lines.append(("geometry", told))
     if missing is not None and not missing.where:
         missing = None
     if missing is not None:
         lines += [("mask", part) for part in missing.where.split("; ")]
     array, factor = scan.array, options.photons_per_unit
     if factor is not None:
-        factor = preparing.per_unit(options, scan, scans.marked(array).array, _nothing)
-        array = units.to_photons(array, factor)
+        known = scans.marked(array)._replace(noise=None)  # which is told as it is
+        array = scans.photons(array, known.array, known, factor, scan.where).values
     lines += describe(array, None if missing is None else missing.array, photons=factor is not None)
     if missing is None:
         lines.append(("missing", "nothing says so; name a mask with --mask, or the detector with --detector"))
@@ -104,6 +106,7 @@ def _compare(options: argparse.Namespace) -> int:
         patches=options.patches,
         seed=options.seed,
         progress=talk.shows_progress(options),
+        say=say,
     )
     found = max(row.patches for row in rows)
     if found < options.patches:

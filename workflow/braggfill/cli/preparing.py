@@ -10,8 +10,6 @@ import numpy as np
 
 from braggfill import scans
 from braggfill.cli import talk
-from braggfill.errors import BraggfillError
-from braggfill.scans import units
 
 if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
@@ -81,36 +79,9 @@ def prepare(options: argparse.Namespace, say: talk.Say, *, outputs: tuple[str | 
     marked = missing.marked if missing is not None and missing.marked is not None else scans.marked(scan.array)
     if missing is not None:
         scans.check(scan.array, mask, scan.where, missing.where, marked)
-    factor = per_unit(options, scan, mask | marked.array, say)
-    for line in scans.suspicions(scan.array, mask, marked):
-        say(f"warning: {line}")
-    clipped = 0 if marked.noise is None else int(np.count_nonzero(marked.noise & ~mask))
-    if clipped:
-        share = clipped / max(int(np.count_nonzero(~mask)), 1)
-        say(
-            f"warning: {clipped} measured voxels ({share:.1%}) scatter below zero, as after the subtraction of a dark "
-            "level; they are taken as zero here, and come back as they were"
-        )
-    photons = scan.array
-    if clipped:
-        photons = np.where(marked.noise & ~mask, 0, photons)
-    return Prepared(scan, missing, mask, units.to_photons(photons, factor), factor, clipped)
-
-
-def per_unit(options: argparse.Namespace, scan: Loaded, unusable: np.ndarray, say: talk.Say) -> float:
-    """Photons a unit: what the user says, else one, if the values can be photons.
-
-    Raises
-    ------
-    BraggfillError : they cannot be; says why, and what a unit seems to be.
-    """
     given = getattr(options, "photons_per_unit", None)
-    if given is not None:
-        if not (np.isfinite(given) and given > 0):
-            raise BraggfillError(f"--photons-per-unit {given:g}: give a number above zero")
-        return float(given)
-    found = scans.unit(scan.array, unusable)
-    units.refuse(found, scan.where)
-    if found.remark:
-        say(f"warning: {found.remark}")
-    return 1.0
+    photons = scans.photons(scan.array, mask, marked, given, scan.where)
+    noise = photons.noise_remark(int(np.count_nonzero(~mask)))
+    for line in (*photons.remarks, *scans.suspicions(scan.array, mask, marked), *filter(None, [noise])):
+        say(f"warning: {line}")
+    return Prepared(scan, missing, mask, photons.values, photons.per_unit, photons.clipped)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from braggfill.errors import BraggfillError
 
 if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
 
 Say = Callable[[str], None]
+NO_LOG = (".npz", ".npy", ".cxi", ".h5", ".hdf5", ".nxs", ".tif", ".tiff", ".safetensors", ".png")
+"""Suffixes that a log never has: a file of such a name is a mistake."""
 BRIEF = ("filled", "warning", "converged", "uncertain", "failed")
 """How lines begin that are said of each of many scans."""
 
@@ -38,12 +45,66 @@ def scan_options(*, several: bool = False) -> argparse.ArgumentParser:
     much = parser.add_mutually_exclusive_group()
     much.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no remarks; errors only")
     much.add_argument("-v", "--verbose", action="store_true", help="say more")
+    add("--log", metavar="FILE", help="also append every line, with the time, to FILE; details, too, whatever -q says")
     add("--debug", action="store_true", help="show the traceback of an unexpected error")
     return parser
 
 
+class Log:
+    """The file of ``--log``, if there is one: lines are appended as they come."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+
+    def open(self, name: str | None, command: Sequence[str]) -> None:
+        """Go on in the file ``name``, which gets the command line first; None for no file.
+
+        Raises
+        ------
+        BraggfillError : it cannot be written.
+        """
+        self.path = None
+        if name is None:
+            return
+        path = Path(name)
+        if path.exists() and not path.is_file():
+            raise BraggfillError(f"--log {name}: is no file; name a text file")
+        if path.suffix.lower() in NO_LOG or (path.exists() and b"\0" in _begin(path)):
+            raise BraggfillError(f"--log {name}: is no text file; name another one")
+        self.path = path
+        try:
+            self._append(f"$ braggfill {shlex.join(command)}")
+        except OSError as error:
+            self.path = None
+            raise BraggfillError(f"--log {name}: cannot be written ({error.strerror}); name another file") from error
+
+    def line(self, line: str) -> None:
+        """Append a line; a disk that is full by now stops nothing."""
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self._append(line)
+
+    def _append(self, line: str) -> None:
+        assert self.path is not None
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(f"{now} {printable(line)}\n")
+
+
+def _begin(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4096)
+    except OSError:
+        return b""
+
+
+log = Log()
+
+
 def say(line: str) -> None:
-    """A line on standard error, if there is one."""
+    """A line on standard error, if there is one, and in the log."""
+    log.line(line)
     if sys.stderr is not None:
         print(f"braggfill: {printable(line)}", file=sys.stderr, flush=True)
 
@@ -56,10 +117,10 @@ def printable(line: str) -> str:
 def remarks(options: argparse.Namespace) -> tuple[Say, Say]:
     """What to say remarks with, and details: silent as the options have it."""
     if options.quiet:
-        return _nothing, _nothing
+        return log.line, log.line
     if getattr(options, "brief", False):  # one scan of many: its last line, and warnings
-        return (lambda line: say(f"{options.scan}: {line}") if line.startswith(BRIEF) else None), _nothing
-    return say, (say if options.verbose else _nothing)
+        return (lambda line: (say if line.startswith(BRIEF) else log.line)(f"{options.scan}: {line}")), log.line
+    return say, (say if options.verbose else log.line)
 
 
 def shows_progress(options: argparse.Namespace) -> bool:
@@ -100,7 +161,3 @@ def name(where: str) -> str:
 def size(scan: Loaded) -> str:
     """Shape and type of a scan."""
     return f"{' × '.join(map(str, scan.array.shape))} {scan.array.dtype}"
-
-
-def _nothing(line: str) -> None:
-    pass

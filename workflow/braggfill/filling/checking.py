@@ -10,6 +10,31 @@ from braggfill.errors import BraggfillError
 def check(intensity: np.ndarray, mask: np.ndarray, *, most_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The arrays, if they can be filled: intensity as it is, mask as booleans of the same shape; see
     :func:`braggfill.filling.inpaint`."""
+    intensity, mask = shapes(intensity, mask, most_missing=most_missing)
+    if intensity.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            bad = ~((intensity >= 0) & (intensity < np.inf)) & ~mask
+    else:
+        bad = (intensity < 0) & ~mask
+    if bad.any():
+        refuse(intensity, bad)
+    if not (intensity.any() and (intensity.astype(bool) & ~mask).any()):
+        raise BraggfillError("intensity: there is not one photon in the measured voxels; check the data and the mask")
+    return intensity, mask
+
+
+def refuse(intensity: np.ndarray, bad: np.ndarray) -> None:
+    """Raise a :class:`BraggfillError` about the measured voxels that are ``bad``."""
+    first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+    value = intensity[first]
+    what = "negative or not finite" if not value > 0 or not np.isfinite(value) else f"{value}, a detector's sign"
+    raise BraggfillError(
+        f"intensity: {int(bad.sum())} measured voxels are {what}, the first at {first}; add them to the mask"
+    )
+
+
+def shapes(intensity: np.ndarray, mask: np.ndarray, *, most_missing: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The arrays, if their types and shapes fit; values are not looked at."""
     intensity = np.asarray(intensity)
     kind = intensity.dtype.kind
     if kind not in "iuf":
@@ -29,19 +54,6 @@ def check(intensity: np.ndarray, mask: np.ndarray, *, most_missing: bool = False
         raise BraggfillError(
             f"mask: {share:.0%} is missing; is it inverted? True means missing (most_missing=True fills it anyway)"
         )
-    if kind == "f":
-        with np.errstate(invalid="ignore"):
-            bad = ~((intensity >= 0) & (intensity < np.inf)) & ~mask
-    else:
-        bad = (intensity < 0) & ~mask
-    if bad.any():
-        first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        raise BraggfillError(
-            f"intensity: {int(bad.sum())} measured voxels are negative or not finite, the first at {first}; "
-            "add them to the mask"
-        )
-    if not (intensity.any() and (intensity.astype(bool) & ~mask).any()):
-        raise BraggfillError("intensity: there is not one photon in the measured voxels; check the data and the mask")
     return intensity, mask
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -32,6 +33,8 @@ PATCHES, PITCH = (32, 24, 16), 48
 CROP = 128
 """Voxels along each axis around the peak that are looked at: the paper's pattern."""
 ROUNDS = 60
+SHORT, EVERY = 10.0, 30.0
+"""Seconds from which on it is said how long it takes, and how often where no bar is shown."""
 BRIGHT = 1.0
 """Photons a voxel of the patches in the second selection; the darker ones are nothing but noise."""
 
@@ -64,6 +67,7 @@ def compare(
     patches: int = 100,
     seed: int = 0,
     progress: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> list[Row]:
     """Fill artificial gaps by each method and compare with what was measured there.
 
@@ -73,6 +77,8 @@ def compare(
     methods : by name.
     widths : of the gaps, voxels, 1 to 24.
     axis : the one that the gaps interrupt: 1 for horizontal gaps of the detector, 2 for vertical ones.
+    say : told how long it will take, as soon as every method has filled once, and without ``progress`` from time to
+        time how far it is.
     patches : how many to look at; fewer where the scan has fewer.  All widths and methods get the same ones.
 
     Returns
@@ -89,7 +95,7 @@ def compare(
     intensity, missing = _around_peak(intensity, missing)
     bridged = interpolate(intensity, missing, "linear")
     size, places = _patches(intensity, missing, widths[-1], axis, patches, seed)
-    scores = _scores(bridged, methods, widths, axis, size, places, progress)
+    scores = _scores(bridged, methods, widths, axis, size, places, progress, say)
     whole = bool((np.rint(intensity[~missing]) == intensity[~missing]).all())
     light = np.concatenate([patching.cut(np.where(missing, 0, intensity), found, size) for found in places])
     bright = light.reshape(len(light), -1).mean(1, dtype=np.float64) >= BRIGHT
@@ -231,12 +237,15 @@ def _scores(
     size: tuple[int, ...],
     places: list[np.ndarray],
     progress: bool,
+    say: Callable[[str], None] | None = None,
 ) -> dict[tuple[int, str], np.ndarray]:
     """PCC of each patch for each (width, method)."""
     from tqdm import tqdm
 
     found: dict[tuple[int, str], list[np.ndarray]] = {(w, m): [] for w in widths for m in methods}
     total = len(places) * len(widths) * len(methods)
+    done, began = 0, time.monotonic()
+    told = began
     with tqdm(total=total, desc="compare", unit="filling", disable=not progress, leave=False) as bar:
         for origins in places:
             for width in widths:
@@ -253,7 +262,17 @@ def _scores(
                     pcc = metrics.pcc(truth, guess, np.ones(truth.shape[1:], bool))
                     found[width, method].append(np.atleast_1d(pcc))
                     bar.update()
+                    done, now = done + 1, time.monotonic()
+                    left = (now - began) / done * (total - done)
+                    first = done == len(methods) and left > SHORT
+                    if say and done < total and (first or (not progress and now - told > EVERY)):
+                        told = now
+                        say(f"{done} of {total} fillings; about {_time(left)} left")
     return {key: np.concatenate(parts) for key, parts in found.items()}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _middle(size: int, width: int) -> slice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["Filled", "check", "inpaint"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Filled:
-    """A filled pattern, its arrays all of the pattern's shape."""
+    """A filled pattern, its arrays all of the pattern's shape.
+
+    Arrays are in photons, or, where the scan is in another unit (``photons_per_unit``), in that.
+    """
 
     data: np.ndarray
     """Photons: what was measured, bit for bit, and the expectation where filled, finite and never negative."""
@@ -36,6 +39,20 @@ class Filled:
     the method has no uncertainty. It is (1 + I) sinh(s), with s the standard deviation of log(1 + counts)."""
     finite: Finite | None = None
     """What holding the filling to a finite crystal came to, if that was asked for."""
+    method: str = ""
+    """What filled, one of :data:`braggfill.filling.methods.METHODS`."""
+    photons_per_unit: float = 1.0
+
+    def __repr__(self) -> str:
+        from braggfill.filling import shown
+
+        return f"Filled({shown.summary(self)})"
+
+    def _repr_html_(self) -> str:
+        """Summary and central slices, for a notebook."""
+        from braggfill.filling import shown
+
+        return shown.html(self)
 
     @property
     def corrected(self) -> bool:
@@ -56,7 +73,12 @@ class Filled:
         """Both, and what was decided; parameters and errors as of :func:`braggfill.filling.trust.for_phasing`."""
         from braggfill.filling import trust
 
-        return trust.for_phasing(self.data, self.mask, self.sigma, corrected=self.corrected, value=value, masked=masked)
+        unit = self.photons_per_unit
+        data, sigma = (self.data, self.sigma) if unit == 1 else (self.data * unit, self.sigma * unit)
+        given = trust.for_phasing(data, self.mask, sigma, corrected=self.corrected, value=value, masked=masked)
+        if unit == 1:
+            return given
+        return replace(given, data=np.where(self.mask, given.data / unit, self.data).astype(self.data.dtype))
 
     def interval(self, level: float = 0.68) -> tuple[np.ndarray, np.ndarray]:
         """Least and greatest count of the interval that holds what the detector would have counted with probability
@@ -73,9 +95,10 @@ class Filled:
         chosen = self.mask & np.isfinite(self.sigma)
         if self.mask.any() and not chosen.any():
             raise BraggfillError("interval: the method states no uncertainty; use method braggfill")
-        ends = distribution.of_filled(self.data[chosen], self.sigma[chosen]).interval(level)
+        unit = self.photons_per_unit
+        ends = distribution.of_filled(self.data[chosen] * unit, self.sigma[chosen] * unit).interval(level)
         found = np.full((2, *self.data.shape), np.nan)
-        found[:, chosen] = ends
+        found[:, chosen] = np.asarray(ends) / unit
         return found[0], found[1]
 
 
@@ -171,7 +194,7 @@ def inpaint(
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
         if finite or chosen.finite:
             corrected = _correct(data, mask, sigma[mask], ask)
-    return Filled(data, mask, sigma, corrected)
+    return Filled(data, mask, sigma, corrected, method)
 
 
 def _correct(

@@ -27,6 +27,8 @@ NAMES = tuple(REGISTRY)
 GAP_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.gap."))
 """Those that fill gaps."""
 FORMAT = 1
+DEEPEST, WIDEST = 8, 4096
+"""Most levels, and channels of a level, that a network may have."""
 WEIGHTS = Path(__file__).parent.parent / "weights"
 """Folder of the weights that come with the package."""
 
@@ -45,10 +47,35 @@ def build(name: str = "braggfill", **options: Any) -> Network:
     BraggfillError : an unknown name or option.
     """
     module = importlib.import_module(module_of(name))
+    _plausible(name, options)
     try:
         return getattr(module, REGISTRY[name].partition(":")[2])(**options)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BraggfillError(f"network {name}: options {options} do not fit it ({error})") from error
+    except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
+        raise BraggfillError(f"network {name}: options {_short(options)} do not fit it ({_short(error)})") from error
+
+
+def _plausible(name: str, options: dict[str, Any]) -> None:
+    """Stop at options that no network has: a file's may be anything."""
+    for option, value in options.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        sizes = [n for n in numbers if not isinstance(n, str)]
+        several = option == "channels"
+        if (several and not 0 < len(sizes) == len(numbers) <= DEEPEST) or not all(
+            isinstance(n, int) and not isinstance(n, bool) and 0 < n <= WIDEST for n in sizes
+        ):
+            what = f"1 to {DEEPEST} whole numbers" if several else "a word or a whole number"
+            raise BraggfillError(
+                f"network {name}: options {option} = {_short(value)} do not fit it; give {what}, from 1 to {WIDEST}"
+            )
+
+
+def _short(value: object) -> str:
+    """A value in one line that is not too long."""
+    try:
+        text = " ".join(str(value).split())
+    except RecursionError:
+        return "…"
+    return text if len(text) < 120 else f"{text[:120]} …"
 
 
 def module_of(name: str) -> str:
@@ -116,7 +143,7 @@ def card(path: str | Path) -> dict[str, Any]:
             raise ValueError
     except KeyError as error:
         raise BraggfillError(f"{path}: not the weights of a braggfill network; choose another file") from error
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
         raise BraggfillError(f"{path}: damaged or of another version; train it again or fetch it anew") from error
     return found
 
@@ -163,17 +190,30 @@ def load(path: str | Path, device: str = "cpu") -> Network:
     from safetensors.torch import load as unpack
 
     found = card(path)
-    network = build(found["network"], **found["options"])
     try:
         stored = unpack(Path(path).read_bytes())
+        _fits(found, stored)
+        network = build(found["network"], **found["options"])
         if found.get("sha256", "") != _digest(stored):
             raise RuntimeError("they are not those that were saved")
         weights = {name: value.float() for name, value in stored.items()}
         if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
             raise RuntimeError("weights that are not finite")
         network.load_state_dict(weights)
+    except BraggfillError as error:
+        raise BraggfillError(f"{path}: {error}; train it again or fetch it anew") from error
     except (SafetensorError, OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise BraggfillError(f"{path}: damaged weights ({reason}); train it again or fetch it anew") from error
     network.card = found
     return network.to(device).eval()
+
+
+def _fits(found: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Stop at weights that are not of the network that the card names, before memory is taken for one of any size."""
+    import torch
+
+    with torch.device("meta"):
+        wanted = build(found["network"], **found["options"]).state_dict()
+    if {name: tuple(value.shape) for name, value in wanted.items()} != {n: tuple(v.shape) for n, v in stored.items()}:
+        raise RuntimeError("they are of another network than its options tell")

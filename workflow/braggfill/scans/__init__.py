@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from braggfill.scans.checks import check, hot, suspicions
 from braggfill.scans.choosing import Missing, missing
+from braggfill.scans.conversion import Photons, photons
 from braggfill.scans.experiment import Experiment
 from braggfill.scans.marks import Marked, marked
 from braggfill.scans.output import HDF5, check_output, check_place, write
@@ -41,6 +42,7 @@ __all__ = [
     "Loaded",
     "Marked",
     "Missing",
+    "Photons",
     "Unit",
     "check",
     "check_output",
@@ -51,6 +53,7 @@ __all__ = [
     "marked",
     "missing",
     "own_mask",
+    "photons",
     "read",
     "suspicions",
     "unit",

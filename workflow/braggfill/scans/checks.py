@@ -182,13 +182,15 @@ def _dead(total: np.ndarray, never: np.ndarray, always: np.ndarray) -> list[str]
 
 
 def _beside(light: np.ndarray, dark: np.ndarray) -> np.ndarray:
-    """The least of the next lines on either side that are not dark themselves."""
+    """The least of the next lines on either side that are not dark themselves; at a border a fifth of the only one."""
     found = np.zeros(len(light))
     lit = np.flatnonzero(~dark)
     for k in np.flatnonzero(dark):
         below, above = lit[lit < k], lit[lit > k]
         if len(below) and len(above):
             found[k] = min(light[below[-1]], light[above[0]])
+        elif len(lit):
+            found[k] = light[below[-1] if len(below) else above[0]] / 5
     return found
 
 

@@ -6,6 +6,7 @@ a voxel that                            is
 is not finite                           missing
 holds the largest integer of its type   missing (16 bits or more; how Eiger files mark gaps), also where integers were
                                         converted: 2^16 - 1, 2^31 - 1, 2^32 - 1 in every frame of a pixel
+holds the one below                     missing: Dectris' sign for a bad pixel; of 16 bits in every frame of a pixel
 is negative, the same in every frame    missing: a detector's sign
 is negative, one of few                 missing
 is negative, one of many that scatter   **noise** around zero, left by a dark level that was subtracted: measured
@@ -18,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-SIGNS = (2**16 - 1, 2**31 - 1, 2**32 - 1)
+SIGNS = (2**16 - 1, 2**31 - 1, 2**32 - 1, 2**16 - 2, 2**32 - 2)
+"""Largest integers, of a gap, and those below, of a bad pixel (Dectris)."""
 MANY = 1e-3
 """Share of the voxels from which on negative values can be noise."""
 OUTLIER = 8.0
@@ -54,8 +56,13 @@ def marked(intensity: np.ndarray) -> Marked:
     if kind in "iu" and size >= (2 if kind == "u" else 4):
         largest = np.iinfo(intensity.dtype).max
         add(f"of {largest}, the largest integer of its type", intensity == largest)
-    if kind in "iuf" and intensity.ndim == 3 and (sign := _converted(intensity, found)) is not None:
-        add(f"of {int(sign)}, the largest integer of the detector's type", intensity == sign)
+        if kind == "u" and size >= 4:
+            add(f"of {largest - 1}, the sign of a bad pixel", intensity == largest - 1)
+    for _ in range(2 if kind in "iuf" and intensity.ndim == 3 else 0):
+        sign = _converted(intensity, found)
+        if sign is not None:
+            what = "the largest integer of the detector's type" if int(sign) % 2 else "the sign of a bad pixel"
+            add(f"of {int(sign)}, {what}", intensity == sign)
     if kind in "if":
         with np.errstate(invalid="ignore"):
             below = intensity < 0
@@ -93,7 +100,7 @@ def _noise(intensity: np.ndarray, below: np.ndarray) -> np.ndarray | None:
         return None
     values = intensity[rest].astype(np.float64)
     several, times = np.unique(values, return_counts=True)
-    if len(several) < 3:
+    if len(several) < 3 and not _scattered(intensity, rest):
         return None
     # A value that many voxels share among others that hardly repeat is a sign, too.
     sign = several[times > max(10, 0.01 * number)] if np.median(times) < 3 else np.array([])
@@ -110,6 +117,18 @@ def _noise(intensity: np.ndarray, below: np.ndarray) -> np.ndarray | None:
         return None
     if (values == np.rint(values)).all():
         few = [int(np.count_nonzero(values == -k)) for k in (1, 2, 3)]
-        if len(several) < 5 and not few[0] > few[1] > few[2] > 0:
+        if len(several) < 5 and not few[0] > few[1] > few[2] > 0 and not _scattered(intensity, rest):
             return None
     return rest
+
+
+def _scattered(intensity: np.ndarray, below: np.ndarray) -> bool:
+    """Whether small whole numbers below zero are noise that was rounded: many, as many ones above, and no regions.
+
+    Signs lie together; of noise a neighbour is below zero in less than half of all cases, along every axis.
+    """
+    number = np.count_nonzero(below)
+    if below.ndim != 3 or number < 10 * MANY * below.size or np.count_nonzero(intensity == 1) < number / 2:
+        return False
+    along = (np.moveaxis(below, axis, 0) for axis in range(3))
+    return all(np.count_nonzero(one[1:] & one[:-1]) < 0.5 * np.count_nonzero(one[1:]) for one in along)

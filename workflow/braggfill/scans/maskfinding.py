@@ -5,11 +5,15 @@ itself, at the detector.  In this order:
 
 1. each group that holds the object under any name, and those that the links on the way name: ``NAME_mask``,
    ``pixel_mask``, ``data_mask``, ``mask``, and what lies in ``detectorSpecific`` below;
-2. where the object has no detector of its own: the detectors of the same entry.
+2. where the object has no detector of its own: the detectors of the same entry;
+3. the groups above, up to the root.
+
+What else in the file is called a mask and has the right size is told, and not taken.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,6 +27,8 @@ from braggfill.scans.store import Place, Store, find, key
 
 NAMES = ("pixel_mask", "mask", "pixel_mask_1", "mask_1")
 BELOW = ("detectorSpecific", "detector_specific")
+CALLED = re.compile(r"mask|(bad|dead|hot)_?pix", re.IGNORECASE)
+"""Names of what may be a mask somewhere else in the file."""
 FILLED = "entry_1/data_1/filled"
 """What braggfill marks as filled: a file of its own."""
 
@@ -48,7 +54,44 @@ def own_mask(store: Store, file: h5py.File, chosen: Chosen, shape: Sequence[int]
             found += _at_detectors(store, start, entry, seen, shape)
     fitting = [one for one in found if fits(one.node, shape)]
     larger = [one for one in found if covers(one.node, shape)]
+    if not (fitting or larger):
+        above = [one for one in _above(store, groups) if key(one.node) not in keys]
+        fitting = [one for one in above if fits(one.node, shape)]
+        larger = [one for one in above if covers(one.node, shape)]
+    if not (fitting or larger) and not store.remarks:
+        _hint(store, start, keys, {key(group.node) for group, _ in groups}, shape)
     return next(iter(fitting or larger), None)
+
+
+def _above(store: Store, groups: list[tuple[Place, list[str]]]) -> Iterator[Place]:
+    """Masks in the groups above those that hold the data, the nearest first."""
+    seen: set[tuple[int, int]] = set()
+    for held, _ in groups:
+        group = held.node
+        outside = held.path.partition("::")[0] + "::" if "::" in held.path else ""
+        while group.name not in (None, "/"):
+            group = group.parent
+            if (at := key(group)) in seen:
+                break
+            seen.add(at)
+            yield from _beside(store, Place(group, outside + group.name, ()), [])
+
+
+def _hint(store: Store, start: Place, keys: set, homes: set, shape: Sequence[int]) -> None:
+    """Say what else in the file is called a mask and has the right size."""
+    told = []
+    for one in contents.arrays(store, start)[0]:
+        if one.places and CALLED.search(one.name.rpartition("/")[2]) and len(one.places) == 1:
+            node = one.first
+            another = any(
+                _detects(Place(group, group.name, ())) and key(group) not in homes for group, _ in one.places[0].homes
+            )
+            if key(node) not in keys and not another and _usable(node) and fits(node, shape) and node.ndim < len(shape):
+                told.append(one.name)
+    if told:
+        store.remarks.append(
+            f"warning: may be a mask of the scan, but is not taken: {', '.join(told[:4])}; --mask FILE::PATH"
+        )
 
 
 def fits(mask: h5py.Dataset, shape: Sequence[int]) -> bool:
@@ -136,8 +179,12 @@ def _beside(store: Store, group: Place, names: list[str]) -> Iterator[Place]:
         own.append("data_mask")
     for name in [*own, *NAMES, *(f"{below}/pixel_mask" for below in BELOW)]:
         one = contents.reach(store, group, name)
-        if one is not None and isinstance(one.node, h5py.Dataset) and _usable(one.node):
+        if one is None or not isinstance(one.node, h5py.Dataset) or not _usable(one.node):
+            continue
+        if one.node.id.get_storage_size() or one.node.is_virtual or one.node.external:
             yield one
+        else:
+            store.remarks.append(f"warning: {one.path} was never written, and is not taken for a mask")
 
 
 def _usable(dataset: h5py.Dataset) -> bool:

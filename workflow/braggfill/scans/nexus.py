@@ -117,15 +117,15 @@ def _in_order(chosen: Chosen, told: str) -> None:
     """Dectris numbers the frames of each block: they must follow each other."""
     last = None
     for place in chosen.places:
-        low, high = (place.node.attrs.get(f"image_nr_{end}") for end in ("low", "high"))
-        if low is None or high is None:
+        low, high = (np.asarray(place.node.attrs.get(f"image_nr_{end}", "")) for end in ("low", "high"))
+        if any(number.size != 1 or number.dtype.kind not in "iu" for number in (low, high)):
             return
-        if last is not None and int(low) != last + 1:
+        if last is not None and low.item() != last + 1:
             raise BraggfillError(
-                f"{told}: {place.path} begins with frame {int(low)}, but the block before ends with {last}; frames are "
-                "missing between them, or the files are of different scans"
+                f"{told}: {place.path} begins with frame {low.item()}, but the block before ends with {last}; frames "
+                "are missing between them, or the files are of different scans"
             )
-        last = int(high)
+        last = high.item()
 
 
 # The scan ------------------------------------------------------------------------------------------------------------
@@ -218,6 +218,12 @@ def _best(
     sizes = {one.name: int(np.prod(one.shape)) for one in ranked}
     best, why = ranked[0], "of a detector" if at_detector(ranked[0]) else "the only one that can be a scan"
     if len(ranked) > 1:
+        if pattern := _numbered(ranked):
+            names = some([described(store, one) for one in ranked])
+            raise Ambiguous(
+                f"{told}: {inside} has {names}: blocks of one scan are joined by {_base(told)}::{pattern}; of several "
+                f"scans name one, {_base(told)}::{ranked[0].name}"
+            )
         alike = [one for one in ranked if one.shape == ranked[0].shape]
         if len(alike) == len(ranked):
             names = some([described(store, one) for one in ranked])
@@ -240,6 +246,17 @@ def _best(
     if not best.lost and (missed := [line for line in broken if line not in best.lost]):
         store.remarks.append(f"warning: passed over what cannot be reached: {some(missed, 2)}")
     return best
+
+
+def _numbered(ranked: list[Chosen]) -> str:
+    """The pattern of arrays of one group that may be blocks: frames of one size and type, names that differ by a number
+    and count on; empty where they are none."""
+    parts = [part for one in ranked if (part := re.fullmatch(r"(.*?)(\d+)", one.name))]
+    if len(parts) < len(ranked) or len({part[1] for part in parts}) > 1 or "/" not in parts[0][1]:
+        return ""
+    numbers = sorted(int(part[2]) for part in parts)
+    alike = {(one.shape[-2:], one.first.dtype) for one in ranked}
+    return f"{parts[0][1]}*" if len(alike) == 1 and numbers == list(range(numbers[0], numbers[0] + len(parts))) else ""
 
 
 def _light(store: Store, one: Chosen, told: str) -> float:

@@ -20,6 +20,7 @@ from braggfill.scans.store import Broken, Store, find, reason
 DEPTH = 8
 """Virtual data sets within each other."""
 UNLIMITED = 2**62
+NEVER = "was never written; name another dataset"
 HDF5_OWN = {1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset"}
 
 
@@ -116,7 +117,7 @@ def _plain(dataset: h5py.Dataset, where: str) -> Gathered:
         ) from error
     found = Gathered(array)
     if array.ndim and len(array) and (frames := _unwritten(dataset)).size:
-        found.lost.append((frames, "the others were never written"))
+        found.lost.append((frames, "the others were never written" if len(frames) < len(array) else NEVER))
     return found
 
 
@@ -204,7 +205,7 @@ def _virtual(store: Store, dataset: h5py.Dataset, where: str, depth: int) -> Gat
     seen = np.zeros(shape, bool)
     for index, values in parts:
         box = _box(index)
-        array[box] = values.reshape(array[box].shape)
+        array[box] = _within(values, dataset.dtype).reshape(array[box].shape)
         seen[box] = True
     if seen.all():
         return Gathered(array, lost)
@@ -213,6 +214,18 @@ def _virtual(store: Store, dataset: h5py.Dataset, where: str, depth: int) -> Gat
     if never.size:
         lost.append((never, "the detector wrote none of the others"))
     return Gathered(array, lost, ~seen & whole.reshape(-1, *(1,) * (seen.ndim - 1)))
+
+
+def _within(values: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Numbers of a source in the data set's type, as HDF5 converts them: what is too large is the largest there is."""
+    if kind.kind not in "iu" or values.dtype.kind not in "iuf" or np.can_cast(values.dtype, kind, "safe"):
+        return values
+    low, high = np.iinfo(kind).min, np.iinfo(kind).max
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            return np.where(values >= high, high, np.clip(np.nan_to_num(values), low, high).astype(kind)).astype(kind)
+    given = np.iinfo(values.dtype)
+    return np.clip(values, max(low, given.min), min(high, given.max)).astype(kind)
 
 
 class _Short(BraggfillError):

@@ -22,10 +22,14 @@ MOST = 2.0**53
 """Photons in a voxel; more were never counted."""
 ENOUGH = 8_000_000
 """Voxels that are looked at, at least 16 frames."""
+QUICK = 2_000_000
+"""The same for the variance of whole numbers."""
 APART = 3.0
 """Factor from which on an estimate by the variance, good to a tenth where there is light, speaks against photons."""
 SMOOTH = 100.0
 """Photons a unit by the variance from which on it is rather that there is no noise."""
+PEDESTAL = 5
+"""Counts that nearly every voxel has where a dark level was not subtracted."""
 BLOCK = (4, 8, 8)
 
 
@@ -61,7 +65,7 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
     whole = intensity.dtype.kind in "iu" or bool((values == np.rint(values)).all())
     step = float(_common(values)) if whole else _step(values)
     if whole and step == 1:
-        return Unit(1.0, "whole", "", "")
+        return Unit(1.0, "whole", "", _of_whole(*_part(intensity, bad, QUICK), top))
     if step is not None:
         return _of_step(step, top)
     if per := _frame_steps(intensity, bad):
@@ -93,9 +97,25 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
     return Unit(found, "variance", "", line)
 
 
-def _part(intensity: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The frames around the brightest, as many as are enough: all of a small scan."""
-    number = max(16, ENOUGH // max(intensity[0].size, 1))
+def _of_whole(intensity: np.ndarray, bad: np.ndarray, top: float) -> str:
+    """What is to be said of whole numbers whose variance is far from that of counts: ADU, or scaled and rounded."""
+    found = _variance(intensity, bad, pedestal=bool(np.quantile(intensity[~bad], 0.05) >= PEDESTAL))
+    if found is None or top * found < 20 or 1 / APART < found < APART:
+        return ""
+    if found > APART:
+        return (
+            "the values are whole but bear less noise than counts (scaled and rounded, smoothed, or a simulation "
+            "without noise?); taken as photons"
+        )
+    return (
+        f"the values are whole, but by their variance hold about {found:.2g} photons a unit (ADU?); taken as photons; "
+        f"--photons-per-unit {found:.2g} if that is so, 1 if not"
+    )
+
+
+def _part(intensity: np.ndarray, missing: np.ndarray, enough: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The frames around the brightest, as many as are ``enough``: all of a small scan."""
+    number = max(16, (enough or ENOUGH) // max(intensity[0].size, 1))
     if len(intensity) <= number:
         return intensity, missing
     light = [float(np.where(m, 0, f).max()) for f, m in zip(intensity[::4], missing[::4], strict=True)]
@@ -195,8 +215,9 @@ def _frame_steps(intensity: np.ndarray, bad: np.ndarray) -> list[float]:
     return steps if len(steps) >= max(3, 0.6 * len(found)) else []
 
 
-def _variance(intensity: np.ndarray, bad: np.ndarray) -> float | None:
+def _variance(intensity: np.ndarray, bad: np.ndarray, pedestal: bool = False) -> float | None:
     """Photons a unit by the photon transfer method; None where the photons' noise is not what is seen most.
+    With a ``pedestal`` the darkest voxels hold no photons.
 
     The variance is that of second differences along all three axes, d = D⊗D⊗D I with D = (1, -2, 1): an oversampled
     pattern has next to nothing that changes so quickly along every axis, while noise has.  Of photons it is the mean of
@@ -237,7 +258,11 @@ def _variance(intensity: np.ndarray, bad: np.ndarray) -> float | None:
         mean, variance = mean[variance > 0], variance[variance > 0]
     if len(mean) < 10:
         return None
+    if pedestal:  # it has no noise of photons
+        mean = mean - mean.min()
     scale = float(np.abs(mean).max())
+    if not scale > 0:
+        return None
     design = np.stack([np.ones_like(mean), mean / scale, (mean / scale) ** 2], axis=1) / variance[:, None]
     (readout, slope, _), _ = nnls(design, np.ones_like(variance))
     bright = float(np.quantile(mean, 0.75)) / scale
