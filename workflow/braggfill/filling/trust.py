@@ -116,6 +116,16 @@ def uncertainty(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return np.asarray(sigma, float) / np.sqrt(np.maximum(data, 0) + DARK)
 
 
+def expectation_std(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    r"""Standard deviation of a filled expectation without counting noise, :math:`\sqrt{\sigma^2 - I}`, photons.
+
+    Parameters
+    ----------
+    data, sigma : photons, same shape; see :class:`braggfill.filling.Filled`.  NaN where ``sigma`` is NaN.
+    """
+    return np.sqrt(np.maximum(np.asarray(sigma, float) ** 2 - np.asarray(data, float), 0))
+
+
 def uncertain(data: np.ndarray, sigma: np.ndarray, mask: np.ndarray, highest: float = HIGHEST) -> np.ndarray:
     """Which filled voxels are better masked in phase retrieval: those whose :func:`uncertainty` is above ``highest``.
 
