@@ -127,8 +127,9 @@ def _relative(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 WEIGHTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "1/(1+r)": lambda d, s: 1 / (1 + _relative(d, s)),
     "1/(1+10r)": lambda d, s: 1 / (1 + 10 * _relative(d, s)),
-    **{f"1/(1+({k}r)^2)": lambda d, s, k=k: 1 / (1 + (k * _relative(d, s)) ** 2) for k in (1, 3)},
+    "1/(1+r^2)": lambda d, s: 1 / (1 + _relative(d, s) ** 2),
 }
 """Further weights, functions of photons and of their standard deviation."""
 

@@ -9,7 +9,8 @@ runs.csv: a row a run, as it ends; objects are kept beside it, so that it goes o
 measured.csv: for each cross and treatment the correlation with the whole scan's object inside its support and the
 standard deviation of the phase difference (rad), mean and standard error over the starts, and of the mean object.
 
-Usage: gap_measured.py SCAN.h5 -o OUT [--starts 6] [--box 96] [--only-table]     (results/demo/fetch/aps_….h5)
+Usage: gap_measured.py SCAN.h5 -o OUT [--starts 6] [--box 96] [--crosses 6,14 9,30 4,7] [--only-table]
+       (SCAN.h5: results/demo/fetch/aps_staff20_s0054.h5)
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from braggfill.physics import align, boxes
 from braggfill.runs import seeds, storage
 from braggfill.stages.reconstruct import objects
 
-CROSSES = ((6, 14), (9, 30), (4, 7))
+CROSSES = ("6,14", "9,30", "4,7")
 """Width, and distance of the middle of both arms from the peak."""
-TREATMENTS = ("free", "filled", "sure", "soft", "zeros")
+TREATMENTS = ("filled", "soft", "free", "sure", "zeros")
 COARSE = Schedule((("HIO", 300), ("RAAR", 200)), 20, (2.0, 0.6), 0.2)
 FINE = Schedule((("RAAR", 60), ("HIO", 40), ("RAAR", 60)), 20, (1.5, 0.8), 0.2)
 LAST = Schedule((("ER", 20),), 10, (0.8, 0.8), 0.15, border=1)
@@ -149,15 +150,17 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--starts", type=int, default=6)
     parser.add_argument("--box", type=int, default=96, help="edge of the cube around the peak, voxels")
+    parser.add_argument("--crosses", nargs="+", default=CROSSES, help="width and distance from the peak, voxels")
     parser.add_argument("--only-table", action="store_true", help="of the runs that there are")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
+    crosses = [tuple(map(int, text.split(","))) for text in wanted.crosses]
     path = wanted.out / "runs.csv"
     runs = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=[*KEYS, "start"])
     done = set(runs[[*KEYS, "start"]].itertuples(index=False, name=None))
     counts = middle(wanted.scan, wanted.box)
     given: dict[str, Given] = {}
-    todo = [(0, 0, "whole"), *((width, distance, name) for width, distance in CROSSES for name in TREATMENTS)]
+    todo = [(0, 0, "whole"), *((width, distance, name) for width, distance in crosses for name in TREATMENTS)]
     for number in range(0 if wanted.only_table else wanted.starts):
         for width, distance, treatment in todo:
             if (width, distance, treatment, number) in done:

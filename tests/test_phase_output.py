@@ -198,7 +198,9 @@ def test_what_is_given_for_the_gap(treatment, monkeypatch):
     assert np.isfinite(given.filled[uncertain]).all() == (treatment != "sure")
     assert (given.sigma is not None) == (treatment == "soft")
     if treatment == "soft":
-        np.testing.assert_allclose(given.sigma[uncertain], np.sqrt(50**2 - 4))
+        np.testing.assert_allclose(
+            given.sigma[uncertain], np.sqrt((50**2 - 4) * (given.filled[uncertain] + 0.05) / 4.05)
+        )
         np.testing.assert_allclose(given.sigma[certain], 0)
 
 

@@ -112,7 +112,7 @@ def test_a_weight_that_is_none_is_told(engine, counts, missing, value):
 
 @given(photons, photons)
 def test_weights_lie_between_nothing_and_one_and_fall_with_the_uncertainty(data, sigma):
-    one, other = (pattern.gap_weight(data, trust.expectation_std(data, s)) for s in (sigma, 2 * sigma))
+    one, other = (pattern.gap_weight(data, trust.held_std(data, s, data)) for s in (sigma, 2 * sigma))
     assert ((one >= 0) & (one <= 1)).all()
     assert (other <= one).all()
 

@@ -39,7 +39,7 @@ class Given:
     filled: np.ndarray | None = field(default=None, repr=False)
     """Photons; NaN where phase retrieval has no constraint."""
     sigma: np.ndarray | None = field(default=None, repr=False)
-    """Standard deviation of the expectation without counting noise, photons."""
+    """Standard deviation of ``filled`` without counting noise, photons."""
     method: str = ""
     """That the gap was filled with; empty if it was not."""
 
@@ -105,4 +105,5 @@ def given(found: Filled, treatment: str, method: str) -> Given:
         )
     if treatment == "sure":
         return Given(treatment, np.where(found.mask_for_phasing(), np.nan, found.for_phasing()), method=method)
-    return Given(treatment, found.for_phasing(), trust.expectation_std(found.data, found.sigma), method)
+    held = found.for_phasing()
+    return Given(treatment, held, trust.held_std(found.data, found.sigma, held), method)

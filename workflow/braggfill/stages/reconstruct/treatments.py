@@ -135,9 +135,9 @@ def _sure(gapped: Gapped) -> dict[str, Any]:
 
 
 def _soft(gapped: Gapped) -> dict[str, Any]:
-    taken = gapped.best.for_phasing()
-    spread = trust.expectation_std(gapped.best.data, gapped.best.sigma)
-    return {"intensity": taken, "missing": gapped.mask, "weight": pattern.gap_weight(taken, spread)}
+    held = gapped.best.for_phasing()
+    spread = trust.held_std(gapped.best.data, gapped.best.sigma, held)
+    return {"intensity": held, "missing": gapped.mask, "weight": pattern.gap_weight(held, spread)}
 
 
 RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {
