@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from braggfill.filling import Filled, inpaint
 from braggfill.phasing import cycling, free, gap, pattern, starts, support
 from braggfill.phasing.projections import Measured
 from braggfill.phasing.recipe import Recipe, Schedule
@@ -49,14 +50,14 @@ class Given:
     used: np.ndarray
 
     @classmethod
-    def of(cls, counts: np.ndarray, mask: np.ndarray | None, treatment: str) -> Given:
-        """Voxels that judge are the same for all treatments of a cross."""
-        missing = np.zeros(counts.shape, bool) if mask is None else mask
+    def of(cls, counts: np.ndarray, found: Filled | None, treatment: str) -> Given:
+        """Of a filled pattern, or of the whole one; voxels that judge are the same for all treatments of a cross."""
+        missing = np.zeros(counts.shape, bool) if found is None else found.mask
         judged = free.free_voxels(counts.shape, missing, 0.03, seeds.generator(0, "gap_measured/free"))
         intensity, weight = np.where(missing, 0, counts).astype(np.float32), np.ones(counts.shape, np.float32)
-        if treatment not in ("whole", "zeros"):
-            told = gap.treat(counts, mask, gap=treatment)
-            made = pattern.prepare(counts, mask, filled=told.filled, sigma=told.sigma)
+        if found is not None and treatment != "zeros":
+            told = gap.given(found, treatment, "braggfill")
+            made = pattern.prepare(counts, missing, filled=told.filled, sigma=told.sigma)
             intensity, weight = made.intensity, made.weight
         return cls(intensity, np.where(judged, 0, weight), judged, ~missing & ~judged)
 
@@ -160,6 +161,7 @@ def main() -> None:
     done = set(runs[[*KEYS, "start"]].itertuples(index=False, name=None))
     counts = middle(wanted.scan, wanted.box)
     given: dict[str, Given] = {}
+    found: dict[tuple[int, int], Filled | None] = {(0, 0): None}
     todo = [(0, 0, "whole"), *((width, distance, name) for width, distance in crosses for name in TREATMENTS)]
     for number in range(0 if wanted.only_table else wanted.starts):
         for width, distance, treatment in todo:
@@ -167,8 +169,10 @@ def main() -> None:
                 continue
             name = _name(width, distance, treatment)
             if name not in given:
-                mask = objects.cross(counts.shape, width, (distance, distance)) if width else None
-                given[name] = Given.of(counts, mask, treatment)
+                if (width, distance) not in found:
+                    mask = objects.cross(counts.shape, width, (distance, distance))
+                    found[width, distance] = inpaint(np.where(mask, 0, counts), mask)
+                given[name] = Given.of(counts, found[width, distance], treatment)
             began = time.process_time()
             obj, _, llk_free, llk = phased(given[name], number)
             kept(wanted.out, name, number, obj)
