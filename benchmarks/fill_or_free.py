@@ -16,7 +16,7 @@ coherence the same, and phase retrieval takes the Gaussian blur into account tha
 
 fill_or_free.csv: a row a cell and treatment, with the strain RMSE, the error of the complex object, and their ratios to
 those of the whole pattern (``to_whole``) and to the lower one of free and filled (``to_best``).  Cells that are in the
-table already are not made again.  With ``--tune`` further weights are tried.
+table already are not made again.  With ``--tune`` further weights are tried, and other limits of what is certain.
 
 Usage: fill_or_free.py [OBJECT.h5 …] -o OUT [--polyhedra 2] [--box 48] [--cycles 300] [--seeds 1] [--tune]
        (OBJECT.h5: results/demo/fetch/id01_s11.h5 and its like)
@@ -62,6 +62,8 @@ REAL = {
     "coherence_extents": (1.0, 3.0),
 }
 """Settings of ``perturb`` for the scenes that are not clean."""
+HIGHEST = (1.05, 1.25, 1.5)
+"""Relative uncertainties up to which a voxel may be filled, besides that of ``sure``."""
 CELL = ["object", "seed", "gap_px", "distance_px", "scene", "photons_at_peak"]
 
 
@@ -114,6 +116,8 @@ def given(counts: np.ndarray, found: Filled, tune: bool) -> dict[str, tuple[np.n
         told[name] = (made.intensity, made.weight)
     if tune:
         taken = found.for_phasing()
+        for most in HIGHEST:
+            told[f"at most {most:g}"] = (taken, ~trust.uncertain(found.data, found.sigma, mask, most))
         for name, weight in WEIGHTS.items():
             with np.errstate(invalid="ignore"):
                 weights = np.where(mask, np.nan_to_num(weight(found.data, found.sigma.astype(float))), 1.0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.filling import Filled, trust
-from braggfill.phasing import fixed, gap, pattern, pynx, single
+from braggfill.phasing import convex_single, fixed, gap, pattern, pynx, single
+from braggfill.phasing.convex_recipe import ConvexRecipe, Step
 from braggfill.physics import align, fourier
 from braggfill.runs import external
 from hypothesis import given
@@ -130,3 +132,18 @@ def test_a_filling_known_for_certain_is_taken_as_counted_and_a_guess_not_at_all(
         whole = pattern.prepare(counts, missing, filled=hard.filled)
         np.testing.assert_array_equal(made.weight, whole.weight)
         np.testing.assert_array_equal(made.intensity, whole.intensity)
+
+
+def test_the_convex_engine_takes_weights_and_says_what_it_cannot_do(counts, missing, truth, monkeypatch):
+    monkeypatch.setattr(convex_single, "FAMILY", 2)
+    short = ConvexRecipe(schedule=(Step(16, 6, 60), Step(32, 10, 30)))
+    monkeypatch.setattr(convex_single.convex, "run", partial(convex_single.convex.run, recipe=short))
+    wrong = np.where(missing, 3 * counts + 10, counts)
+    free, none, hard = (
+        run(convex_single, wrong, missing=missing, weight=weight) for weight in (None, np.zeros(SHAPE), np.ones(SHAPE))
+    )
+    np.testing.assert_array_equal(free.obj, none.obj)
+    assert not np.array_equal(free.obj, hard.obj)
+    assert align.align(free.obj, truth).correlation > 0.95
+    unable = run(convex_single, counts, missing=missing, low=0 * counts, high=counts)
+    assert (unable.converged, unable.problem) == (False, convex_single.UNABLE)

@@ -33,7 +33,11 @@ from braggfill.phasing.free import likelihood
 from braggfill.physics import fourier
 from braggfill.runs import external
 
-ENGINES = {"projections": "braggfill.phasing.fixed", "pynx": "braggfill.phasing.pynx"}
+ENGINES = {
+    "projections": "braggfill.phasing.fixed",
+    "pynx": "braggfill.phasing.pynx",
+    "convex": "braggfill.phasing.convex_single",
+}
 """Modules with a function ``retrieve(starts, recipe, *, threads, title)`` that returns a :class:`Retrieved` a start."""
 
 THRESHOLD_FACTORS = (1.0, 1.5, 2.25)

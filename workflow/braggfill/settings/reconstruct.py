@@ -88,7 +88,8 @@ class RecipeSettings(StageSettings):
     sure, free where it is not. `soft`: filled, each voxel with the weight that its uncertainty allows."""
 
     engine: Engine = "auto"
-    """What retrieves the phase: `projections` (this package's own), `pynx`, or `auto`: PyNX where it is installed, else
+    """What retrieves the phase: `projections` (this package's own), `pynx`, `convex` (slow, on a schedule of its own,
+    and without the treatments that have bounds or free voxels late), or `auto`: PyNX where it is installed, else
     `projections`."""
 
     filled_by: Filling = "braggfill"
