@@ -189,6 +189,7 @@ def test_what_is_given_for_the_gap(treatment, monkeypatch):
     monkeypatch.setattr(filling, "inpaint", inpaint)
     given = gap.treat(counts, mask, gap=treatment)
     assert given.treatment == treatment
+    assert gap.treat(counts, mask).treatment == gap.AUTO
     if treatment == "free":
         assert given.filled is None
         return

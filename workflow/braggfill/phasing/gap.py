@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from braggfill.filling import Filled
 
 TREATMENTS = ("free", "filled", "sure", "soft")
-AUTO = "filled"
-"""What ``auto`` stands for: the best of them on measured scans, whose patterns are blurred and have a background."""
+AUTO = "soft"
+"""What ``auto`` stands for where the filling states its uncertainty, else ``filled``: in simulation as good as ``free``
+near the peak, where ``filled`` ruins the strain, and on a measured scan, where ``free`` and ``sure`` lose, near
+``filled`` (``docs/realspace.md``)."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ def treat(
     found = filling.inpaint(
         counts, mask, method=method, network=network, device=device, progress=progress, most_missing=True
     )
+    if gap == "auto" and not trust.states_uncertainty(found.sigma, found.mask):
+        chosen = "filled"
     return given(found, chosen, method)
 
 
@@ -99,7 +103,7 @@ def given(found: Filled, treatment: str, method: str) -> Given:
         return Given("free")
     if treatment == "filled":
         return Given(treatment, found.for_phasing(), method=method)
-    if not np.isfinite(found.sigma[found.mask]).any():
+    if not trust.states_uncertainty(found.sigma, found.mask):
         raise BraggfillError(
             f"gap: {treatment} goes by the uncertainty of the filling, and method {method} states none"
         )
