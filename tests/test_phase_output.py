@@ -189,6 +189,7 @@ def test_what_is_given_for_the_gap(treatment, monkeypatch):
     monkeypatch.setattr(filling, "inpaint", inpaint)
     given = gap.treat(counts, mask, gap=treatment)
     assert given.treatment == treatment
+    assert gap.treat(counts, mask).treatment == gap.AUTO
     if treatment == "free":
         assert given.filled is None
         return
@@ -198,8 +199,10 @@ def test_what_is_given_for_the_gap(treatment, monkeypatch):
     assert np.isfinite(given.filled[uncertain]).all() == (treatment != "sure")
     assert (given.sigma is not None) == (treatment == "soft")
     if treatment == "soft":
-        np.testing.assert_allclose(given.sigma[uncertain], np.sqrt(50**2 - 4 + 0.05**2))
-        np.testing.assert_allclose(given.sigma[certain], 0.05)
+        np.testing.assert_allclose(
+            given.sigma[uncertain], np.sqrt((50**2 - 4) * (given.filled[uncertain] + 0.05) / 4.05)
+        )
+        np.testing.assert_allclose(given.sigma[certain], 0)
 
 
 def test_a_gap_without_light_or_without_an_uncertainty_is_told():

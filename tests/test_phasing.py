@@ -247,7 +247,7 @@ def test_counting_noise_alone_gives_what_is_expected():
 def test_a_sure_filling_pulls_like_a_count_and_an_unsure_one_not_at_all():
     filled = np.array([100.0, 100.0, 100.0, 0.0, 5.0, np.nan])
     sigma = np.array([0.0, 10.0, 1e4, 0.0, np.nan, 1.0])
-    np.testing.assert_allclose(pattern.gap_weight(filled, sigma), [1, 0.5, 0, 1, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(pattern.gap_weight(filled, sigma), [1, 0.1, 0, 1, 0, 0], atol=1e-3)
 
 
 def test_what_is_known_of_each_voxel(counts):
@@ -262,7 +262,7 @@ def test_what_is_known_of_each_voxel(counts):
     hard = pattern.prepare(empty, mask, filled=filled)
     assert (hard.weight[mask] == 1).all()
     assert (hard.intensity[mask] == 7).all()
-    soft = pattern.prepare(empty, mask, filled=filled, sigma=np.full(counts.shape, np.sqrt(7.05)))
+    soft = pattern.prepare(empty, mask, filled=filled, sigma=np.full(counts.shape, np.sqrt(7.05 / 3)))
     np.testing.assert_allclose(soft.weight[mask], 0.5, atol=1e-3)
     for one in (left, hard, soft):
         np.testing.assert_array_equal(one.intensity[~mask], counts[~mask])

@@ -9,7 +9,7 @@ import pandas
 import pytest
 from braggfill.filling import Filled
 from braggfill.patterns import distribution
-from braggfill.phasing import pynx
+from braggfill.phasing import single
 from braggfill.runs import external, storage
 from braggfill.settings.reconstruct import RecipeSettings
 from braggfill.stages.reconstruct import cases, objects, phasing, treatment_map, treatments, true_phase
@@ -63,6 +63,11 @@ def test_what_a_treatment_gives_to_phase_retrieval():
         given = treatments.start(name, pattern)["intensity"]
         assert set(given[dark]) == {distribution.amplitude_of_filled(np.array([3.0]), np.array([2.0]))[0]}, name
         assert given[dark].max() < 3
+    soft = treatments.start("soft", pattern)
+    np.testing.assert_array_equal(soft["missing"], mask)
+    assert ((soft["weight"] >= 0) & (soft["weight"] <= 1)).all()
+    assert soft["weight"][bright].max() < 0.02
+    assert soft["weight"][dark].min() > 100 * soft["weight"][bright].max()
     guided = treatments.start("guided", pattern)
     np.testing.assert_array_equal(guided["late"], bright)
     assert set(guided["low"][bright]) == {8e3}
@@ -82,8 +87,9 @@ def test_streaks_are_where_the_pattern_around_is_bright():
     assert not found[:, :4].any()
 
 
-@needs_pynx
-def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
+@pytest.mark.parametrize("engine", ["projections", pytest.param("pynx", marks=needs_pynx)])
+def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj, engine):
+    settings = SETTINGS.model_copy(update={"map": SETTINGS.map.model_copy(update={"engine": engine})})
     assert treatment_map.cells(SETTINGS)[1] == {
         "oversampling": 4,
         "photons_at_peak": 1e5,
@@ -93,29 +99,29 @@ def test_a_map_has_a_row_for_each_cell_and_treatment(tmp_path, obj):
     assert SETTINGS.map.cells == len(treatment_map.cells(SETTINGS)) == 2
     parts = [tmp_path / f"{cell}.csv" for cell in range(2)]
     for cell, path in enumerate(parts):
-        treatment_map.map_cell(SETTINGS, 3, obj, NO_MODEL, cell, path)
-    treatment_map.collect_map(SETTINGS, 3, parts, tmp_path / "map.csv")
+        treatment_map.map_cell(settings, 3, obj, NO_MODEL, cell, path)
+    treatment_map.collect_map(settings, 3, parts, tmp_path / "map.csv")
     table = pandas.read_csv(tmp_path / "map.csv")
     assert list(table.columns) == treatment_map.MAP_COLUMNS
     assert list(table.treatment) == ["whole", "free", "linear"] * 2
     assert list(table.gap_px) == [2] * 3 + [3] * 3
+    assert (table.engine == engine).all()
     assert (table.to_whole[table.treatment == "whole"] == 1).all()
     for _, cell in table.groupby("gap_px"):
         assert cell.to_best[cell.treatment != "whole"].min() == pytest.approx(1)
         assert cell[cell.best].strain_rmse.item() == cell.strain_rmse[cell.treatment != "whole"].min()
 
 
-@needs_pynx
 def test_treatments_begin_where_the_whole_pattern_arrives(tmp_path, obj, monkeypatch):
     case = cases.known(SETTINGS, 3, obj)
     runs = iter([9.0, 1.0, 5.0, 1.2, 1.0])
 
-    def retrieve(starts, recipe, **_):
+    def retrieve(starts, recipe):
         (start,) = starts
         nothing = np.zeros(start.intensity.shape)
-        return [pynx.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
+        return [single.Retrieved(nothing, nothing != 0, 0.0, next(runs), 0.0, True, "", start.number, 0.0)]
 
-    monkeypatch.setattr(pynx, "retrieve", retrieve)
+    monkeypatch.setattr(phasing, "retrieve", retrieve)
     recipe = SETTINGS.retrieval.model_copy(update={"starts": 2})
     assert phasing.converging(case, recipe, 3, 8) == ([1, 3], 4)
     runs = iter([9.0] * 4)
@@ -132,11 +138,25 @@ def test_a_cell_whose_whole_pattern_stalls_is_not_judged(tmp_path, obj, monkeypa
     assert not table.best.any()
 
 
-def test_a_map_without_pynx_is_empty(tmp_path, obj, monkeypatch):
+def test_a_map_by_pynx_is_empty_without_it(tmp_path, obj, monkeypatch):
     monkeypatch.setattr(external, "have_pynx", lambda: False)
-    treatment_map.map_cell(SETTINGS, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
-    treatment_map.collect_map(SETTINGS, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
+    settings = SETTINGS.model_copy(update={"map": SETTINGS.map.model_copy(update={"engine": "pynx"})})
+    treatment_map.map_cell(settings, 3, obj, NO_MODEL, 0, tmp_path / "0.csv")
+    treatment_map.collect_map(settings, 3, [tmp_path / "0.csv"], tmp_path / "map.csv")
     assert pandas.read_csv(tmp_path / "map.csv").empty
+
+
+def test_the_engine_of_a_recipe(monkeypatch):
+    """What was asked for; else PyNX where it is installed, and takes the weights that there are."""
+    hard, soft = RecipeSettings(treatments=("free", "sure")), RecipeSettings(treatments=("free", "soft"))
+    monkeypatch.setattr(external, "have_pynx", lambda: True)
+    monkeypatch.setenv("PYNX_PU", "cpu")
+    assert (phasing.engine(hard), phasing.engine(soft)) == ("pynx", "pynx")
+    monkeypatch.setenv("PYNX_PU", "cuda")
+    assert (phasing.engine(hard), phasing.engine(soft)) == ("pynx", "projections")
+    monkeypatch.setattr(external, "have_pynx", lambda: False)
+    assert (phasing.engine(hard), phasing.engine(soft)) == ("projections", "projections")
+    assert phasing.engine(RecipeSettings(engine="pynx")) is None
 
 
 def test_ranks_in_a_cell():
@@ -150,9 +170,9 @@ def test_ranks_in_a_cell():
     assert [name for name, row in rows.items() if row["best"]] == ["sure"]
 
 
-@needs_pynx
-def test_retrieval_of_what_is_known(tmp_path, scattered, obj):
-    table = run_retrieve(tmp_path, scattered, obj)
+@pytest.mark.parametrize("engine", ["projections", pytest.param("pynx", marks=needs_pynx)])
+def test_retrieval_of_what_is_known(tmp_path, scattered, obj, engine):
+    table = run_retrieve(tmp_path, scattered, obj, with_retrieval(engine=engine))
     assert list(table.columns) == phasing.RETRIEVAL_COLUMNS
     assert list(table.case) == ["simulated"] * 3 + ["known"] * 3
     assert list(table.treatment) == ["whole", "free", "zeros"] * 2
@@ -169,7 +189,7 @@ def test_retrieval_of_what_is_known(tmp_path, scattered, obj):
         assert (row.starts_converged >= 1).all()
     again = tmp_path / "again"
     again.mkdir()
-    fewer = with_retrieval(cases=("known",), treatments=("free",)).model_copy(update={"threads": 2})
+    fewer = with_retrieval(engine=engine, cases=("known",), treatments=("free",)).model_copy(update={"threads": 2})
     other = run_retrieve(again, scattered, obj, fewer)
     same = table[(table.case == "known") & (table.treatment != "zeros")].reset_index(drop=True)
     pandas.testing.assert_frame_equal(same.drop(columns="seconds"), other.drop(columns="seconds"))
@@ -230,7 +250,7 @@ def test_what_is_left_out_stays_left_out(tmp_path, scattered, obj, monkeypatch):
     assert storage.left_out(tmp_path / "true.h5") == "no object here"
 
     monkeypatch.setattr(external, "have_pynx", lambda: False)
-    table = run_retrieve(tmp_path, scattered, obj)
+    table = run_retrieve(tmp_path, scattered, obj, with_retrieval(engine="pynx"))
     assert list(table.columns) == phasing.RETRIEVAL_COLUMNS
     assert table.empty
     assert "PyNX is not installed" in storage.left_out(tmp_path / "retrieval.h5")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
-from braggfill.phasing import pynx
+from braggfill.phasing import pynx, single
 from braggfill.phasing.free import free_voxels, likelihood
 from braggfill.physics import align, fourier, strain, support
 from braggfill.runs import external
@@ -18,7 +18,7 @@ from braggfill.runs import external
 needs_pynx = pytest.mark.skipif(not external.have_pynx(), reason="PyNX is not installed")
 
 SHAPE = (40, 40, 40)
-SHORT = pynx.Recipe(hio_cycles=80, raar_cycles=80, late_cycles=40, er_cycles=40, support_period=20)
+SHORT = single.Recipe(hio_cycles=80, raar_cycles=80, late_cycles=40, er_cycles=40, support_period=20)
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +40,15 @@ def counts(intensity) -> np.ndarray:
     return np.random.default_rng(4).poisson(intensity).astype(float)
 
 
-def starts(counts, number=3, seed=10, **masks) -> list[pynx.Start]:
-    return [pynx.Start(counts, np.random.default_rng(seed + i), number=i, **masks) for i in range(number)]
+def starts(counts, number=3, seed=10, **masks) -> list[single.Start]:
+    return [single.Start(counts, np.random.default_rng(seed + i), number=i, **masks) for i in range(number)]
 
 
 @needs_pynx
 def test_whole_data_give_the_object_back_twin_or_not(counts, truth):
     free = free_voxels(SHAPE, None, 0.03, np.random.default_rng(1))
     runs = pynx.retrieve(starts(counts, free=free), SHORT)
-    found = pynx.best(runs)
+    found = single.best(runs)
     assert found.converged
     assert found.llk_free == min(run.llk_free for run in runs if run.converged)
     assert 0.5 < found.llk_free < 1.5  # counting noise alone is left
@@ -78,7 +78,7 @@ def gap() -> np.ndarray:
     return missing
 
 
-def error(run: pynx.Retrieved, truth: np.ndarray) -> float:
+def error(run: single.Retrieved, truth: np.ndarray) -> float:
     """Phase error of a start against the truth."""
     inside = support.from_modulus(truth)
     return strain.phase_std(align.align(run.obj, truth).obj, inside, truth)
@@ -125,14 +125,14 @@ def test_bounds_as_a_gpu_takes_them():
     middle = np.full((4, 4, 4), 100.0)
     missing = np.zeros((4, 4, 4), bool)
     missing[1] = True
-    start = pynx.Start(middle, np.random.default_rng(1), missing, low=0.5 * middle, high=1.5 * middle)
+    start = single.Start(middle, np.random.default_rng(1), missing, low=0.5 * middle, high=1.5 * middle)
     bounds = pynx._Bounds.of(start, 2.0)
     data = Data()
     bounds.hand_over(data)
     np.testing.assert_allclose(-np.fft.fftshift(data.iobs)[missing] / 1e19 - 1, 200, rtol=1e-5)
     assert not np.fft.fftshift(data.iobs)[~missing].any()
     assert list(bounds.factors().values()) == pytest.approx([0.5, 1.5])
-    start = pynx.Start(middle, start.rng, missing, low=start.low, high=start.high, late=missing)
+    start = single.Start(middle, start.rng, missing, low=start.low, high=start.high, late=missing)
     assert not len(pynx._Bounds.of(start, 2.0, late=True).low)
 
 
@@ -155,8 +155,8 @@ def test_a_diverging_support_is_reported_and_never_counts(counts):
     assert np.isnan(run.llk_free)
     assert not run.obj.any()
     good = pynx.retrieve(starts(counts, 1), SHORT)[0]
-    assert pynx.best([run, good]) is good
-    assert pynx.best([run]) is run
+    assert single.best([run, good]) is good
+    assert single.best([run]) is run
 
 
 @needs_pynx
@@ -171,7 +171,7 @@ def test_pynx_is_quiet_and_leaves_random_numbers_alone(counts, capfd):
 @needs_pynx
 def test_a_weak_pattern_is_not_taken_for_a_diverging_support(intensity, truth):
     # Ten photons at the peak: the modulus of the object is far below 1, where PyNX gives up.
-    run = pynx.best(pynx.retrieve(starts(intensity * 1e-5), SHORT))
+    run = single.best(pynx.retrieve(starts(intensity * 1e-5), SHORT))
     assert run.converged
     assert align.align(run.obj, truth).correlation > 0.999
     assert np.sum(np.abs(run.obj) ** 2) == pytest.approx(1e-5 * intensity.sum(), rel=0.01)
@@ -220,7 +220,7 @@ def test_the_processing_unit_can_be_named(monkeypatch):
     ],
 )
 def test_what_cannot_be_phased_is_told_in_one_line(change, says):
-    start = pynx.Start(**{"intensity": np.ones(SHAPE), "rng": np.random.default_rng(1), **change})
+    start = single.Start(**{"intensity": np.ones(SHAPE), "rng": np.random.default_rng(1), **change})
     with pytest.raises(BraggfillError, match=says) as error:
         pynx.retrieve([start], SHORT)
     assert "\n" not in str(error.value)

@@ -88,7 +88,7 @@ rule reconstruct_prepare:
     params:
         settings=block(
             "reconstruct",
-            *(f"retrieval.{name}" for name in (*CASES, "treatments", "filled_by")),
+            *(f"retrieval.{name}" for name in (*CASES, "treatments", "filled_by", "engine")),
             SUPPORT,
             *GEOMETRY,
             *NETWORK,
@@ -118,7 +118,7 @@ rule reconstruct_phase:
         runtime=minutes(240),
     params:
         settings=block("reconstruct", *(f"retrieval.{name}" for name in RECIPE)),
-        code=code("stages.reconstruct.phasing"),
+        code=code("stages.reconstruct.phasing", *phased_by(settings.reconstruct.retrieval)),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,
@@ -168,7 +168,7 @@ rule reconstruct_map_cell:
         runtime=minutes(60),
     params:
         settings=block("reconstruct", "map", SUPPORT, *GEOMETRY, "device"),
-        code=code("stages.reconstruct.treatment_map", *MAP_FILLS),
+        code=code("stages.reconstruct.treatment_map", *MAP_FILLS, *phased_by(settings.reconstruct.map)),
         seed=SEED,
         shipped=SHIPPED,
         pynx=PYNX,

@@ -1,6 +1,8 @@
 # What the rules of reconstruct.smk take: choices from the settings and functions that name files.
 from braggfill.runs.splits import TEST, VALIDATION, split_of
+from braggfill.phasing import single
 from braggfill.settings.reconstruct import RecipeSettings
+from braggfill.stages.reconstruct.treatments import WEIGHTED
 
 # What tasks look at: what turns a phase into a strain, where networks run, how gaps with the true phase are treated,
 # one start of a recipe.
@@ -27,6 +29,12 @@ def untrained(number):
 def scattered(particles):
     """The files of their patterns."""
     return [f"{RUN}/scatter/chunk-{i:04d}.h5" for i in sorted({i // settings.size.chunk for i in particles})]
+
+
+def phased_by(recipe):
+    """The modules of the engines that may take this recipe's starts, for the fingerprint of a task."""
+    names = single.engines(recipe.engine, bool(WEIGHTED & set(recipe.treatments)))
+    return [single.ENGINES[name] for name in names]
 
 
 PARTICLES = untrained(settings.reconstruct.true_phase.particles)

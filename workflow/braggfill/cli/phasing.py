@@ -53,8 +53,9 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     gap = parser.add_argument_group("what is missing")
     gap.add_argument(
         "--gap", choices=GAPS, default="auto",
-        help="free: missing voxels have no constraint; filled (default): filled, as if measured; sure: filled where "
-        "the filling is certain, else free; soft: filled, with the weight that its uncertainty allows",
+        help="soft (default of a network that states its uncertainty): filled, with the weight that its uncertainty "
+        "allows; filled (default of the interpolations): filled, as if measured; sure: filled where the filling is "
+        "certain, else free; free: missing voxels have no constraint",
     )  # fmt: skip
     gap.add_argument("--method", default="braggfill", metavar="METHOD", help="that fills, as of inpaint (braggfill)")
     gap.add_argument("--network", metavar="FILE", help="the network that fills, as of inpaint")

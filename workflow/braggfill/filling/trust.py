@@ -116,6 +116,22 @@ def uncertainty(data: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return np.asarray(sigma, float) / np.sqrt(np.maximum(data, 0) + DARK)
 
 
+def held_std(data: np.ndarray, sigma: np.ndarray, held: np.ndarray) -> np.ndarray:
+    r"""Standard deviation of what a filled voxel holds, counting noise not included, photons.
+
+    That of the expectation I is :math:`\sqrt{\sigma^2 - I}`, that of its root the same over :math:`2 \sqrt I`, and what
+    is held, H, has the same one of its root: :math:`\sqrt{(\sigma^2 - I)(H + 0.05) / (I + 0.05)}`.
+
+    Parameters
+    ----------
+    data, sigma : photons, same shape; see :class:`braggfill.filling.Filled`.  NaN where ``sigma`` is NaN.
+    held : photons, what is held in phase retrieval (:attr:`ForPhasing.data`).
+    """
+    data, held = np.asarray(data, float), np.asarray(held, float)
+    variance = np.maximum(np.asarray(sigma, float) ** 2 - data, 0)
+    return np.sqrt(variance * (np.maximum(held, 0) + DARK) / (np.maximum(data, 0) + DARK))
+
+
 def uncertain(data: np.ndarray, sigma: np.ndarray, mask: np.ndarray, highest: float = HIGHEST) -> np.ndarray:
     """Which filled voxels are better masked in phase retrieval: those whose :func:`uncertainty` is above ``highest``.
 

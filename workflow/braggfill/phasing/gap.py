@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.phasing import pattern
+from braggfill.filling import trust
 from braggfill.phasing.phase import FEWEST
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from braggfill.filling import Filled
 
 TREATMENTS = ("free", "filled", "sure", "soft")
-AUTO = "filled"
-"""What ``auto`` stands for: the best of them on measured scans, whose patterns are blurred and have a background."""
+AUTO = "soft"
+"""What ``auto`` stands for where the filling states its uncertainty, else ``filled``: in simulation as good as ``free``
+near the peak, where ``filled`` ruins the strain, and on a measured scan, where ``free`` and ``sure`` lose, near
+``filled`` (``docs/realspace.md``)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Given:
     filled: np.ndarray | None = field(default=None, repr=False)
     """Photons; NaN where phase retrieval has no constraint."""
     sigma: np.ndarray | None = field(default=None, repr=False)
-    """Standard deviation of the expectation without counting noise, photons."""
+    """Standard deviation of ``filled`` without counting noise, photons."""
     method: str = ""
     """That the gap was filled with; empty if it was not."""
 
@@ -79,17 +81,33 @@ def treat(
     found = filling.inpaint(
         counts, mask, method=method, network=network, device=device, progress=progress, most_missing=True
     )
-    if chosen == "filled":
-        return Given(chosen, found.for_phasing(), method=method)
-    if not np.isfinite(found.sigma[found.mask]).any():
-        raise BraggfillError(f"gap: {chosen} goes by the uncertainty of the filling, and method {method} states none")
-    if chosen == "sure":
-        return Given(chosen, np.where(found.mask_for_phasing(), np.nan, found.for_phasing()), method=method)
-    return Given(chosen, found.for_phasing(), _of_expectation(found), method)
+    if gap == "auto" and not trust.states_uncertainty(found.sigma, found.mask):
+        chosen = "filled"
+    return given(found, chosen, method)
 
 
-def _of_expectation(found: Filled) -> np.ndarray:
-    r"""Standard deviation of the expectation: :math:`\sqrt{\sigma^2 - I}`, which has no counting noise."""
-    with np.errstate(invalid="ignore"):
-        variance = found.sigma.astype(np.float64) ** 2 - found.data
-        return np.sqrt(np.maximum(variance, 0) + pattern.DARK**2)
+def given(found: Filled, treatment: str, method: str) -> Given:
+    """What phase retrieval is given of a filled pattern.
+
+    Parameters
+    ----------
+    found : the filled pattern; treatment : one of :data:`TREATMENTS`; method : that it was filled with.
+
+    Raises
+    ------
+    BraggfillError : there is no such treatment, or the method states no uncertainty, which ``sure`` and ``soft`` go by.
+    """
+    if treatment not in TREATMENTS:
+        raise BraggfillError(f"gap: {treatment!r} is unknown; use one of auto, {', '.join(TREATMENTS)}")
+    if treatment == "free":
+        return Given("free")
+    if treatment == "filled":
+        return Given(treatment, found.for_phasing(), method=method)
+    if not trust.states_uncertainty(found.sigma, found.mask):
+        raise BraggfillError(
+            f"gap: {treatment} goes by the uncertainty of the filling, and method {method} states none"
+        )
+    if treatment == "sure":
+        return Given(treatment, np.where(found.mask_for_phasing(), np.nan, found.for_phasing()), method=method)
+    held = found.for_phasing()
+    return Given(treatment, held, trust.held_std(found.data, found.sigma, held), method)

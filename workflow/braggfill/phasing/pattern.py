@@ -2,11 +2,13 @@ r"""A pattern made ready for phase retrieval: what is known of each voxel, what 
 
 A filled voxel pulls with the weight
 
-.. math:: w = \frac{\operatorname{var}(\sqrt n)}{\operatorname{var}(\sqrt n) + \operatorname{var}(\sqrt{I})}
-            = \frac{I}{I + \sigma^2}
+.. math:: w = \frac{1}{1 + (3 r)^2}, \qquad
+          r = \frac{\operatorname{var}(\sqrt{I})}{\operatorname{var}(\sqrt n)} = \frac{\sigma^2}{I}
 
 where :math:`n` is a Poisson count of the expectation :math:`I` and :math:`\sigma` the uncertainty of that expectation:
-1 where the filling is sure, 0 where it is not.
+1 where the filling is sure, 0 where it is not.  Were the errors of filled voxels independent, :math:`1 / (1 + r)` would
+be the best weight; but those of neighbours are alike, and many that pull a little, all to the same side, shift the
+object where the pattern determines it better.  ``benchmarks/fill_or_free.py`` has what other weights cost.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ FREE_FRACTION = 0.05
 """Share of the voxels that is kept out to judge the result."""
 DARK = 0.05
 """Photons added to an expectation: a voxel in which next to none is expected has some counting noise, too."""
+STEEPNESS = 3.0
+"""A filled voxel pulls half as strongly as a count where the variance of its amplitude is a count's over this: where
+its relative uncertainty (:func:`braggfill.filling.trust.uncertainty`) is that above which it is masked otherwise."""
 SATURATED = 4
 """So many voxels with exactly the largest count, beyond 1000 photons, are taken for a detector's limit."""
 
@@ -72,13 +77,13 @@ def gap_weight(filled: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    filled : expected photons.
-    sigma : standard deviation of that expectation, photons, counting noise not included.
+    filled : photons that they hold.
+    sigma : standard deviation of that, photons, counting noise not included.
     """
     filled, sigma = np.asarray(filled, float), np.asarray(sigma, float)
     noise = np.maximum(filled, 0) + DARK
     with np.errstate(invalid="ignore", over="ignore"):
-        weight = noise / (noise + sigma**2)
+        weight = 1 / (1 + (STEEPNESS * sigma**2 / noise) ** 2)
     return np.where(np.isfinite(filled) & np.isfinite(sigma), weight, 0).astype(np.float32)
 
 

@@ -1,22 +1,7 @@
-r"""Phase retrieval with PyNX: the object behind an intensity, from several random starts.
+"""A fixed recipe of HIO, RAAR and ER from random starts (:mod:`.single`), by PyNX; and the engine ``pynx``.
 
-Each start begins with random values inside a support taken from the autocorrelation, then runs
-
-1. ``hio_cycles`` of hybrid input-output, the support updated every ``support_period`` cycles,
-2. ``raar_cycles`` of relaxed averaged alternating reflections, likewise,
-3. ``er_cycles`` of error reduction with the support kept,
-
-with voxels that are missing either free, or kept between bounds, or filled first and freed for the last cycles,
-
-and is judged by its free log-likelihood (:func:`braggfill.phasing.free.likelihood`): that of voxels which took no
-part; counting noise alone gives about 1.  The smoothing before the support updates falls exponentially from the first
-to the last.
-
-A start whose support grows or shrinks beyond bounds is tried again with a tighter autocorrelation; what still diverges
-is reported as not converged, with its reason.
-
-Source: paper section 2.6.2, supplement S8; the algorithms are those of PyNX (Favre-Nicolin et al., J. Appl. Cryst. 53,
-1404, 2020).
+The algorithms are those of PyNX (Favre-Nicolin et al., J. Appl. Cryst. 53, 1404, 2020).  PyNX knows no weights: on the
+processor a missing voxel that pulls is masked, and its modulus drawn to what it holds after each Fourier transform.
 """
 
 from __future__ import annotations
@@ -26,28 +11,22 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing import single
 from braggfill.phasing.context import Context
-from braggfill.phasing.free import likelihood
 from braggfill.phasing.pattern import Pattern, crop
 from braggfill.phasing.recipe import Recipe as PhasingRecipe
 from braggfill.phasing.result import Run
+from braggfill.phasing.single import Recipe, Retrieved, Start
 from braggfill.phasing.starts import on_finer
-from braggfill.physics import fourier
 from braggfill.runs import seeds
-
-THRESHOLD_FACTORS = (1.0, 1.5, 2.25)
-"""Autocorrelation thresholds that are tried in turn, as multiples of the setting."""
-
-SUPPORT_BOUNDS = (2e-4, 0.3)
-"""Smallest and largest share of the array that a support may take up."""
 
 STARTS = 60
 """So many starts the engine makes at the most."""
@@ -57,76 +36,6 @@ THRESHOLDS = (0.1, 0.4)
 
 BRIGHT = 30.0
 """Root mean square modulus in the object, at the least, that weak patterns are scaled to while they are phased."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How each start is phased."""
-
-    autocorrelation_threshold: float = 0.1
-    """The first support: where the autocorrelation is above this fraction of its maximum."""
-    support_threshold: float = 0.3
-    """Of support updates, relative to the root mean square modulus inside the support."""
-    support_smooth_px: tuple[float, float] = (1.0, 0.5)
-    """Standard deviation in voxels of the smoothing before the first and the last support update."""
-    support_period: int = 20
-    hio_cycles: int = 300
-    raar_cycles: int = 300
-    late_cycles: int = 300
-    """The last so many of the second kind leave ``late`` voxels free."""
-    er_cycles: int = 100
-    beta: float = 0.9
-
-    @classmethod
-    def of(cls, settings: Any) -> Recipe:
-        """The recipe in an object that has attributes of the same names."""
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
-
-
-@dataclass(frozen=True)
-class Start:
-    """One random start to be made.
-
-    intensity : photons, 3 axes of even length, the peak near the centre.
-    rng : where the start's random values come from.
-    missing : True where a voxel floats; None if none does.
-    low, high : photons, same shape; a voxel that is missing and has numbers here floats between these bounds only.
-    late : True where a voxel is taken as it is, or kept between its bounds, at first, and floats freely in the last
-        ``late_cycles`` of the second kind and all that follow.
-    free : True where a voxel is kept out to judge the result, see :func:`braggfill.phasing.free.free_voxels`.
-    number : to tell the starts apart.
-    """
-
-    intensity: np.ndarray
-    rng: np.random.Generator
-    missing: np.ndarray | None = None
-    free: np.ndarray | None = None
-    number: int = 0
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
-    late: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """What one start of phase retrieval ended with."""
-
-    obj: np.ndarray
-    """Complex object, centred; zeros if it did not converge."""
-    support: np.ndarray
-    """Boolean, the last support; empty if it did not converge."""
-    llk: float
-    """Negative log-likelihood of the voxels that took part, see :func:`braggfill.phasing.free.likelihood`."""
-    llk_free: float
-    """The same of those that took none, which overfitting cannot lower; ``llk`` where there are none."""
-    residual: float
-    """Distance of the amplitudes over their norm, in the voxels that took part."""
-    converged: bool
-    problem: str
-    """Why it did not converge; empty if it did."""
-    start: int
-    """Which random start this is."""
-    seconds: float
 
 
 def processing_unit() -> str:
@@ -164,8 +73,10 @@ def retrieve(starts: Iterable[Start], recipe: Recipe, *, threads: int = 1, title
 
     starts = list(starts)
     for start in starts:
-        _check(start)
+        single.check(start)
     unit = processing_unit()
+    if unit != "cpu" and any(_Pull.of(start, 1.0) is not None for start in starts):
+        raise BraggfillError("weight: PyNX takes none on a GPU; use projections, or set PYNX_PU=cpu")
     with _quiet_pynx(unit) as pynx, ThreadPoolExecutor(threads if unit == "cpu" else 1) as pool:
         done = pool.map(lambda start: _retrieve(pynx, start, recipe), starts)
         bar = tqdm(
@@ -174,40 +85,14 @@ def retrieve(starts: Iterable[Start], recipe: Recipe, *, threads: int = 1, title
         return list(bar)
 
 
-def best(runs: Sequence[Retrieved]) -> Retrieved:
-    """The start with the lowest free log-likelihood among those that converged, else the first one.
-
-    Raises
-    ------
-    ValueError : there are no starts.
-    """
-    return min(runs, key=lambda run: (not run.converged, run.llk_free if run.converged else run.start))
-
-
-def _check(start: Start) -> None:
-    intensity = start.intensity
-    if intensity.ndim != 3 or any(n % 2 or n < 8 for n in intensity.shape):
-        raise BraggfillError(f"pattern: PyNX takes three axes of even length, got shape {intensity.shape}; crop it")
-    if (start.low is None) != (start.high is None):
-        raise BraggfillError("bounds: only one of them is given; give both")
-    given = {"mask": start.missing, "free voxels": start.free, "late voxels": start.late}
-    for name, mask in {**given, "bounds": start.low, "bounds above": start.high}.items():
-        if mask is not None and mask.shape != intensity.shape:
-            raise BraggfillError(f"{name}: shape {mask.shape} against the pattern's {intensity.shape}; use equal ones")
-    seen = intensity if start.missing is None else intensity[~start.missing]
-    if not np.isfinite(seen).all() or (seen < 0).any() or not (seen > 0).any():
-        raise BraggfillError("pattern: negative, not finite or without photons; add such voxels to the mask")
-
-
 def _retrieve(pynx: Any, start: Start, recipe: Recipe) -> Retrieved:
     """One start, tried again with a tighter first support where the support diverges."""
     began = time.perf_counter()
     problem = ""
     state = start.rng.bit_generator.state
     # PyNX takes a modulus below 1 in the object for a support that has grown too large: weak patterns are made bright.
-    seen = start.intensity if start.missing is None else start.intensity[~start.missing]
-    scale = max(1.0, BRIGHT**2 * SUPPORT_BOUNDS[1] * start.intensity.size / float(seen.sum()))
-    for factor in THRESHOLD_FACTORS:
+    scale = max(1.0, BRIGHT**2 * single.SUPPORT_BOUNDS[1] * start.intensity.size / float(start.seen().sum()))
+    for factor in single.THRESHOLD_FACTORS:
         start.rng.bit_generator.state = state
         threshold = min(recipe.autocorrelation_threshold * factor, 0.99)
         try:
@@ -216,10 +101,7 @@ def _retrieve(pynx: Any, start: Start, recipe: Recipe) -> Retrieved:
             problem = f"{type(error).__name__} from an autocorrelation threshold of {threshold:g}"
             continue
         return _result(pynx, cdi, start, scale, began)
-    nothing = np.zeros(start.intensity.shape, np.complex64)
-    nan = float("nan")
-    seconds = time.perf_counter() - began
-    return Retrieved(nothing, nothing != 0, nan, nan, nan, False, problem, start.number, seconds)
+    return single.diverged(start, problem, began)
 
 
 @contextmanager
@@ -235,7 +117,7 @@ def _quiet_pynx(unit: str) -> Iterator[Any]:
 
 def _run(pynx: Any, start: Start, recipe: Recipe, threshold: float, scale: float) -> Any:
     """The recipe, from one random start, with all intensities times ``scale``."""
-    shape, missing = start.intensity.shape, start.missing
+    shape, missing = start.intensity.shape, _masked(start)
     observed = np.fft.ifftshift(start.intensity if missing is None else np.where(missing, 0, start.intensity))
     cdi = pynx.CDI((scale * observed).astype(np.float32), mask=None if missing is None else np.fft.ifftshift(missing))
     if start.free is not None:
@@ -244,20 +126,18 @@ def _run(pynx: Any, start: Start, recipe: Recipe, threshold: float, scale: float
     values = start.rng.random(shape, np.float32) * np.exp(2j * np.pi * start.rng.random(shape, np.float32))
     cdi.set_obj(((cdi.get_support() > 0) * values).astype(np.complex64))
     cdi = pynx.ScaleObj(method="F") * cdi
-    bounds = _Bounds.of(start, scale)
-    if bounds is not None and processing_unit() != "cpu":
+    bounds = _Bounds.of(start, scale) or _Pull.of(start, scale)
+    if isinstance(bounds, _Bounds) and processing_unit() != "cpu":
         bounds.hand_over(cdi)
     first, last = recipe.support_smooth_px
     update = pynx.SupportUpdate(
         threshold_relative=recipe.support_threshold,
         smooth_width=(max(first, 1e-3), max(last, 1e-3), max(recipe.hio_cycles + recipe.raar_cycles, 1)),
         method="rms",
-        min_fraction=SUPPORT_BOUNDS[0],
-        max_fraction=SUPPORT_BOUNDS[1],
+        min_fraction=single.SUPPORT_BOUNDS[0],
+        max_fraction=single.SUPPORT_BOUNDS[1],
     )
-    late = 0 if start.late is None else min(recipe.late_cycles, recipe.raar_cycles)
-    stages = [("HIO", recipe.hio_cycles), ("RAAR", recipe.raar_cycles - late), ("RAAR", late)]
-    for number, (name, cycles) in enumerate(stages):
+    for number, (name, cycles) in enumerate(recipe.stages(start.late is not None)):
         if start.late is not None and number == 2:
             cdi.set_mask(np.fft.ifftshift(start.late))
             bounds = _Bounds.of(start, scale, late=True)
@@ -267,8 +147,16 @@ def _run(pynx: Any, start: Start, recipe: Recipe, threshold: float, scale: float
     return _cycles(pynx, cdi, "ER", recipe, recipe.er_cycles, bounds)
 
 
-def _cycles(pynx: Any, cdi: Any, name: str, recipe: Recipe, cycles: int, bounds: _Bounds | None) -> Any:
-    """Cycles of one algorithm, some amplitudes kept within bounds.
+def _masked(start: Start) -> np.ndarray | None:
+    """What PyNX is told to be missing: a voxel that pulls as if counted is not."""
+    if start.missing is None or start.weight is None:
+        return start.missing
+    masked = start.missing & (start.weight < 1)
+    return masked if masked.any() else None
+
+
+def _cycles(pynx: Any, cdi: Any, name: str, recipe: Recipe, cycles: int, bounds: _Bounds | _Pull | None) -> Any:
+    """Cycles of one algorithm, some amplitudes kept within bounds or drawn to what they hold.
 
     PyNX's operators for a GPU take bounds, those for the processor do not: there, the voxels are masked and their
     moduli put back between their bounds after each Fourier transform.
@@ -277,7 +165,7 @@ def _cycles(pynx: Any, cdi: Any, name: str, recipe: Recipe, cycles: int, bounds:
         return cdi
     options: dict[str, float] = {} if name == "ER" else {"beta": recipe.beta}
     if bounds is None or processing_unit() != "cpu":
-        options |= {} if bounds is None else bounds.factors()
+        options |= bounds.factors() if isinstance(bounds, _Bounds) else {}
         return getattr(pynx, name)(**options) ** cycles * cdi
     from pynx.cdi import cpu_operator as unit
 
@@ -336,23 +224,37 @@ class _Bounds:
         }
 
 
+@dataclass(frozen=True)
+class _Pull:
+    """Moduli that some voxels of the amplitude are drawn to, and how strongly, in PyNX's layout."""
+
+    voxels: tuple[np.ndarray, ...]
+    weight: np.ndarray
+    modulus: np.ndarray
+
+    @classmethod
+    def of(cls, start: Start, scale: float) -> _Pull | None:
+        """Those of a start, none where none pulls with a weight between 0 and 1."""
+        if start.missing is None or start.weight is None:
+            return None
+        where = start.missing & (start.weight > 0) & (start.weight < 1)
+        voxels = np.nonzero(np.fft.ifftshift(where))
+        modulus = np.sqrt(scale * np.fft.ifftshift(start.intensity)[voxels]).astype(np.float32)
+        return cls(voxels, np.fft.ifftshift(start.weight)[voxels].astype(np.float32), modulus) if where.any() else None
+
+    def apply(self, amplitude: np.ndarray) -> None:
+        """Draw the moduli of an amplitude, in place, the phases kept: |A| -> (1 - w) |A| + w sqrt(I)."""
+        values = amplitude[self.voxels]
+        amplitude[self.voxels] = values * (
+            1 - self.weight + self.weight * self.modulus / np.maximum(np.abs(values), 1e-12)
+        )
+
+
 def _result(pynx: Any, cdi: Any, start: Start, scale: float, began: float) -> Retrieved:
     obj = (np.fft.fftshift(cdi.get_obj()) / np.sqrt(scale)).astype(np.complex64)
     inside = np.fft.fftshift(cdi.get_support()) > 0
     pynx.FreePU() * cdi
-    used = np.ones(obj.shape, bool) if start.missing is None else ~start.missing
-    used = used if start.late is None else used & ~start.late
-    judged = np.zeros(obj.shape, bool) if start.free is None else start.free & used
-    used &= ~judged
-    amplitude = np.abs(fourier.forward(obj))
-    measured = np.sqrt(start.intensity[used])
-    residual = float(np.linalg.norm(amplitude[used] - measured) / np.linalg.norm(measured))
-    llk = likelihood(start.intensity[used], amplitude[used] ** 2)
-    llk_free = likelihood(start.intensity[judged], amplitude[judged] ** 2) if judged.any() else llk
-    finite = bool(np.isfinite(obj).all() and np.isfinite([llk, llk_free, residual]).all())
-    problem = "" if finite else "values that are not finite"
-    seconds = time.perf_counter() - began
-    return Retrieved(obj, inside, llk, llk_free, residual, finite, problem, start.number, seconds)
+    return single.judged(obj, inside, start, began)
 
 
 def rounds(pattern: Pattern, recipe: PhasingRecipe, context: Context) -> Iterator[list[Run]]:

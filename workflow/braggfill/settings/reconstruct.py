@@ -11,7 +11,9 @@ Width = Annotated[int, Field(ge=1, le=64)]
 Distance = Annotated[int, Field(ge=1, le=256)]
 Photons = Annotated[float, Field(ge=10, le=1e12)]
 Oversampling = Annotated[float, Field(ge=2, le=20)]
-WITHOUT_FILLING = ("free", "streaks", "zeros", "bounded", "guided", "late", "sure")
+WITHOUT_FILLING = ("free", "streaks", "zeros", "bounded", "guided", "late", "sure", "soft")
+Engine = Annotated[str, OneOf("braggfill.phasing.single:ENGINES", more=("auto",))]
+"""Of fixed recipes."""
 Filling = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("paper",))]
 Treatment = Annotated[str, OneOf("braggfill.filling.methods:NAMES", without=("paper",), more=WITHOUT_FILLING)]
 Case = Literal["known", "strained", "simulated", "measured", "far"]
@@ -64,7 +66,7 @@ class TruePhaseSettings(StageSettings):
 
 
 class RecipeSettings(StageSettings):
-    """How PyNX is run: the same recipe for each treatment of a gap."""
+    """How the phase is retrieved: the same recipe for each treatment of a gap."""
 
     treatments: Annotated[tuple[Treatment, ...], Field(min_length=1)] = (
         "free",
@@ -77,16 +79,22 @@ class RecipeSettings(StageSettings):
         "guided",
         "late",
         "sure",
+        "soft",
     )
     """What is done about the gap; the whole pattern is always phased too. `free`: masked, its voxels float. `streaks`:
     masked where the pattern is bright, zero elsewhere. `zeros`: left at zero. `linear`, `network` …: filled. `bounded`:
     filled, its voxels float within the filling's uncertainty. `guided`: the same, but where the filling is unsure they
     are free for the last cycles. `late`: filled, and free for the last cycles. `sure`: filled where the filling is
-    sure, free where it is not."""
+    sure, free where it is not. `soft`: filled, each voxel with the weight that its uncertainty allows."""
+
+    engine: Engine = "auto"
+    """What retrieves the phase: `projections` (this package's own), `pynx`, `convex` (slow, on a schedule of its own,
+    and without the treatments that have bounds or free voxels late), or `auto`: PyNX where it is installed, else
+    `projections`."""
 
     filled_by: Filling = "braggfill"
-    """What fills the gap for `bounded`, `guided`, `late` and `sure`: it states an uncertainty. Where the package came
-    without weights, `braggfill` stands for `network`, the one that the run trained."""
+    """What fills the gap for `bounded`, `guided`, `late`, `sure` and `soft`: it states an uncertainty. Where the
+    package came without weights, `braggfill` stands for `network`, the one that the run trained."""
 
     starts: int = Field(default=3, ge=1, le=100)
     """Random starts for each treatment; the one with the best free log-likelihood counts. The starts are the same for
@@ -151,7 +159,7 @@ class FarSettings(StageSettings):
 
 
 class RetrievalSettings(RecipeSettings):
-    """Phase retrieval with PyNX, gap free, filled and whole (paper section 2.6.2, supplement S8)."""
+    """Phase retrieval, gap free, filled and whole (paper section 2.6.2, supplement S8)."""
 
     box_px: int = Field(default=96, ge=32, le=512)
     """Edge of the cube that is phased: the middle of the pattern is cut out, the known object padded to it."""
@@ -199,6 +207,7 @@ class MapSettings(RecipeSettings):
         "guided",
         "late",
         "sure",
+        "soft",
     )
     """What is done about the gap, as in `retrieval`."""
 

@@ -17,7 +17,7 @@ from braggfill.stages.figures.realtables import judged
 
 DEFAULT = "sure"
 """What `braggfill inpaint` does unless told otherwise."""
-OTHERS = ("bounded", "guided", "late")
+OTHERS = ("soft", "bounded", "guided", "late")
 """Treatments that use the filling's uncertainty or free what was filled, shown where a run has not got the default."""
 
 

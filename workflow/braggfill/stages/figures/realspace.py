@@ -14,7 +14,7 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
 
 ORDER = ("truth", "whole", "gap", "free", "streaks", "zeros", *INTERPOLATIONS, *WITH_NETWORK)
-ORDER += ("bounded", "guided", "late", "sure")
+ORDER += ("bounded", "guided", "late", "sure", "soft")
 LABELS = {"intensity": "photons", "modulus": "modulus", "phase": "phase (rad)", "strain": "strain (10⁻⁴)"}
 AXIS = "0"
 """Slices across this axis show both arms of the cross."""

@@ -125,7 +125,7 @@ def _retrieval(folder: Path) -> Table | None:
     head = ["case", "gap", "against", "converged", "phase error (rad)", "between starts", "strain error (10⁻⁴)"]
     head += ["modulus, standard deviation / mean", "intensity in gap / true", "free −log likelihood", "seconds"]
     note = (
-        "PyNX; of the starts of each treatment the best by the likelihood of voxels kept out of the phasing. Between "
+        "Of the starts of each treatment the best by the likelihood of voxels kept out of the phasing. Between "
         "starts: how far the phases of the two best starts differ; smaller differences between treatments mean little. "
         "A start has not converged if its support diverged or its likelihood is far from the best one's."
     )

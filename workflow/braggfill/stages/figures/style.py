@@ -58,6 +58,7 @@ COLOURS = _Colours(
         "guided": "#1b9e77",
         "late": "#7570b3",
         "sure": "#a6761d",
+        "soft": "#4393c3",
         "whole": "#222222",
         "ceiling": "#666666",
     }
@@ -82,6 +83,7 @@ NAMES = _Names(
         "guided": "bounds, then free",
         "late": "filled, then free",
         "sure": "filled where sure",
+        "soft": "filled, weighted",
         "whole": "no gap",
         "truth": "truth",
     }

@@ -19,10 +19,10 @@ import h5py
 import numpy as np
 
 from braggfill.filling import Filled
-from braggfill.phasing import pynx
+from braggfill.phasing import single
 from braggfill.phasing.free import free_voxels
 from braggfill.physics import align, boxes, support
-from braggfill.runs import external, seeds, storage
+from braggfill.runs import seeds, storage
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 from braggfill.stages.reconstruct import cases as _cases
 from braggfill.stages.reconstruct import objects, treatments
@@ -103,7 +103,7 @@ def prepare(
     missing = {}
     for name in recipe.cases:
         found = [storage.left_out(path) for path in source[name]]
-        reason = NO_PYNX if not external.have_pynx() else next(filter(None, found), None)
+        reason = NO_PYNX if engine(recipe) is None else next(filter(None, found), None)
         if reason is not None:
             missing[name] = reason
     everything = "; ".join(dict.fromkeys(missing.values())) if len(missing) == len(set(recipe.cases)) else None
@@ -120,7 +120,7 @@ def phase(settings: ReconstructSettings, seed: int, cases: Path, start: int, out
     """Take every case and treatment through one random start, the same one for each treatment.
 
     ``out``: groups ``<case>/<treatment>``: ``obj``, complex64, what is not zero of the object, its first voxel in the
-    attribute ``origin``; and as attributes the figures of :class:`braggfill.phasing.pynx.Retrieved`.
+    attribute ``origin``; and as attributes the figures of :class:`braggfill.phasing.single.Retrieved`.
 
     Raises
     ------
@@ -139,19 +139,31 @@ def phase(settings: ReconstructSettings, seed: int, cases: Path, start: int, out
                     _store(file.create_group(f"{name}/{treatment}"), runs[0])
 
 
+def engine(recipe: RecipeSettings) -> str | None:
+    """The engine of a recipe; None where it is not installed."""
+    return single.engine(recipe.engine, bool(treatments.WEIGHTED & set(recipe.treatments)))
+
+
+def retrieve(
+    starts: Sequence[single.Start], recipe: RecipeSettings, title: str | None = None
+) -> list[single.Retrieved]:
+    """Phase retrieval from each start by the recipe's engine."""
+    return single.retrieve(str(engine(recipe)), starts, single.Recipe.of(recipe), title=title)
+
+
 def run(
     case: Case,
     filled: dict[str, Filled],
     recipe: RecipeSettings,
     seed: int,
     starts: Sequence[int],
-) -> dict[str, list[pynx.Retrieved]]:
+) -> dict[str, list[single.Retrieved]]:
     """Phase a case's pattern whole and with each treatment of its gap, from the same random starts: they differ in the
     gap alone.  One after the other: what runs side by side are jobs."""
     gapped = treatments.Gapped(case.counts, case.mask, filled, recipe)
     names = treatments.names(recipe)
     todo = [start for name in names for start in _starts(case, treatments.start(name, gapped), recipe, seed, starts)]
-    runs = pynx.retrieve(todo, pynx.Recipe.of(recipe), title=f"phase {case.name}")
+    runs = retrieve(todo, recipe, title=f"phase {case.name}")
     return {name: runs[i * len(starts) : (i + 1) * len(starts)] for i, name in enumerate(names)}
 
 
@@ -161,7 +173,7 @@ def converging(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tupl
     found: list[int] = []
     for number in range(most):
         start = _starts(case, {"intensity": case.counts}, recipe, seed, [number])
-        run = pynx.retrieve(start, pynx.Recipe.of(recipe))[0]
+        run = retrieve(start, recipe)[0]
         if run.converged and run.llk_free <= CONVERGED:
             found.append(number)
         if len(found) == recipe.starts:
@@ -171,11 +183,11 @@ def converging(case: Case, recipe: RecipeSettings, seed: int, most: int) -> tupl
 
 def _starts(
     case: Case, given: dict[str, Any], recipe: RecipeSettings, seed: int, numbers: Sequence[int]
-) -> list[pynx.Start]:
+) -> list[single.Start]:
     rng = seeds.generator(seed, f"reconstruct/free/{case.name}")
     judged = free_voxels(case.counts.shape, case.mask, recipe.free_fraction, rng)
     return [
-        pynx.Start(
+        single.Start(
             rng=seeds.generator(seed, f"reconstruct/start/{case.name}", number), free=judged, number=number, **given
         )
         for number in numbers
@@ -228,10 +240,10 @@ def collect(
 
 
 def compare(
-    settings: ReconstructSettings, case: Case, found: dict[str, list[pynx.Retrieved]], group: Any = None
+    settings: ReconstructSettings, case: Case, found: dict[str, list[single.Retrieved]], group: Any = None
 ) -> list[dict[str, Any]]:
     """Align the best start of each treatment with the truth, or with what the whole pattern gave; rows of the table."""
-    best = {name: pynx.best(runs) for name, runs in found.items()}
+    best = {name: single.best(runs) for name, runs in found.items()}
     truth = case.truth if case.truth is not None or not best["whole"].converged else best["whole"].obj
     reference = "truth" if case.truth is not None else "whole"
     if truth is not None:
@@ -282,13 +294,13 @@ def compare(
     return rows
 
 
-def _converged(run: pynx.Retrieved, best: pynx.Retrieved) -> bool:
+def _converged(run: single.Retrieved, best: single.Retrieved) -> bool:
     return run.llk_free + 0.5 <= STALLED * (best.llk_free + 0.5)
 
 
 def _spread(
-    runs: list[pynx.Retrieved],
-    best: pynx.Retrieved,
+    runs: list[single.Retrieved],
+    best: single.Retrieved,
     inside: np.ndarray,
     aligned: align.Aligned,
     result: objects.Fields,
@@ -298,7 +310,7 @@ def _spread(
     others = [run for run in runs if run is not best]
     if not others:
         return {}
-    second = align.align(pynx.best(others).obj, aligned.obj, inside)
+    second = align.align(single.best(others).obj, aligned.obj, inside)
     figures = objects.compare(objects.fields(second.obj, inside, geometry), result, inside, geometry)
     return {"start_std_rad": figures["phase_std_rad"], "strain_start_rmse": figures["strain_rmse"]}
 
@@ -308,20 +320,20 @@ def _place(settings: ReconstructSettings, name: str) -> tuple[int, str]:
     return list(settings.retrieval.cases).index(name.split("_")[0]), name  # type: ignore[arg-type]
 
 
-def _store(group: h5py.Group, run: pynx.Retrieved) -> None:
+def _store(group: h5py.Group, run: single.Retrieved) -> None:
     box = boxes.bounding_box(run.obj != 0) if run.obj.any() else (slice(0, 0),) * 3
     group["obj"] = run.obj[box].astype(np.complex64)
     group["obj"].attrs["origin"] = [s.start for s in box]
     group.attrs.update({f.name: getattr(run, f.name) for f in fields_of(run) if f.name not in ("obj", "support")})
 
 
-def _restore(path: Path, name: str, shape: tuple[int, ...]) -> pynx.Retrieved:
+def _restore(path: Path, name: str, shape: tuple[int, ...]) -> single.Retrieved:
     with storage.read(path) as file:
         group = file[name]
         part = storage.array(group, "obj")
         obj = np.zeros(shape, np.complex64)
         origin = group["obj"].attrs["origin"]
         obj[tuple(slice(int(o), int(o) + n) for o, n in zip(origin, part.shape, strict=True))] = part
-        told = {f.name: group.attrs[f.name] for f in fields_of(pynx.Retrieved) if f.name not in ("obj", "support")}
+        told = {f.name: group.attrs[f.name] for f in fields_of(single.Retrieved) if f.name not in ("obj", "support")}
     kinds = {"converged": bool, "start": int, "problem": str}
-    return pynx.Retrieved(obj, obj != 0, **{k: kinds.get(k, float)(v) for k, v in told.items()})
+    return single.Retrieved(obj, obj != 0, **{k: kinds.get(k, float)(v) for k, v in told.items()})

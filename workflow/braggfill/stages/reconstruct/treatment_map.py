@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.physics import support
-from braggfill.runs import external, storage
+from braggfill.runs import storage
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.stages.reconstruct import cases, objects, phasing, treatments
 
@@ -42,6 +42,7 @@ MAP_COLUMNS = [
     "oversampling_1",
     "oversampling_2",
     "zoom",
+    "engine",
     "problem",
 ]
 TRIES = 4
@@ -63,7 +64,7 @@ def map_cell(
     """One cell of the map.
 
     ``table``: one row for each treatment; columns as of :func:`collect_map`.  It has no rows where there is no object
-    or no PyNX.
+    or the engine is not installed.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def map_cell(
 
     rows: list[dict[str, Any]] = []
     settings = settings.model_copy(update={"threads": 1})  # the cells run side by side
-    if storage.left_out(obj) is None and external.have_pynx():
+    if storage.left_out(obj) is None and phasing.engine(settings.map) is not None:
         rows = _rows(settings, seed, objects.load(obj), model, cells(settings)[cell])
     storage.write_table(table, pandas.DataFrame(rows), columns=MAP_COLUMNS)
 
@@ -119,7 +120,7 @@ def _rows(
     speckles = cell["gap_px"] / min(
         support.oversampling(support.from_modulus(truth, settings.true_phase.support_threshold))
     )
-    told = {**cell, "zoom": zoom, "speckles": speckles, "starts_tried": tried}
+    told = {**cell, "zoom": zoom, "speckles": speckles, "starts_tried": tried, "engine": phasing.engine(chosen)}
     rows = [{**row, **told} for row in phasing.compare(settings, case, found)]
     if starts:
         return ranked(rows, treatments.filled_by(chosen))

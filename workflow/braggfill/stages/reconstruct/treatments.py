@@ -12,6 +12,8 @@ here and name it in the settings.  Every name that has none is a way of filling.
 - ``guided``: the same, but where the filling is uncertain they are masked for the last cycles.
 - ``late``: filled, and masked for the last cycles.
 - ``sure``: filled where the filling is certain, masked where it is not (:func:`braggfill.filling.trust.uncertain`).
+- ``soft``: filled, each voxel with the weight that its uncertainty allows
+  (:func:`braggfill.phasing.pattern.gap_weight`).
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from braggfill.filling import Filled, methods
+from braggfill.filling import Filled, methods, trust
+from braggfill.phasing import pattern
 from braggfill.settings.reconstruct import RecipeSettings, ReconstructSettings
 from braggfill.stages.reconstruct import objects
 
@@ -73,7 +76,7 @@ def filled_by(recipe: RecipeSettings) -> str:
 def fillings(recipe: RecipeSettings) -> list[str]:
     """The ways of filling that a recipe's treatments need."""
     named = [name for name in names(recipe) if name not in RULES]
-    needed = [filled_by(recipe)] if {"bounded", "guided", "late", "sure"} & set(recipe.treatments) else []
+    needed = [filled_by(recipe)] if UNCERTAIN & set(recipe.treatments) else []
     return list(dict.fromkeys([*named, *needed]))
 
 
@@ -91,8 +94,8 @@ def fill(
 
 
 def start(name: str, gapped: Gapped) -> dict[str, Any]:
-    """What a start is given: ``intensity`` and, as the treatment has it, ``missing``, ``low``, ``high``, ``late``; see
-    :class:`braggfill.phasing.pynx.Start`."""
+    """What a start is given: ``intensity`` and, as the treatment has it, ``missing``, ``weight``, ``low``, ``high``,
+    ``late``; see :class:`braggfill.phasing.single.Start`."""
     if name in RULES:
         return RULES[name](gapped)
     return {"intensity": gapped.filled[name].for_phasing()}
@@ -131,6 +134,12 @@ def _sure(gapped: Gapped) -> dict[str, Any]:
     return {"intensity": gapped.best.for_phasing(), "missing": gapped.uncertain()}
 
 
+def _soft(gapped: Gapped) -> dict[str, Any]:
+    held = gapped.best.for_phasing()
+    spread = trust.held_std(gapped.best.data, gapped.best.sigma, held)
+    return {"intensity": held, "missing": gapped.mask, "weight": pattern.gap_weight(held, spread)}
+
+
 RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {
     "whole": _whole,
     "free": _free,
@@ -140,7 +149,12 @@ RULES: dict[str, Callable[[Gapped], dict[str, Any]]] = {
     "guided": _guided,
     "late": _late,
     "sure": _sure,
+    "soft": _soft,
 }
+UNCERTAIN = {"bounded", "guided", "late", "sure", "soft"}
+"""Those that take the filling of ``filled_by``."""
+WEIGHTED = {"soft"}
+"""Those that give weights."""
 
 
 def streaks(intensity: np.ndarray, mask: np.ndarray) -> np.ndarray:
