@@ -114,8 +114,8 @@ def _run(start: Start, recipe: Recipe, threshold: float) -> tuple[np.ndarray, np
         if start.late is not None and number == 2:
             work.measured = Measured(intensity, np.where(start.late, 0, pull))
             work.bounds = _Bounds.of(start, late=True)
-        for first in range(0, cycles, recipe.support_period):
-            some = min(recipe.support_period, cycles - first)
+        for cycle in range(0, cycles, recipe.support_period):
+            some = min(recipe.support_period, cycles - cycle)
             work.run(name, some, beta=recipe.beta)
             done += some
             _update(work, recipe, support.smoothing(done / total, *recipe.support_smooth_px))
