@@ -61,9 +61,12 @@ class Layout:
 def convolution(dimensions: int, before: int, layer: Layer, dilation: int = 1) -> nn.Sequential:
     """A convolution that keeps the size."""
     whole = dilation * (layer.kernel - 1)
-    pads = (whole // 2, whole - whole // 2) * dimensions
     pad: Callable[..., nn.Module] = (nn.ConstantPad2d, nn.ConstantPad3d)[dimensions - 2]
     kind: Callable[..., nn.Module] = (nn.Conv2d, nn.Conv3d)[dimensions - 2]
+    if whole % 2 == 0:  # by the convolution itself, without a larger copy of what it is given
+        made = kind(before, layer.channels, layer.kernel, dilation=dilation, padding=whole // 2)
+        return nn.Sequential(nn.Identity(), made)
+    pads = (whole // 2, whole - whole // 2) * dimensions
     return nn.Sequential(pad(pads, 0.0), kind(before, layer.channels, layer.kernel, dilation=dilation))
 
 

@@ -17,6 +17,7 @@ from braggfill.settings.evaluate import EvaluateSettings
 from braggfill.settings.extract import ExtractSettings
 from braggfill.settings.fetch import FetchSettings
 from braggfill.settings.figures import FiguresSettings
+from braggfill.settings.flat import FlatSettings
 from braggfill.settings.inpaint import InpaintSettings
 from braggfill.settings.particle import ParticleSettings
 from braggfill.settings.perturb import PerturbSettings
@@ -46,6 +47,7 @@ class Settings(StageSettings):
     extract: ExtractSettings = ExtractSettings()
     crystal: CrystalSettings = CrystalSettings()
     diffract: DiffractSettings = DiffractSettings()
+    flat: FlatSettings = FlatSettings()
     train: TrainSettings = TrainSettings()
     inpaint: InpaintSettings = InpaintSettings()
     evaluate: EvaluateSettings = EvaluateSettings()

@@ -13,6 +13,7 @@ ORDER = (
     "extract",
     "crystal",
     "diffract",
+    "flat",
     "train",
     "inpaint",
     "evaluate",

@@ -6,11 +6,19 @@ the sigmoid; those that predict phases take (B, 1, 64, 64) and return the phase 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 from torch.nn import Module
 
 from braggfill.errors import BraggfillError
+from braggfill.networks.planar.braggfill import PlanarBraggfill
 from braggfill.networks.planar.msd import MSDNet
-from braggfill.networks.unets import Dilations, Layer, Layout, UNet, widths
+from braggfill.networks.unets import Dilations, Layer, Layout, UNet, scaled, widths
+from braggfill.runs.storage import replacing
 
 UNET = Layout(
     dimensions=2,
@@ -49,22 +57,59 @@ PHASE_LARGE = _phase(22, 1466)
 """27,494,361 parameters: the larger one (Fig. 4.11 and section 4.5; published as 27.5 million)."""
 
 LAYOUTS = {"unet": UNET, "unet_mod": UNET_MOD, "phase": PHASE, "phase_large": PHASE_LARGE}
-NAMES = (*LAYOUTS, "msd")
+NAMES = (*LAYOUTS, "msd", "braggfill")
+PUBLISHED = {"unet": 31_827_673, "msd": 322_458, "unet_mod": 32_652_337, "phase_large": 27_500_000}
+"""Parameters, as published (Table 3.1 and Fig. 4.11)."""
 
 
-def build(name: str) -> Module:
+def build(name: str, width: float = 1.0, *, outputs: int = 1, channels: Sequence[int] | None = None) -> Module:
     """A new network with random weights.
 
     Parameters
     ----------
-    name : ``unet``, ``unet_mod``, ``msd`` (gaps), ``phase``, ``phase_large``.
+    name : ``unet``, ``unet_mod``, ``msd``, ``braggfill`` (gaps), ``phase``, ``phase_large``.
+    width : factor on the channels, 1 for the published size; not of ``braggfill``, which has ``channels`` instead.
+    outputs : channels of the output of a network for phases, 1 (the phase) or 2 (its cosine and sine).
 
     Raises
     ------
     BraggfillError : an unknown name.
     """
+    if name == "braggfill":
+        return PlanarBraggfill() if channels is None else PlanarBraggfill(channels)
     if name == "msd":
-        return MSDNet()
-    if name in LAYOUTS:
-        return UNet(LAYOUTS[name])
-    raise BraggfillError(f"network: {name!r} is unknown in two dimensions; use one of {', '.join(NAMES)}")
+        return MSDNet(width)
+    if name not in LAYOUTS:
+        raise BraggfillError(f"network: {name!r} is unknown in two dimensions; use one of {', '.join(NAMES)}")
+    layout = LAYOUTS[name] if width == 1 else scaled(LAYOUTS[name], width)
+    if outputs != 1:
+        layout = replace(layout, head=(*layout.head[:-1], replace(layout.head[-1], channels=outputs)))
+    return UNet(layout)
+
+
+def save(path: Path, network: Module, name: str, **options: Any) -> None:
+    """Write a network as safetensors, whole or not at all, with the ``options`` that :func:`build` made it with."""
+    from safetensors.torch import save as pack
+
+    weights = {key: tensor.detach().contiguous() for key, tensor in network.state_dict().items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(pack(weights, metadata={"planar": json.dumps({"name": name, **options})}))
+
+
+def load(path: Path) -> Module:
+    """The network that :func:`save` wrote.
+
+    Raises
+    ------
+    BraggfillError : no such file, or it is damaged or another network's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            about = json.loads(file.metadata()["planar"])
+            network = build(**about)
+            network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118  no mapping
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise BraggfillError(f"{path}: missing, damaged or no network of this kind; make it again") from error
+    return network
