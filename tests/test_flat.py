@@ -57,7 +57,8 @@ HIGH_CELLS = [f"{loss}-6-0.05" for loss in SETTINGS.high.losses]
 def folder(tmp_path_factory):
     """Every task, as the rules run it."""
     torch.set_num_threads(1)
-    place = tmp_path_factory.mktemp("flat")
+    place = tmp_path_factory.mktemp("run") / "flat"
+    place.mkdir()
     for study in ("gaps", "low", "high"):
         sets.patterns(SETTINGS, 3, place / f"patterns-{study}.h5", study)
     for cell in GAP_CELLS:
@@ -210,9 +211,29 @@ def test_claims_have_a_value_and_a_verdict(folder):
     assert table.claim.is_unique
 
 
+def test_every_figure_and_both_chapters_are_in_the_report(folder):
+    import json
+
+    from braggfill.settings.figures import FiguresSettings
+    from braggfill.stages.figures import catalogue, page
+
+    run = folder.parent
+    settings = FiguresSettings(chapters=("flat",), formats=("png",), dpi=60)
+    catalogue.draw(settings, 3, {}, run, run / "figures/figures.json")
+    drawn = json.loads((run / "figures/figures.json").read_text())
+    assert len(drawn) == 13
+    assert [entry["name"] for entry in drawn if entry["left_out"]] == []
+    page.report(settings, {"run": "tiny", "seed": 3}, run, run / "report.html", {"all": []})
+    html = (run / "report.html").read_text()
+    for words in ("Gaps in two dimensions", "Phases in two dimensions, low and high strain", "Losses and networks"):
+        assert words in html
+    assert "Simulated patterns" not in html
+    assert "published statements on phases in two dimensions reproduced" in page.summary(run)
+
+
 def test_a_claim_can_fail():
     """The verdict follows the numbers."""
-    rows = [{"network": n, "loss": l, "gap_px": 9, "shape": "cross", "pcc": p, "parameters": 1} for n, l, p in (
+    rows = [{"network": n, "loss": loss, "pcc": p, "parameters": 1} for n, loss, p in (
         ("unet", "mae", 0.9), ("unet", "mse", 0.7), ("unet", "ssim", 0.8))]  # fmt: skip
     verdict = {row["claim"]: row["holds"] for row in claims._losses(pd.DataFrame(rows))}
     assert verdict["SSIM yields better results than MAE"] == "no"

@@ -48,7 +48,7 @@ rule report:
         mem_mb=memory(2000),
         runtime=minutes(15),
     params:
-        settings=block("figures", "title"),
+        settings=block("figures", "title", "chapters"),
         run=settings.model_dump(mode="json"),
         code=code("stages.figures.page", "stages/figures/page.html", "stages/figures/page.css"),
         seed=SEED,

@@ -53,12 +53,20 @@ class Figure:
 
 
 def catalogue(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
-    """The figures of a run in the order of the report.
+    """The figures of a run's chapters in the order of the report.
 
     Parameters
     ----------
     run : the run's settings, plain (blocks ``seed``, ``inpaint``, ``evaluate`` are looked at).
     """
+    from braggfill.stages.figures import flat_catalogue
+
+    found = _gaps(settings, run) if "gaps" in settings.chapters else []
+    return found + (flat_catalogue.figures() if "flat" in settings.chapters else [])
+
+
+def _gaps(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
+    """On gaps in three dimensions."""
     from braggfill.stages.figures import (
         accuracy,
         calibration,

@@ -14,7 +14,7 @@ from typing import Any
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages import ORDER
-from braggfill.stages.figures import tables
+from braggfill.stages.figures import flat_tables, tables
 from braggfill.stages.figures.graph import dag_svg
 
 SECTIONS = {
@@ -27,7 +27,22 @@ SECTIONS = {
     "accuracy": ("Accuracy", "How far the filled voxels agree with the truth, and how far they could."),
     "claims": ("Claims", "What the published texts say of the accuracy, and whether this run bears it out."),
     "real space": ("Real space", "What gaps and fillings do to the object that is reconstructed."),
+    "flat gaps": (
+        "Gaps in two dimensions",
+        "The study that chose loss and network (Masto, thesis, section 3.3), at the sizes of this run's settings.",
+    ),
+    "flat phases": (
+        "Phases in two dimensions, low and high strain",
+        "The phase of a pattern predicted in reciprocal space (Masto, thesis, sections 4.4 and 4.5), at the sizes "
+        "of this "
+        "run's settings.",
+    ),
 }
+LEADS = {
+    "gaps": "Gaps that detectors leave in 3D Bragg coherent diffraction patterns, filled.",
+    "flat": "Gaps and phases of coherent diffraction in two dimensions, by several networks and losses.",
+}
+"""What each chapter of the settings is about."""
 
 
 def report(
@@ -68,6 +83,7 @@ def report(
         for key, (title, about) in SECTIONS.items()
     ]
     html = template.render(
+        lead=" ".join(LEADS[chapter] for chapter in settings.chapters),
         css=place.joinpath("page.css").read_text(encoding="utf-8"),
         title=settings.title,
         run=str(run.get("run", folder.name)),
@@ -198,6 +214,7 @@ def _summary(folder: Path) -> Iterator[str]:
                 if row.treatment != row.reference
             ]
             yield f"  {case}, {int(part.gap_px.iloc[0])} px: {', '.join(found)}"
+    yield from flat_tables.summary(folder)
     check = tables.read(folder / "scatter/check.csv")
     if check is not None and check.max_error_relative.notna().any():
         yield ""

@@ -25,6 +25,8 @@ class Table:
     """How many of the first columns are text, set to the left."""
     marks: list[int] = field(default_factory=list)
     """Rows before which a thin line is drawn."""
+    wrap: bool = False
+    """Whether long texts go over several lines."""
 
 
 def read(path: Path) -> pd.DataFrame | None:

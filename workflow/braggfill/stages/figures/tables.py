@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braggfill.runs import storage
-from braggfill.stages.figures import realtables, style, sweep_tables
+from braggfill.stages.figures import flat_tables, realtables, style, sweep_tables
 from braggfill.stages.figures.style import NAMES
 from braggfill.stages.figures.table import Table, figures, number, percent, read
 
@@ -36,6 +36,8 @@ def every(folder: Path) -> dict[str, list[Table]]:
         ],
         "claims": [sweep_tables.claims(folder)],
         "real space": realtables.every(folder),
+        "flat gaps": flat_tables.gaps(folder),
+        "flat phases": flat_tables.phases(folder),
     }
     return {section: [table for table in tables if table is not None] for section, tables in found.items()}
 

@@ -216,8 +216,9 @@ def _grid(scores: pd.DataFrame) -> Iterator[dict]:
     if len(small) > 1:
         wca, mse = (small[loss].iloc[-1] - small[loss].iloc[0] for loss in ("wca_amplitude", "real_space"))
         said = f"accuracy {100 * wca:+.1f} with WCA, {100 * mse:+.1f} with MSE"
-        yield _row("phases", "More patterns improve what WCA learns, and not what MSE does", "Fig. 4.11", "in words", said,
-                   "yes" if wca > 0 >= mse - 0.005 else "partly" if wca > 0 else "no", "phases.csv")  # fmt: skip
+        verdict = "yes" if wca > 0 >= mse - 0.005 else "partly" if wca > 0 else "no"
+        claim = "More patterns improve what WCA learns, and not what MSE does"
+        yield _row("phases", claim, "Fig. 4.11", "in words", said, verdict, "phases.csv")
     resolved = cells["resolved"]["wca_amplitude"]
     said = " → ".join(f"{100 * value:.0f} %" for value in (resolved.iloc[0], resolved.iloc[-1]))
     yield _row("phases", "With more patterns and parameters WCA removes the mixture", "section 4.4.5",
@@ -251,8 +252,8 @@ def _high(scores: pd.DataFrame) -> Iterator[dict]:
             holds = row.wca < mse.wca and row.accuracy > mse.accuracy
             yield _row("phases", claim, source, published, said, bool(holds), "phases.csv")
     said = f"rank correlation of accuracy and symmetry of the object: {mse.symmetry_rank:.2f}"
-    yield _row("phases", "With MSE, objects that are symmetric about the centre come out better", "Fig. 4.13", "in words",
-               said, bool(mse.symmetry_rank > 0.2), "phases.csv")  # fmt: skip
+    claim = "With MSE, objects that are symmetric about the centre come out better"
+    yield _row("phases", claim, "Fig. 4.13", "in words", said, bool(mse.symmetry_rank > 0.2), "phases.csv")
 
 
 def _starts(table: pd.DataFrame) -> list[dict]:
@@ -263,7 +264,8 @@ def _starts(table: pd.DataFrame) -> list[dict]:
     rows = []
     for name, part in table[~chance].groupby("start", sort=False):
         right, alone = (part.accuracy >= RIGHT).mean(), (part.alone >= RIGHT).mean()
-        said = f"right for {100 * right:.0f} % in {part.cpu_seconds.mean():.2f} s (the prediction alone {100 * alone:.0f} %, "
+        said = f"right for {100 * right:.0f} % in {part.cpu_seconds.mean():.2f} s (the prediction alone "
+        said += f"{100 * alone:.0f} %, "
         said += (
             f"mean accuracy {part.alone.mean():.2f}); one random start {100 * (one.accuracy >= RIGHT).mean():.0f} % in "
         )
