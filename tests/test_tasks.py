@@ -25,6 +25,9 @@ JOINING = {"evaluate_patches", "evaluate_whole", "reconstruct_phase", "reconstru
 PHASING = {"reconstruct_prepare", "reconstruct_phase", "reconstruct_retrieval"}
 MAPPING = {"reconstruct_map_cell", "reconstruct_map"}
 
+FLAT_FILLING = {"flat_gap_cell", "flat_position", "flat_oversampling"}
+"""Those that fill in two dimensions."""
+
 BLOCK = '''
 
 class OtherSettings(StageSettings):
@@ -175,7 +178,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
 @pytest.mark.parametrize(
     ("file", "rules"),
     [
-        ("networks/gap/unet.py", FILLING | {"train", "evaluate_calibration"}),
+        ("networks/gap/unet.py", FILLING | FLAT_FILLING | {"train", "evaluate_calibration"}),
         ("networks/gap/paper.py", set()),  # no task of the tiny run builds one
         ("filling/finetune.py", {"reconstruct_finetune"}),
         ("filling/finite.py", FILLING | JOINING),
@@ -187,6 +190,9 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("phasing/projections.py", {"reconstruct_map_cell"}),
         ("phasing/single.py", PHASING | MAPPING),
         ("scans/reading.py", {"extract_scan"}),
+        ("networks/planar/gated.py", FLAT_FILLING),
+        ("learning/planar_phase.py", {"flat_phase_low", "flat_phase_high", "flat_fit", "flat_full", "flat_starts"}),
+        ("stages/flat/claims.py", {"flat_claims"}),
         ("physics/elements.py", {"particle", "relax"}),
         ("stages/scatter/check.py", {"scatter_check"}),
         ("stages/scatter/sampling.py", {"scatter_oversampling"}),

@@ -48,7 +48,7 @@ rule flat_gap_cell:
         runtime=minutes(600),
     params:
         settings=flat_settings("gaps", "side_px", "widths_px", "example_width_px", *FLAT_TRAINING),
-        code=code("stages.flat.gap_cells"),
+        code=code("stages.flat.gap_cells", *FLAT_NETWORKS),
         seed=SEED,
     script:
         "../../scripts/flat.py"
@@ -92,7 +92,7 @@ rule flat_position:
         runtime=minutes(120),
     params:
         settings=flat_settings("gaps", *FLAT_SWEEP, "position_patterns"),
-        code=code("stages.flat.gap_sweeps"),
+        code=code("stages.flat.gap_sweeps", *FLAT_NETWORKS),
         seed=SEED,
     script:
         "../../scripts/flat.py"
@@ -114,7 +114,7 @@ rule flat_oversampling:
         runtime=minutes(120),
     params:
         settings=flat_settings("gaps", *FLAT_SWEEP, "oversampling_patterns"),
-        code=code("stages.flat.gap_sweeps"),
+        code=code("stages.flat.gap_sweeps", *FLAT_NETWORKS),
         seed=SEED,
     script:
         "../../scripts/flat.py"
@@ -157,7 +157,7 @@ rule flat_full:
         runtime=minutes(60),
     params:
         settings=block("flat", "full"),
-        code=code("stages.flat.full"),
+        code=code("stages.flat.full", "networks.planar.msd"),
         seed=SEED,
     script:
         "../../scripts/flat.py"

@@ -1,5 +1,6 @@
 # What the rules of flat.smk take: choices from the settings and functions that name files.
 FLAT = settings.flat
+FLAT_NETWORKS = ("networks.planar.msd", "networks.planar.gated")  # looked up by name
 FLAT_SETS = {  # what the patterns of a study are made by
     "gaps": ["side_px", "patterns", "validation", "test", "oversampling", "photons_exponent", "phase_range_radians"],
     "low": ["patterns", "validation", "test", "oversampling", "photons_exponent", "phase_range_radians"],

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from braggfill.learning.gap import losses
 from braggfill.learning.planar_losses import LOSSES
-from braggfill.learning.planar_phase import falling
+from braggfill.learning.schedule import cosine_rate
 from braggfill.patterns import gaps
 from braggfill.patterns.normalise import Scale, fit_log
 from braggfill.runs import seeds
@@ -126,7 +126,7 @@ def train(
         total = []
         for step in range(each):
             some = order[step * batch : (step + 1) * batch]
-            optimiser.param_groups[0]["lr"] = rate * (falling(done / (each * epochs)) if decay else 1.0)
+            optimiser.param_groups[0]["lr"] = cosine_rate(rate, done, each * epochs) if decay else rate
             optimiser.zero_grad(set_to_none=True)
             found = value(network, loss, log_intensity[some], masks(options, side, some, seed, epoch))
             found.backward()

@@ -6,7 +6,6 @@ the sine of it, (B, 2, n, n).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from braggfill.learning import phase_losses as losses
 from braggfill.learning import planar_real_space as real
 from braggfill.learning.planar_sets import PlanarSet
+from braggfill.learning.schedule import cosine_rate
 from braggfill.runs import seeds
 
 __all__ = [
@@ -26,8 +26,6 @@ BROKEN_AT = (5, 3)
 """Voxels from the centre at which the phase is not negative, where the symmetry of the set is broken."""
 CONSISTENT = 0.5
 """Weight of the intensity outside the support beside WCA."""
-LAST = 0.02
-"""Of the learning rate: what is left at the end of a decay."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -119,8 +117,8 @@ def train(
 
     Parameters
     ----------
-    decay : whether the rate falls along half a cosine.  told : called after each step with its number, from 1 on, and
-        its loss.
+    decay : whether the rate follows :func:`braggfill.learning.schedule.cosine_rate`.
+    told : called after each step with its number, from 1 on, and its loss.
     """
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     batch = min(batch, len(learning))
@@ -131,7 +129,7 @@ def train(
         if step % passes == 0:
             order = torch.from_numpy(seeds.generator(seed, "planar/order", step // passes).permutation(len(learning)))
         some = order[step % passes * batch : (step % passes + 1) * batch]
-        optimiser.param_groups[0]["lr"] = rate * (falling(step / steps) if decay else 1.0)
+        optimiser.param_groups[0]["lr"] = cosine_rate(rate, step, steps) if decay else rate
         optimiser.zero_grad(set_to_none=True)
         found = value(loss, network(learning.inputs(some)), learning.intensity[some], learning.phase[some]).mean()
         found.backward()
@@ -140,11 +138,6 @@ def train(
         if told is not None:
             told(step + 1, curve[-1])
     return curve
-
-
-def falling(done: float) -> float:
-    """Half a cosine from 1 to :data:`LAST`."""
-    return LAST + (1 - LAST) * 0.5 * (1 + math.cos(math.pi * done))
 
 
 @torch.no_grad()

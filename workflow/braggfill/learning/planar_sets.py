@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from braggfill.learning.phase_losses import TINY
 from braggfill.physics.crystals import Crystal, CrystalOptions, draw
 from braggfill.physics.diffraction import Pattern, amplitude, expose
 from braggfill.runs import seeds
 
+TINY = 1e-12
 BRIGHT = 1e6
 """Photons in the brightest voxel of a pattern without noise."""
 

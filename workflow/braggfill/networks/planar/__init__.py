@@ -6,6 +6,7 @@ the sigmoid; those that predict phases take (B, 1, 64, 64) and return the phase 
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +16,6 @@ from typing import Any
 from torch.nn import Module
 
 from braggfill.errors import BraggfillError
-from braggfill.networks.planar.braggfill import PlanarBraggfill
-from braggfill.networks.planar.msd import MSDNet
 from braggfill.networks.unets import Dilations, Layer, Layout, UNet, scaled, widths
 from braggfill.runs.storage import replacing
 
@@ -57,7 +56,9 @@ PHASE_LARGE = _phase(22, 1466)
 """27,494,361 parameters: the larger one (Fig. 4.11 and section 4.5; published as 27.5 million)."""
 
 LAYOUTS = {"unet": UNET, "unet_mod": UNET_MOD, "phase": PHASE, "phase_large": PHASE_LARGE}
-NAMES = (*LAYOUTS, "msd", "braggfill")
+OWN = {"msd": "braggfill.networks.planar.msd", "braggfill": "braggfill.networks.planar.gated"}
+"""Networks in a file of their own, which a task that builds them names."""
+NAMES = (*LAYOUTS, *OWN)
 PUBLISHED = {"unet": 31_827_673, "msd": 322_458, "unet_mod": 32_652_337, "phase_large": 27_500_000}
 """Parameters, as published (Table 3.1 and Fig. 4.11)."""
 
@@ -75,10 +76,9 @@ def build(name: str, width: float = 1.0, *, outputs: int = 1, channels: Sequence
     ------
     BraggfillError : an unknown name.
     """
-    if name == "braggfill":
-        return PlanarBraggfill() if channels is None else PlanarBraggfill(channels)
-    if name == "msd":
-        return MSDNet(width)
+    if name in OWN:
+        options: dict[str, Any] = {"width": width} if name == "msd" else {"channels": channels or (32, 64, 96)}
+        return importlib.import_module(OWN[name]).Network(**options)
     if name not in LAYOUTS:
         raise BraggfillError(f"network: {name!r} is unknown in two dimensions; use one of {', '.join(NAMES)}")
     layout = LAYOUTS[name] if width == 1 else scaled(LAYOUTS[name], width)

@@ -11,7 +11,7 @@ from braggfill.networks.unets import SLOPE
 BLOCKS = 16
 
 
-class MSDNet(nn.Module):
+class Network(nn.Module):
     """Two convolutions a block, with dilations 2b - 1 and 2b, each put beside what it was given; nothing is resized.
 
     Takes patterns normalised to 0 to 1 with zeros in the gap, (B, 1, n1, n2), and returns them whole, before the

@@ -115,7 +115,7 @@ def phases(settings: FiguresSettings, stem: Path, patterns: Path, cells: list[Pa
             found = laid(values[column], truth[column], seen[column])
             style.show(panels[row, column], found, _turn(), PHASES)
     _letters(panels, rows)
-    bar = figure.colorbar(drawn, ax=list(panels[1:].flat), shrink=0.4, pad=0.01, aspect=25, ticks=[-np.pi, 0, np.pi])
+    bar = figure.colorbar(drawn, ax=list(panels.flat), shrink=0.4, pad=0.01, aspect=25, ticks=[-np.pi, 0, np.pi])
     bar.ax.set_yticklabels(["−π", "0", "π"])
     bar.set_label("phase (rad)")
     return style.save(figure, stem, settings)

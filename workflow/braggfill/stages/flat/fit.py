@@ -15,8 +15,8 @@ from braggfill.stages.flat import sets
 
 STEPS = (0, 150, 400)
 """Steps that the figure shows."""
-WIDTH = 0.1
-RATE = 2e-3
+WIDTH = 0.15
+RATE = 1e-3
 
 
 def fit(settings: FlatSettings, seed: int, patterns: Path, out: Path, code: str = "") -> None:

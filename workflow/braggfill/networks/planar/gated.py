@@ -30,7 +30,7 @@ class Gated(nn.Module):
         return functional.leaky_relu(x + self.second(content), SLOPE)
 
 
-class PlanarBraggfill(nn.Module):
+class Network(nn.Module):
     """Expected log(1 + photons) and its uncertainty from the pattern, the mask and what is measured around the gap.
 
     As :class:`braggfill.networks.gap.unet.Braggfill`, with axes (vertical, horizontal): every 2 x 2 voxels become
