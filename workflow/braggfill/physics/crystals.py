@@ -184,7 +184,7 @@ def without_ramp(made: np.ndarray) -> np.ndarray:
     is made real and positive.
     """
     for axis, n in enumerate(made.shape):
-        moved = np.moveaxis(made, axis, 0)
+        moved = made.transpose(axis, *(a for a in range(made.ndim) if a != axis))
         slope = np.angle(np.vdot(moved[:-1], moved[1:]))
         line = np.exp(-1j * slope * (np.arange(n) - n // 2)).astype(np.complex64)
         made = made * line.reshape([-1 if a == axis else 1 for a in range(made.ndim)])

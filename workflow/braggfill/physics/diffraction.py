@@ -51,7 +51,8 @@ def amplitude(made: np.ndarray, shape: Sequence[int], period: int | Sequence[int
     for n, p in zip(shape, periods, strict=True):
         # The first axis is transformed and becomes the last one, so that after all axes the order is the old one.
         waves = _waves(int(n), found.shape[0], int(p))
-        found = np.moveaxis((waves @ found.reshape(len(waves[0]), -1)).reshape(-1, *found.shape[1:]), 0, -1)
+        found = (waves @ found.reshape(len(waves[0]), -1)).reshape(-1, *found.shape[1:])
+        found = found.transpose(*range(1, found.ndim), 0)
     return np.ascontiguousarray(found)
 
 

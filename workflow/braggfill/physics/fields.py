@@ -7,6 +7,7 @@ two Gaussians or as the sum of two cosines (Masto, thesis, section 4.3), and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -32,11 +33,12 @@ def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: A
     sigmas = np.broadcast_to(np.asarray(sigma_voxels, np.float64), (len(shape),))
     kept, factors, power = [], [], 1.0
     for axis, (n, sigma) in enumerate(zip(shape, sigmas, strict=True)):
-        frequencies = np.fft.rfftfreq(n) if axis == last else np.fft.fftfreq(n)
-        factor = np.exp(-2 * (np.pi * sigma * frequencies) ** 2)
+        frequencies = _frequencies(n)
+        own = np.abs(frequencies[: n // 2 + 1]) if axis == last else frequencies
+        factor = np.exp(-2 * (np.pi * sigma * own) ** 2)
         kept.append(np.flatnonzero(factor > 1e-7))
         factors.append(factor[kept[-1]].astype(np.float32))
-        power *= np.mean(np.exp(-4 * (np.pi * sigma * np.fft.fftfreq(n)) ** 2))
+        power *= np.mean(np.exp(-4 * (np.pi * sigma * frequencies) ** 2))
     spectrum = rng.standard_normal((*map(len, kept), 2), np.float32).view(np.complex64)[..., 0]
     # The planes that are their own mirror image keep only the real part of what they transform to.
     spectrum[..., (kept[last] == 0) | (2 * kept[last] == shape[last])] *= np.sqrt(np.float32(2))
@@ -48,6 +50,12 @@ def random_field(rng: np.random.Generator, shape: Sequence[int], sigma_voxels: A
         whole[(slice(None),) * axis + (kept[axis],)] = spectrum
         spectrum = scipy.fft.ifft(whole, axis=axis, norm="ortho", overwrite_x=True)
     return scipy.fft.irfft(spectrum, n=shape[last], axis=last, norm="ortho")
+
+
+@lru_cache(maxsize=512)
+def _frequencies(n: int) -> np.ndarray:
+    """Frequencies of a transform of n voxels, cycles a voxel."""
+    return np.fft.fftfreq(n)
 
 
 def spanning(field: np.ndarray, lowest: float, highest: float) -> np.ndarray:
