@@ -11,7 +11,7 @@ import argparse
 import time
 
 import torch
-from braggfill.learning import planar_phase
+from braggfill.learning import planar_phase, planar_sets
 from braggfill.networks.planar import PHASE
 from braggfill.networks.unets import UNet, parameters, scaled
 
@@ -28,14 +28,14 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", default=list(planar_phase.LOSSES), choices=planar_phase.LOSSES)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    kind = planar_phase.HIGH_STRAIN if given.high else planar_phase.LOW_STRAIN
+    kind = planar_sets.HIGH_STRAIN if given.high else planar_sets.LOW_STRAIN
     start = time.process_time()
-    whole = planar_phase.patterns(max(given.patterns), kind)
+    whole = planar_sets.patterns(max(given.patterns), kind)
     print(f"{len(whole)} patterns, {1e3 * (time.process_time() - start) / len(whole):.2f} ms each", flush=True)
-    test = planar_phase.patterns(200, kind, seed=2)
+    test = planar_sets.patterns(200, kind, seed=2)
     print("loss               patterns parameters  first   last  accuracy   wca  broken  ms a step", flush=True)
     for number in given.patterns:
-        learning = planar_phase.PlanarSet(whole.intensity[:number], whole.phase[:number])
+        learning = planar_sets.PlanarSet(whole.intensity[:number], whole.phase[:number])
         for width in given.widths:
             for loss in given.losses:
                 torch.manual_seed(0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from braggfill.learning import phase_losses, planar_phase
+from braggfill.learning import phase_losses, planar_phase, planar_sets
 from braggfill.networks.planar import PHASE
 from braggfill.networks.unets import UNet, scaled
 from torch import nn
 
-SMALL = planar_phase.SetOptions(side=32, oversampling=(2.2, 3.0))
+SMALL = planar_sets.SetOptions(side=32, oversampling=(2.2, 3.0))
 
 
 class Fixed(nn.Module):
@@ -25,24 +25,24 @@ class Fixed(nn.Module):
 
 
 def test_a_pattern_depends_on_its_own_number_alone():
-    whole, later = planar_phase.patterns(4, SMALL), planar_phase.patterns(2, SMALL, first=2)
+    whole, later = planar_sets.patterns(4, SMALL), planar_sets.patterns(2, SMALL, first=2)
     torch.testing.assert_close(whole.phase[2:], later.phase)
     torch.testing.assert_close(whole.intensity[2:], later.intensity)
-    assert not torch.equal(whole.phase, planar_phase.patterns(4, SMALL, seed=2).phase)
+    assert not torch.equal(whole.phase, planar_sets.patterns(4, SMALL, seed=2).phase)
     inputs = whole.inputs(slice(None))
     assert inputs.shape == (4, 1, 32, 32)
     torch.testing.assert_close(inputs.flatten(1).amax(1), torch.ones(4))
 
 
 def test_noise_is_there_where_it_is_asked_for():
-    noisy = planar_phase.SetOptions(side=32, photons_exponent=(3, 3))
-    assert torch.equal(planar_phase.patterns(2, noisy).intensity.frac(), torch.zeros(2, 32, 32))
-    assert planar_phase.patterns(2, SMALL).intensity.frac().abs().max() > 0
+    noisy = planar_sets.SetOptions(side=32, photons_exponent=(3, 3))
+    assert torch.equal(planar_sets.patterns(2, noisy).intensity.frac(), torch.zeros(2, 32, 32))
+    assert planar_sets.patterns(2, SMALL).intensity.frac().abs().max() > 0
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_truth_and_twin_score_best_and_their_mixture_is_seen(sign):
-    test = planar_phase.patterns(5, SMALL)
+    test = planar_sets.patterns(5, SMALL)
     found = planar_phase.scores(Fixed(sign * test.phase + 1), test)
     assert float(found["accuracy"].min()) > 0.995
     assert float(found["broken"].min()) > 0.97
@@ -56,7 +56,7 @@ def test_truth_and_twin_score_best_and_their_mixture_is_seen(sign):
 
 @pytest.mark.parametrize("name", planar_phase.LOSSES)
 def test_each_loss_is_less_for_the_truth_and_can_be_learnt(name):
-    learning = planar_phase.patterns(4, SMALL)
+    learning = planar_sets.patterns(4, SMALL)
     loss = planar_phase.LOSSES[name]
     truth = learning.phase
     if name == "real_space_broken":
@@ -73,7 +73,7 @@ def test_each_loss_is_less_for_the_truth_and_can_be_learnt(name):
 
 
 def test_the_same_seed_learns_the_same():
-    learning = planar_phase.patterns(6, SMALL)
+    learning = planar_sets.patterns(6, SMALL)
     curves = []
     for _ in range(2):
         torch.manual_seed(0)

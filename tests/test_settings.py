@@ -69,7 +69,7 @@ def test_the_default_file_is_the_defaults(top):
     assert load(top / "config" / "default.yaml") == Settings() == load()
 
 
-@pytest.mark.parametrize("name", ["demo", "paper", "test"])
+@pytest.mark.parametrize("name", ["demo", "paper", "flat", "flat-paper", "test"])
 def test_every_configuration_is_sound_and_named_after_its_run(top, name):
     settings = load(top / "config" / "default.yaml", top / "config" / f"{name}.yaml")
     assert settings.run == name

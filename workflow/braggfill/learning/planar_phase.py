@@ -17,11 +17,6 @@ from braggfill.learning.planar_sets import PlanarSet
 from braggfill.learning.schedule import cosine_rate
 from braggfill.runs import seeds
 
-__all__ = [
-    *("DIRECTED", "HIGH_STRAIN", "LOSSES", "LOW_STRAIN", "PlanarSet", "SetOptions"),
-    *("outputs", "patterns", "phase_of", "scaled", "scores", "train", "value"),
-]
-
 BROKEN_AT = (5, 3)
 """Voxels from the centre at which the phase is not negative, where the symmetry of the set is broken."""
 CONSISTENT = 0.5

@@ -148,6 +148,40 @@ class FlatPhases(StageSettings):
     """Oversampling of the patterns, along the longest axis."""
 
 
+class FlatLow(FlatPhases):
+    """Phases in two dimensions, low strain, without noise (Masto, thesis, section 4.4)."""
+
+    grid_losses: tuple[PhaseLoss, ...] = ("real_space", "wca_amplitude")
+    """Losses that are compared with every size of set and network (Fig. 4.11)."""
+
+
+class FlatHigh(FlatPhases):
+    """Phases in two dimensions, high strain, with counting noise (Masto, thesis, section 4.5)."""
+
+    patterns: tuple[Number, ...] = Field((30_000,), min_length=1)
+    """Sizes of the training set, ascending. Published: 30,000."""
+
+    widths: tuple[Factor, ...] = Field((1.0,), min_length=1)
+    """Sizes of the network, ascending: factors on the channels of the one of 27.5 million parameters."""
+
+    losses: tuple[PhaseLoss, ...] = Field(
+        ("real_space", "wca_amplitude", "wca_log", "wca_cos_sin", "wca_consistent"), min_length=1
+    )
+    """Losses that are compared, with the smallest set and the smallest network."""
+
+    steps: int = Field(47_000, ge=1, le=10_000_000)
+    """Steps of each training. Published: 50 epochs, 47,000 steps."""
+
+    rate: float = Field(1e-3, gt=0, le=1)
+    """Learning rate. Published: 0.001."""
+
+    phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (2 * math.pi, 5 * math.pi)
+    """Span of the objects' phase, peak to valley."""
+
+    photons_exponent: Annotated[Range, within(0.0, 9.3)] | None = (4.5, 7.0)
+    """Power of ten of the photons expected in the brightest voxel, Poisson distributed; `null` for no noise."""
+
+
 class FlatStarts(StageSettings):
     """Predicted phases as starts of the iterative engine, beside random starts."""
 
@@ -187,24 +221,15 @@ class FlatSettings(StageSettings):
     3.3, 4.4 and 4.5). Part of a run if `figures.chapters` has `flat`."""
 
     gaps: FlatGaps = FlatGaps()
-    low: FlatPhases = FlatPhases(grid_losses=("real_space", "wca_amplitude"))
-    high: FlatPhases = FlatPhases(
-        patterns=(30_000,),
-        widths=(1.0,),
-        losses=("real_space", "wca_amplitude", "wca_log", "wca_cos_sin", "wca_consistent"),
-        steps=47_000,
-        rate=1e-3,
-        phase_range_radians=(2 * math.pi, 5 * math.pi),
-        photons_exponent=(4.5, 7.0),
-    )
+    low: FlatLow = FlatLow()
+    high: FlatHigh = FlatHigh()
     starts: FlatStarts = FlatStarts()
     full: FlatFull = FlatFull()
 
     @model_validator(mode="after")
     def _known(self) -> FlatSettings:
-        given = "losses" in self.high.model_fields_set and "losses" in self.starts.model_fields_set
         missing = [loss for loss in self.starts.losses if loss not in self.high.losses]
-        if given and missing:
+        if missing:
             raise ValueError(f"starts.losses: high.losses has no {', '.join(missing)}; add it there")
         for name in ("low", "high"):
             study = getattr(self, name)
