@@ -39,7 +39,7 @@ SECTIONS = {
     ),
 }
 LEADS = {
-    "gaps": "Gaps that detectors leave in 3D Bragg coherent diffraction patterns, filled.",
+    "gaps": "Filling of detector gaps in 3D Bragg coherent diffraction patterns.",
     "flat": "Gaps and phases of coherent diffraction in two dimensions, by several networks and losses.",
 }
 """What each chapter of the settings is about."""
