@@ -47,7 +47,7 @@ rule flat_gap_cell:
         mem_mb=memory(4000),
         runtime=minutes(600),
     params:
-        settings=flat_settings("gaps", "side_px", "widths_px", "example_width_px", *FLAT_TRAINING),
+        settings=flat_settings("gaps", "side_px", "example_width_px", *FLAT_TRAINING),
         code=code("stages.flat.gap_cells", *FLAT_NETWORKS),
         seed=SEED,
     script:

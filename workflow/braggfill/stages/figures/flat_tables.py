@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from braggfill.runs import storage
 from braggfill.stages.figures.flat_gaps import LOSSES as GAP_LOSSES
 from braggfill.stages.figures.flat_gaps import NETWORKS
 from braggfill.stages.figures.flat_phases import LOSSES
@@ -15,12 +18,12 @@ TITLES = {"gaps": "gaps in two dimensions", "phases": "phases in two dimensions"
 
 def gaps(folder: Path) -> list[Table | None]:
     """Of the first chapter."""
-    return [_claims(folder, "gaps"), _losses(folder), _widths(folder), _full(folder)]
+    return [_claims(folder, "gaps"), _gap_sizes(folder), _losses(folder), _widths(folder), _full(folder)]
 
 
 def phases(folder: Path) -> list[Table | None]:
     """Of the second chapter."""
-    return [_claims(folder, "phases"), _phases(folder), _starts(folder)]
+    return [_claims(folder, "phases"), _phase_sizes(folder), _phases(folder), _starts(folder)]
 
 
 def summary(folder: Path) -> Iterator[str]:
@@ -57,6 +60,52 @@ def _claims(folder: Path, chapter: str) -> Table | None:
     return Table(
         f"Comparison with published results: {TITLES[chapter]}", head, rows, note, "flat/claims.csv", 5, wrap=True
     )
+
+
+def _settings(folder: Path, pattern: str, study: str) -> dict[str, Any]:
+    """Of the first file that matches."""
+    found = storage.files(folder, pattern)
+    if not found:
+        return {}
+    with storage.read(found[0]) as file:
+        return json.loads(file.attrs["settings"])[study]
+
+
+def _gap_sizes(folder: Path) -> Table | None:
+    drawn, trained = (_settings(folder, f"flat/{name}", "gaps") for name in ("patterns-gaps.h5", "gap-*.h5"))
+    if not drawn or not trained:
+        return None
+    rows = [
+        ["side of the patterns (px)", "128", str(drawn["side_px"])],
+        ["patterns for the training", "12 000", _thousands(drawn["patterns"])],
+        ["epochs, batch", "10, 32", f"{trained['epochs']}, {trained['batch']}"],
+        ["learning rate", "0.0001, constant", f"{trained['rate']:g}, falling to 0 (half a cosine)"],
+        ["channels of the networks", "1", f"{trained['width']:g} times"],
+    ]
+    return _sizes(rows, "flat/patterns-gaps.h5")
+
+
+def _phase_sizes(folder: Path) -> Table | None:
+    rows = []
+    for study, said in (("low", ("8 500", "30 and 60 epochs", "0.0003")), ("high", ("30 000", "50 epochs", "0.001"))):
+        drawn = _settings(folder, f"flat/patterns-{study}.h5", study)
+        trained = _settings(folder, f"flat/phase-{study}-*.h5", study)
+        if drawn and trained:
+            numbers = ", ".join(_thousands(n) for n in drawn["patterns"])
+            rate = f"{trained['rate']:g}{', falling to 0 (half a cosine)' if trained['decay'] else ''}"
+            rows += [
+                [f"{study} strain: patterns for the training", said[0], numbers],
+                [f"{study} strain: length of a training", said[1], f"{trained['steps']} steps of {trained['batch']}"],
+                [f"{study} strain: learning rate", said[2], rate],
+            ]
+    return _sizes(rows, "flat/patterns-low.h5") if rows else None
+
+
+def _sizes(rows: list[list[str]], source: str) -> Table:
+    note = (
+        "What was published, and what this run has. Networks of the full size are only counted and trained a few steps."
+    )
+    return Table("Sizes of the study", ["", "published", "this run"], rows, note, source)
 
 
 def _losses(folder: Path) -> Table | None:

@@ -164,7 +164,7 @@ def _curves(histories: list[Path]) -> Iterator[dict]:
         said = f"second half of the steps: {100 * late['wca_amplitude']:.0f} % of the fall, with MSE "
         said += f"{100 * late['real_space']:.0f} %"
         yield _row("phases", "With WCA the loss goes on falling for longer", "Figs 4.2 and 4.8", "a curve", said,
-                   bool(late["wca_amplitude"] > late["real_space"]), "")  # fmt: skip
+                   bool(late["wca_amplitude"] > late["real_space"]), "phases.csv")  # fmt: skip
 
 
 def _twin(scores: pd.DataFrame) -> Iterator[dict]:

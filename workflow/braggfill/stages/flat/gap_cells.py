@@ -34,7 +34,8 @@ def gap_cell(
 ) -> None:
     """Train the network of ``cell``, ``<network>-<loss>-<widths of its gaps>``, and score it.
 
-    ``out`` holds ``history`` (columns), ``scores/<width>/<shape>`` (n) PCC over the gap of each test pattern, and
+    ``out`` holds ``history`` (columns), ``scores/<width>/<shape>`` (n) PCC over the gap of each test pattern, for the
+    widths that it was trained on, and
     ``examples/filled`` (n, side, side) log(1 + photons) with crosses of ``example_width_px``.
     """
     name, loss, drawn = cell.split("-")
@@ -69,7 +70,7 @@ def gap_cell(
     test = sets.read(patterns, "test")
     with storage.create(out, settings=settings, seed=seed, code=code, parameters=parameters(made)) as file:
         sets.write_columns(file.create_group("history"), rows)
-        for width in sorted({w for one in gaps.widths_px for w in one}):
+        for width in sorted(options.widths):
             for shape in SHAPES:
                 mask = test_masks(gaps, own, len(test.kind), width, shape)
                 filled = planar_gap.fill(made, test.logarithm, mask)
