@@ -35,7 +35,9 @@ def flat_compared():
     return [
         f"{RUN}/flat/gap-{'-'.join(cell)}.safetensors"
         for cell in cells
-        if cell[1] in ends and cell[2] == "_".join(map(str, widths)) and not (cell[0] == "braggfill" and cell[1] == ends[0])
+        if cell[1] in ends
+        and cell[2] == "_".join(map(str, widths))
+        and not (cell[0] == "braggfill" and cell[1] == ends[0])
     ]
 
 
@@ -49,7 +51,9 @@ def flat_phase_cells(study):
 
 def flat_phase_files(ending="h5"):
     """What all trainings of both phase studies leave."""
-    return [f"{RUN}/flat/phase-{study}-{cell}.{ending}" for study in ("low", "high") for cell in flat_phase_cells(study)]
+    return [
+        f"{RUN}/flat/phase-{study}-{cell}.{ending}" for study in ("low", "high") for cell in flat_phase_cells(study)
+    ]
 
 
 FLAT_TABLES = expand(
@@ -63,5 +67,7 @@ def flat_files():
     if "flat" not in settings.figures.chapters:
         return []
     cells = [f"{RUN}/flat/gap-{cell}.h5" for cell in flat_gap_cells()]
-    others = expand(f"{RUN}/flat/{{name}}.h5", name=["patterns-gaps", "patterns-low", "patterns-high", "baseline", "fit"])
+    others = expand(
+        f"{RUN}/flat/{{name}}.h5", name=["patterns-gaps", "patterns-low", "patterns-high", "baseline", "fit"]
+    )
     return FLAT_TABLES + cells + flat_phase_files() + others
