@@ -26,6 +26,8 @@ REGISTRY = {
 NAMES = tuple(REGISTRY)
 GAP_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.gap."))
 """Those that fill gaps."""
+PHASE_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.phase."))
+"""Those that predict phases."""
 FORMAT = 1
 DEEPEST, WIDEST = 8, 4096
 """Most levels, and channels of a level, that a network may have."""
