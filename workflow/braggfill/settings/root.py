@@ -20,6 +20,7 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.settings.inpaint import InpaintSettings
 from braggfill.settings.particle import ParticleSettings
 from braggfill.settings.perturb import PerturbSettings
+from braggfill.settings.phase import PhaseSettings
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.settings.relax import RelaxSettings
 from braggfill.settings.scatter import ScatterSettings
@@ -48,6 +49,7 @@ class Settings(StageSettings):
     diffract: DiffractSettings = DiffractSettings()
     train: TrainSettings = TrainSettings()
     inpaint: InpaintSettings = InpaintSettings()
+    phase: PhaseSettings = PhaseSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
     figures: FiguresSettings = FiguresSettings()

@@ -15,6 +15,7 @@ ORDER = (
     "diffract",
     "train",
     "inpaint",
+    "phase",
     "evaluate",
     "reconstruct",
     "figures",

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from braggfill.errors import BraggfillError
 from braggfill.networks.phase.complex import ComplexUNet
-from braggfill.networks.unets import Dilations, Layer, Layout, UNet, widths
+from braggfill.networks.unets import Dilations, Layer, Layout, UNet, scaled, widths
 
 RSP = Layout(
     dimensions=3,
@@ -40,9 +40,10 @@ def patch(inputs: int) -> Layout:
 class Outer(nn.Module):
     """The network for patches away from the centre: it is told the phase where an inner patch overlaps."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
+        """``width``: factor on the channels, 1 for the published number of parameters."""
         super().__init__()
-        self.unet = UNet(patch(3))
+        self.unet = UNet(scaled(patch(3), width))
 
     def forward(self, intensity: Tensor, phase: Tensor, known: Tensor) -> Tensor:
         """The phase, (B, n...): what is known stays as it is.
