@@ -266,7 +266,7 @@ def test_tables_and_statements(tmp_path):
                         tmp_path / "refine.csv", out)  # fmt: skip
     found = pd.read_csv(out)
     assert set(found.holds) <= {"yes", "no"}
-    for source in ("Fig. 4.18", "Table 4.2", "4.6.5", "Figs. 4.47"):
+    for source in ("Figs. 4.18", "Table 4.2", "4.6.5", "Figs. 4.47"):
         assert found.source.str.contains(source, regex=False).any(), source
 
 

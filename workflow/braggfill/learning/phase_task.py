@@ -27,6 +27,7 @@ from braggfill.learning import phase_losses as losses
 from braggfill.learning.phase_data import Batch, ExposureOptions, Stream
 from braggfill.learning.task import Step
 from braggfill.physics.crystals import CrystalOptions
+from braggfill.physics.polyhedra import ShapeOptions
 
 TENSORS = ("log_intensity", "mask", "phase", "intensity")
 
@@ -85,14 +86,16 @@ class PhaseTask:
     @classmethod
     def load(cls, folder: Path) -> PhaseTask:
         told = json.loads((folder / "task.json").read_text())
-        from braggfill.physics.polyhedra import ShapeOptions
 
-        def plain(values: dict) -> dict:
-            return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        def plain(value: Any) -> Any:
+            """JSON's lists are tuples here."""
+            if isinstance(value, dict):
+                return {name: plain(one) for name, one in value.items()}
+            return tuple(map(plain, value)) if isinstance(value, list) else value
 
-        crystals, seen = told.pop("crystals"), plain(told.pop("seen"))
-        shapes = ShapeOptions(**plain(crystals.pop("shapes")))
-        return cls(**told, crystals=CrystalOptions(**plain(crystals), shapes=shapes), seen=ExposureOptions(**seen))
+        crystals, seen = plain(told.pop("crystals")), plain(told.pop("seen"))
+        crystals["shapes"] = ShapeOptions(**crystals["shapes"])
+        return cls(**told, crystals=CrystalOptions(**crystals), seen=ExposureOptions(**seen))
 
 
 def loss(network: nn.Module, found: Any, phase: Tensor, intensity: Tensor, weights: str = "amplitude") -> Tensor:

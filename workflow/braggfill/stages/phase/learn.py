@@ -74,7 +74,7 @@ def task_of(chosen: LearnSettings, seed: int, name: str) -> PhaseTask:
         batch=chosen.batch_size,
         seed=seeds.integer(seed, "phase/learn"),
         exposures=chosen.exposures,
-        pool=max(64, chosen.batch_size),
+        pool=4 * chosen.batch_size,
         validating=chosen.validation,
         weights=chosen.weights,
         crystals=replace(crystals, range=chosen.phase_range_radians),

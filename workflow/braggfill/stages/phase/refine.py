@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
@@ -84,7 +85,8 @@ def table(files: list[Path], out: Path) -> None:
     rows = []
     for path in files:
         with storage.read(path) as file:
-            rows += [{name: group.attrs[name] for name in COLUMNS} for group in file.values() if "obj" in dict(group)]
+            groups = [one for one in file.values() if isinstance(one, h5py.Group)]
+            rows += [{name: group.attrs[name] for name in COLUMNS} for group in groups]
     storage.write_table(out, pd.DataFrame(rows, columns=COLUMNS), columns=COLUMNS)
 
 
@@ -98,9 +100,9 @@ def pattern(chosen: RefineSettings, seed: int, case: str, obj: Path | None) -> t
         proportions, span = STAND_INS[case]
         options = CrystalOptions(bodies=("winterbottom",), kinds=("gaussians",), range=float(span))
         extent = np.asarray(proportions) * chosen.box_px / FILLS
-        made = draw(seeds.generator(seed, "phase/refine", case), extent, options)
+        made = draw(seeds.generator(seed, f"phase/refine/{case}"), extent, options)
         found = amplitude(made.object, shape, chosen.box_px)
-    counts = expose(found, 10.0**chosen.photons_exponent, seeds.generator(seed, "phase/refine/counts", case)).counts
+    counts = expose(found, 10.0**chosen.photons_exponent, seeds.generator(seed, f"phase/refine/counts/{case}")).counts
     return fourier.inverse(found), counts.astype(np.float32)
 
 
