@@ -25,6 +25,7 @@ from braggfill.learning import muon, phase_data
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.networks import build, save
 from braggfill.runs import storage
+from braggfill.runs.fingerprint import code
 
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
 """Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
@@ -125,6 +126,7 @@ class Training:
             muon.Muon(matrices, options.rate, weight_decay=options.decay),
             torch.optim.AdamW(others, options.rate, betas=(0.9, 0.98), weight_decay=options.decay),
         )
+        self.code = code("learning.phase_training")
         self.step, self.hours = 0, 0.0
         self.curve: list[dict] = []
 
@@ -179,7 +181,7 @@ class Training:
         with storage.replacing(self.state) as temporary:
             temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
         figures = self.curve[-1] if self.curve else {}
-        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch}
+        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch, "code": self.code}
         save(self.folder / "braggphase.safetensors", self.average, card)
         storage.write_table(self.folder / "curve.csv", pandas.DataFrame(self.curve), columns=list(COLUMNS))
 

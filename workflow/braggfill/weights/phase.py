@@ -86,11 +86,10 @@ def ship(training: Path, assess: Path, folder: Path = networks.WEIGHTS, *, force
     about = network.card["training"]
     for parameter in network.parameters():  # as they will be, not as they are
         parameter.data = parameter.data.half().float()
-    own = training / "code/braggfill"
     card = {
         "settings": about["options"],
         "seed": about["options"]["seed"],
-        "code": network.card.get("code") or code("learning.phase_training", **({"root": own} if own.is_dir() else {})),
+        "code": network.card.get("code") or code("learning.phase_training"),
         "versions": storage.versions(),
         "patches_seen": int(network.card["patterns"]),
         "validation": network.card["validation"],

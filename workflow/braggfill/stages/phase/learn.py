@@ -13,6 +13,7 @@ from braggfill import networks
 from braggfill.learning import phase_data, trainer
 from braggfill.learning.phase_task import PhaseTask
 from braggfill.learning.task import Plan
+from braggfill.networks.phase import braggphase, whole
 from braggfill.runs import seeds, storage
 from braggfill.settings.phase import LearnSettings, PhaseSettings
 
@@ -68,7 +69,7 @@ def learn(
 def task_of(chosen: LearnSettings, seed: int, name: str) -> PhaseTask:
     """What the network learns: the patterns are the same for all of one size."""
     crystals, seen = phase_data.TRAINED
-    side = networks.build(name).size if name != "rsp" else 64
+    side = whole.SIDES.get(name, braggphase.SIDE)
     return PhaseTask(
         patterns=chosen.patterns,
         batch=chosen.batch_size,
