@@ -54,7 +54,7 @@ class LearnSettings(StageSettings):
     """Transformer blocks of `braggphase` at its coarsest level."""
 
     heads: int = Field(7, ge=1, le=64)
-    """Of these."""
+    """Attention heads of these blocks."""
 
     validation: int = Field(48, ge=1, le=100_000)
     """Patterns of the fixed validation set, 10^6 photons in the brightest voxel (published: 4,000)."""
@@ -198,10 +198,10 @@ class RefineSettings(StageSettings):
     """Random starts of the published recipe, the best three of which are taken together."""
 
     hio_cycles: int = Field(400, ge=0, le=20_000)
-    """Of these, first."""
+    """Cycles of hybrid input-output in these runs, first."""
 
     raar_cycles: int = Field(1000, ge=0, le=20_000)
-    """Second."""
+    """Cycles of relaxed averaged alternating reflections, second."""
 
     er_cycles: int = Field(300, ge=1, le=20_000)
     """Of error reduction: last in those runs, and the refinement of the network's object."""
