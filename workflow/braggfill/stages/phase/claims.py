@@ -64,6 +64,22 @@ def _assessed(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
             said = f"{line.iloc[0]:.3f} at {line.index[0]:.1f} rad, {line.iloc[-1]:.3f} at {line.index[-1]:.1f} rad"
             claim = f"The accuracy falls as the phase range grows ({kind})"
             yield _claim(claim, "thesis, Figs. 4.43 to 4.46", "a trend", said, bool(line.iloc[-1] < line.iloc[0]))
+    odd = alone[(alone.kind == "gaussians") & alone.body.isin(["hull", "random"])]
+    scores = odd.pivot_table("accuracy", "particle", "range_radians")
+    if len(scores) and len(scores.columns) > 1:
+        better = int((scores.iloc[:, 1:].max(axis=1) > scores.iloc[:, 0]).sum())
+        claim = "A body without symmetry may be better under a stronger phase, whose RSP is more symmetric"
+        said = f"{better} of {len(scores)} bodies are better at some range above {scores.columns[0]:.1f} rad"
+        yield _claim(claim, "thesis, Figs. 4.50 and 4.51", "one example", said, better > 0)
+    for study, axis in (("oversampling", "oversampling"), ("photons", "photons_exponent"), ("gap", "gap_px")):
+        part = table[(table.study == study) & (table.method == "network")]
+        usual = _usual(table, part)
+        if len(part):
+            line = part.groupby(axis).accuracy.mean()
+            said = ", ".join(f"{value:.3f} at {x:g}" for x, value in line.items())
+            claim = f"The network's objects hold their accuracy with another {axis.replace('_', ' ')} (within 0.05)"
+            yield _claim(claim, "thesis, section 4.9: by hand", f"{usual:.3f} as usual", said,
+                         bool((line >= usual - 0.05).all()))  # fmt: skip
     compared = table[table.study == "compared"]
     for kind, part in compared.groupby("kind"):
         scores = part.pivot_table("accuracy", "range_radians", "method")
@@ -78,6 +94,15 @@ def _assessed(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 )
                 claim = f"The network's object, refined ({better}), is ahead of it and of one random run ({kind})"
                 yield _claim(claim, "thesis, Figs. 4.47 to 4.49", "in all cases", said, ahead == len(scores))
+
+
+def _usual(table: pd.DataFrame, other: pd.DataFrame) -> float:
+    """Mean accuracy of the network at the strength nearest to that of a study under other conditions."""
+    alone = table[(table.study == "particles") & (table.method == "network")]
+    if not len(alone) or not len(other):
+        return float("nan")
+    nearest = (alone.range_radians - other.range_radians.iloc[0]).abs()
+    return float(alone[nearest == nearest.min()].accuracy.mean())
 
 
 def _patches(strain: str, table: pd.DataFrame, history: pd.DataFrame) -> Iterator[dict[str, Any]]:
