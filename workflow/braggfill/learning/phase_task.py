@@ -1,11 +1,11 @@
 """The task of predicting phases, for the trainer: patterns drawn as they are needed, a loss for each kind of network.
 
-=================== ==========================================================================================
-``braggphase``      WCA with both weightings and the likelihood of the error (:mod:`.phase_training`)
-``rsp``, ``central``  WCA weighted by √I (thesis, Eq. 4.3) or by the logarithm (the published script)
-``complex``         mean absolute errors of real and imaginary part of the object, added (Yu et al., 2024)
-``autophasenn``     mean absolute error of the amplitudes of the object's transform, no truth (Yao et al., 2022)
-=================== ==========================================================================================
+====================== =============================================================================================
+``braggphase``         WCA with both weightings, likelihood of the error (:mod:`braggfill.learning.phase_training`)
+``rsp``, ``central``   WCA weighted by √I (thesis, Eq. 4.3) or by the logarithm (the published script)
+``complex``            mean absolute errors of real and imaginary part of the object, added (Yu et al., 2024)
+``autophasenn``        mean absolute error of the amplitudes of the object's transform, no truth (Yao et al., 2022)
+====================== =============================================================================================
 
 Validation scores are the same for all: WCA of the phases, both weightings.
 """
