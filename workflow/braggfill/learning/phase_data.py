@@ -29,10 +29,10 @@ class ExposureOptions:
     """How a crystal is seen; ranges are (lowest, highest).
 
     side : voxels of a pattern along each axis.  oversampling : along the body's longest axis.  photons_exponent : of
-    ten, in the brightest voxel.  background : photons per voxel.  off_centre, turned : whether the pattern may be off its
-    centre by a voxel, and is turned by one of the cube's operations.  blurred, blur : fraction of the patterns that are
-    blurred, and the standard deviation of the Gaussian, voxels.  gaps, width : fraction of the patterns with missing
-    planes, and their width, voxels.
+    ten, in the brightest voxel.  background : photons per voxel.  off_centre, turned : whether the pattern may be off
+    its centre by a voxel, and is turned by one of the cube's operations.  blurred, blur : fraction of the patterns that
+    are blurred, and the standard deviation of the Gaussian, voxels.  gaps, width : fraction of the patterns with
+    missing planes, and their width, voxels.
     """
 
     side: int = SIDE
