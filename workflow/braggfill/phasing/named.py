@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from braggfill.physics import fourier
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 CHOICES = ("auto", "random", "network")
 """Where phase retrieval begins: random objects, and the network's where there is one; those alone; these alone."""
@@ -78,15 +78,15 @@ def file(named: str | Path | None, start: str = "auto") -> Path | None:
     return None
 
 
-def network(named: str | Path | Module | None, start: str = "auto") -> Module | None:
+def network(named: str | Path | PhaseNetwork | None, start: str = "auto") -> PhaseNetwork | None:
     """The network of :func:`file`, or the one that is given, where it is to be tried."""
     if named is not None and not isinstance(named, str | Path):
         return named
     found = file(named, start)
-    return None if found is None else networks.load(found)
+    return None if found is None else cast("PhaseNetwork", networks.load(found))
 
 
-def of_network(network: Module, pattern: Pattern, number: int = HYPOTHESES) -> tuple[Named, ...]:
+def of_network(network: PhaseNetwork, pattern: Pattern, number: int = HYPOTHESES) -> tuple[Named, ...]:
     """The objects that a network expects of a pattern whose peak is at ``n // 2``.
 
     It sees what takes part in the cycles; the voxels kept out are missing for it, so that they judge its object, too.

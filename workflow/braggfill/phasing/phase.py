@@ -24,7 +24,7 @@ from braggfill.physics import fourier
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 FEWEST = 1000.0
 """Photons below which no pattern is phased."""
@@ -51,7 +51,7 @@ def phase_pattern(
     support_threshold: float | None = None,
     recipe: Recipe | None = None,
     start: str = "auto",
-    network: Module | None = None,
+    network: PhaseNetwork | None = None,
     device: str = "cpu",
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,

@@ -22,7 +22,7 @@ from braggfill.physics import fourier
 from braggfill.physics.crystals import embedded
 
 if TYPE_CHECKING:
-    from braggfill.networks.phase.braggphase import Braggphase
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 LEAST = 2.2
 """Oversampling that binning leaves: 2, and a margin for the error of the estimate."""
@@ -69,7 +69,7 @@ class Prediction:
 
 
 def predict(
-    network: Braggphase,
+    network: PhaseNetwork,
     intensity: np.ndarray,
     missing: np.ndarray | None = None,
     *,
@@ -81,7 +81,7 @@ def predict(
 
 
 def predictions(
-    network: Module,
+    network: PhaseNetwork,
     intensity: np.ndarray,
     missing: np.ndarray | None = None,
     *,
@@ -131,7 +131,7 @@ def predictions(
     return [Prediction(restore(seen, one, counts.shape), one, seen) for one in phasors]
 
 
-def _seen(network: Module, wide: Canonical, turns: int) -> list[np.ndarray]:
+def _seen(network: PhaseNetwork, wide: Canonical, turns: int) -> list[np.ndarray]:
     """Phasors of the pattern turned in so many ways, turned back; 0 in the plane that was not seen."""
     import torch
 

@@ -20,6 +20,8 @@ from braggfill.runs import device as devices
 if TYPE_CHECKING:
     from torch.nn import Module
 
+    from braggfill.networks.phase.predicts import PhaseNetwork
+
 
 def phase(
     counts: np.ndarray,
@@ -35,7 +37,7 @@ def phase(
     support_threshold: float | None = None,
     recipe: Recipe | None = None,
     start: str = "auto",
-    phase_network: str | Path | Module | None = None,
+    phase_network: str | Path | PhaseNetwork | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,

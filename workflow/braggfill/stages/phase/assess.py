@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from braggfill.settings.phase import AssessSettings, PhaseSettings
 from braggfill.stages.phase.starts import Starts
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 COLUMNS = [
     "study", "kind", "particle", "body", "range_radians", "oversampling", "photons_exponent", "gap_px", "method",
@@ -59,20 +59,20 @@ def join(tables: list[Path], out: Path) -> None:
     storage.write_table(out, whole, columns=COLUMNS)
 
 
-def load_network(chosen: AssessSettings, model: Path | None) -> tuple[Module, str]:
+def load_network(chosen: AssessSettings, model: Path | None) -> tuple[PhaseNetwork, str]:
     """The network that is judged, and whose it is."""
     if chosen.network == "trained":
         if model is None:
             raise BraggfillError(
                 "phase.assess.network: trained needs braggphase in phase.learn.networks; name it there"
             )
-        return networks.load(model), "trained"
+        return cast("PhaseNetwork", networks.load(model)), "trained"
     if not networks.is_shipped("braggphase"):
         raise BraggfillError("phase.assess.network: no weights of braggphase come with this version; set it to trained")
-    return networks.load(networks.shipped("braggphase")), "shipped"
+    return cast("PhaseNetwork", networks.load(networks.shipped("braggphase"))), "shipped"
 
 
-def _rows(chosen: AssessSettings, seed: int, kind: str, network: Module) -> Iterator[dict[str, Any]]:
+def _rows(chosen: AssessSettings, seed: int, kind: str, network: PhaseNetwork) -> Iterator[dict[str, Any]]:
     most, usual = max(chosen.strengths_radians), (chosen.oversampling, chosen.photons_exponent, 0)
     for particle in range(chosen.particles):
         body = BODIES[particle % len(BODIES)]
@@ -110,7 +110,7 @@ def _cell(
     gap: int,
     methods: tuple[str, ...],
     chosen: AssessSettings,
-    network: Module,
+    network: PhaseNetwork,
 ) -> Iterator[dict[str, Any]]:
     """A row a method for one pattern."""
     truth, counts = pattern(seed, kind, particle, body, span, sampling, exponent, chosen.box_px)

@@ -23,7 +23,7 @@ from braggfill.stages.phase.assess import load_network
 from braggfill.stages.phase.starts import ONE_RUN, THRESHOLDS, Found, Starts
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 COLUMNS = [
     "case", "method", "engine", "runs", "accuracy", "llk_free", "mismatch", "cpu_seconds", "seconds",
@@ -119,7 +119,7 @@ def _measured(path: Path, box: int) -> np.ndarray:
 
 
 def _methods(
-    chosen: RefineSettings, seed: int, counts: np.ndarray, network: Module
+    chosen: RefineSettings, seed: int, counts: np.ndarray, network: PhaseNetwork
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """The row of the table, but for what needs the truth, and the object of every method."""
     ways = Starts(counts, None, network, seeds.integer(seed, "phase/refine/starts"))

@@ -17,7 +17,7 @@ from braggfill.phasing.starts import Start
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 RECIPE = Recipe()
 PUBLISHED = Schedule((("HIO", 400), ("RAAR", 1000)), 300, (2.0, 1.0))
@@ -44,7 +44,7 @@ class Found:
 class Starts:
     """Every way to an object from one pattern; the network is asked once."""
 
-    def __init__(self, counts: np.ndarray, mask: np.ndarray | None, network: Module | None, seed: int) -> None:
+    def __init__(self, counts: np.ndarray, mask: np.ndarray | None, network: PhaseNetwork | None, seed: int) -> None:
         self.pattern: Pattern = prepare(counts, mask, seed=seed).centred()
         self.network, self.seed = network, seed
         self.measured = Measured(self.pattern.intensity, self.pattern.fitted)
