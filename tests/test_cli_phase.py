@@ -93,14 +93,17 @@ def test_it_begins_with_what_a_network_expects(here, capsys):
     network = networks.build("braggphase", channels=(4, 6, 8), blocks=1, heads=2)
     networks.save("expects.safetensors", network)
     assert phase("--phase-network", "expects.safetensors", "--starts", 1) in (0, phasing.FAILED)
-    assert phase("--phase-network", "expects.safetensors", "--start", "network", "--write-failed", "--force") in (0, 3)
+    assert phase("--phase-network", "expects.safetensors", "--start-from", "network", "--write-failed", "--force") in (
+        0,
+        3,
+    )
     with h5py.File("out.cxi") as file:
         assert set(file["entry_1/runs_1/origin"][()]) == {b"network"}
         told = file["entry_1/image_1/process_1/configuration"]
         assert told["phase_network"][()] == b"expects.safetensors"
     capsys.readouterr()
     for given, words in (
-        (("--start", "network"), "no network for phases came with this version"),
+        (("--start-from", "network"), "no network for phases came with this version"),
         (("--phase-network", "none.safetensors"), "no such file"),
         (("--phase-network", "scan.npz"), "not the weights|damaged"),
     ):

@@ -50,7 +50,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         " of the modulus; by default several are tried and measured voxels that were kept out choose",
     )  # fmt: skip
     add(
-        "--start", choices=("auto", "random", "network"), default="auto",
+        "--start-from", dest="start", choices=("auto", "random", "network"), default="auto",
         help="where it begins: random objects, what a network expects of the pattern, or both (auto) if there is one",
     )  # fmt: skip
     add("--phase-network", metavar="FILE", help="that network; by default the one that comes with braggfill, if any")
