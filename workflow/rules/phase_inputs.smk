@@ -1,6 +1,7 @@
 # What the rules of phase.smk take: choices from the settings and functions that name files.
 from braggfill import networks
 from braggfill.runs import external
+
 PHASE_NETWORKS = list(dict.fromkeys(settings.phase.learn.networks))
 PHASE_KINDS = list(dict.fromkeys(settings.phase.assess.kinds))
 PHASE_STRAINS = list(dict.fromkeys(settings.phase.patches.strains))
