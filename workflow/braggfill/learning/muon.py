@@ -62,7 +62,8 @@ class Muon(torch.optim.Optimizer):
 
 def split(network: nn.Module, first_and_last: tuple[str, ...] = ()) -> tuple[list[Tensor], list[Tensor]]:
     """Weights for Muon, and the others: those of one axis, and of the modules named, which read and write the data."""
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, weight in network.named_parameters():
         inner = weight.ndim >= 2 and not name.startswith(first_and_last)
         (matrices if inner else others).append(weight)

@@ -7,6 +7,7 @@ return the phase in radians, unbounded.  ``complex`` and ``autophasenn`` return 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +111,7 @@ def build(name: str) -> nn.Module:
     ------
     BraggfillError : an unknown name.
     """
-    makers = {
+    makers: dict[str, Callable[[], nn.Module]] = {
         "rsp": lambda: UNet(RSP),
         "central": lambda: UNet(patch(1)),
         "outer": Outer,

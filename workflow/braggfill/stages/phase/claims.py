@@ -83,16 +83,16 @@ def _assessed(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     compared = table[table.study == "compared"]
     for kind, part in compared.groupby("kind"):
         scores = part.pivot_table("accuracy", "range_radians", "method")
-        for better in ("network_er", "network_run"):
-            if {better, "network", "run"} <= set(scores.columns):
+        for refined in ("network_er", "network_run"):
+            if {refined, "network", "run"} <= set(scores.columns):
                 best = scores[["network", "run"]].max(axis=1)
-                ahead = int((scores[better] >= best).sum())
-                arrived = {name: int((scores[name] >= RIGHT).sum()) for name in (better, "run")}
+                ahead = int((scores[refined] >= best).sum())
+                arrived = {name: int((scores[name] >= RIGHT).sum()) for name in (refined, "run")}
                 said = (
-                    f"ahead of both in {ahead} of {len(scores)}; right in {arrived[better]}, "
+                    f"ahead of both in {ahead} of {len(scores)}; right in {arrived[refined]}, "
                     f"one random run in {arrived['run']}"
                 )
-                claim = f"The network's object, refined ({better}), is ahead of it and of one random run ({kind})"
+                claim = f"The network's object, refined ({refined}), is ahead of it and of one random run ({kind})"
                 yield _claim(claim, "thesis, Figs. 4.47 to 4.49", "in all cases", said, ahead == len(scores))
 
 
@@ -117,10 +117,10 @@ def _patches(strain: str, table: pd.DataFrame, history: pd.DataFrame) -> Iterato
     for (guess, way), value in means.items():
         if way in ("central", "truth"):
             continue
-        published = "fails" if guess == "truth" and way != "solved" else "an idea"
+        expected = "fails" if guess == "truth" and way != "solved" else "an idea"
         yield _claim(
             f"Stitched, {way}, outer network trained on {guess}, {strain} strain: ahead of the central patch alone",
-            "thesis, sections 4.6.5 and 4.7", published, f"{value:.3f}, central {central:.3f}", bool(value > central),
+            "thesis, sections 4.6.5 and 4.7", expected, f"{value:.3f}, central {central:.3f}", bool(value > central),
         )  # fmt: skip
 
 
