@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from braggfill import networks
 from braggfill.cli import geometry, live, main, phasing
 from braggfill.errors import BraggfillError
 from braggfill.phasing import phase as phase_module
@@ -85,6 +87,28 @@ def test_a_gap_is_filled_first_and_that_is_told(here, capsys):
         assert told["missing_voxels"][()] == mask.sum() * len(COUNTS)
     assert phase("--mask", "mask.npy", "--gap", "free", "--starts", 2, "--force") == 0
     assert "filled by" not in capsys.readouterr().err
+
+
+def test_it_begins_with_what_a_network_expects(here, capsys):
+    network = networks.build("braggphase", channels=(4, 6, 8), blocks=1, heads=2)
+    networks.save("expects.safetensors", network)
+    assert phase("--phase-network", "expects.safetensors", "--starts", 1) in (0, phasing.FAILED)
+    assert phase("--phase-network", "expects.safetensors", "--start-from", "network", "--write-failed", "--force") in (
+        0,
+        3,
+    )
+    with h5py.File("out.cxi") as file:
+        assert set(file["entry_1/runs_1/origin"][()]) == {b"network"}
+        told = file["entry_1/image_1/process_1/configuration"]
+        assert told["phase_network"][()] == b"expects.safetensors"
+    capsys.readouterr()
+    for given, words in (
+        (("--start-from", "network"), "no network for phases came with this version"),
+        (("--phase-network", "none.safetensors"), "no such file"),
+        (("--phase-network", "scan.npz"), "not the weights|damaged"),
+    ):
+        assert phase(*given, "--force") == 2
+        assert re.search(words, capsys.readouterr().err)
 
 
 def test_the_same_seed_the_same_bits(here):

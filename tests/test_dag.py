@@ -68,6 +68,7 @@ def project(top, tmp_path_factory) -> Project:
     traced = Project(project.folder, project.environment | trace)
     traced.snakemake()
     traced.snakemake("results/test/diffract/chunk-0000.h5")  # the branch of the phase, which is run on request
+    traced.snakemake("results/test/phase/summary.csv")
     return project
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from braggfill.errors import BraggfillError
-from braggfill.learning import phase_data, phase_training
+from braggfill.learning import muon, phase_data, phase_training
 from braggfill.networks import build, card, load, planar, save
 from braggfill.networks.phase import published
 from braggfill.networks.phase.braggphase import Braggphase, Gated, Global
@@ -265,3 +265,33 @@ def test_a_damaged_state_is_told(tmp_path):
         phase_training.train(tmp_path, options(), steps=1, channels=(4, 6, 10), blocks=1, heads=2)
     (tmp_path / "state.safetensors").write_bytes(b"nothing")
     assert phase_training.main([str(tmp_path)]) == 2
+
+
+# Its optimiser ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (12, 12)])
+def test_a_step_of_muon_is_about_orthogonal(shape):
+    generator = torch.Generator().manual_seed(1)
+    values = torch.linalg.svdvals(muon.orthogonal(torch.randn(shape, generator=generator)))
+    assert 0.6 < values.min() <= values.max() < 1.3
+
+
+def test_muon_takes_steps_of_the_size_of_adamw_s_whatever_the_gradient_s():
+    weight = torch.nn.Parameter(torch.zeros(8, 4, 3, 3, 3))
+    for scale in (1e-6, 1e3):
+        optimiser = muon.Muon([weight], 0.01)
+        weight.data.zero_()
+        weight.grad = scale * torch.randn(weight.shape, generator=torch.Generator().manual_seed(2))
+        optimiser.step()
+        assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2 * 0.01, rel=0.25)
+        assert (weight.detach() * weight.grad).sum() < 0
+
+
+def test_muon_is_given_the_inner_matrices_alone():
+    network = Braggphase(**SMALL)
+    matrices, others = muon.split(network, phase_training.AT_THE_ENDS)
+    assert len(matrices) + len(others) == len(list(network.parameters()))
+    assert all(weight.ndim >= 2 for weight in matrices)
+    assert any(weight is network.enter.weight for weight in others)
+    assert any(weight is network.place for weight in others)

@@ -16,7 +16,8 @@ def _sources(rule, wildcards):
     """The rules that make the input of a rule."""
     names = []
     for item in rule.input:
-        names += [item(scan) for scan in _scans(wildcards)] if callable(item) else [item]
+        found = [item(scan) for scan in _scans(wildcards)] if callable(item) else [item]
+        names += [name for each in found for name in (each if isinstance(each, list) else [each])]
     names = {str(name).replace("{chunk}", CHUNKS[0]) for name in names}
     return {made for made in workflow.rules for name in names if made.output and made.is_producer(name)}
 

@@ -49,6 +49,11 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
         "--support-threshold", type=float, metavar="T", help="one threshold of the support, 0 to 1, relative to the rms"
         " of the modulus; by default several are tried and measured voxels that were kept out choose",
     )  # fmt: skip
+    add(
+        "--start-from", dest="start", choices=("auto", "random", "network"), default="auto",
+        help="where it begins: random objects, what a network expects of the pattern, or both (auto) if there is one",
+    )  # fmt: skip
+    add("--phase-network", metavar="FILE", help="that network; by default the one that comes with braggfill, if any")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     gap = parser.add_argument_group("what is missing")
     gap.add_argument(
@@ -89,9 +94,10 @@ def run(options: argparse.Namespace) -> int:
     real = None if measured is None else real_space(found, measured, spacing)
     settings = {
         name: getattr(options, name)
-        for name in ("engine", "starts", "time", "seed", "support_threshold", "device", "gap", "write_failed")
+        for name in ("engine", "start", "starts", "time", "seed", "support_threshold", "device", "gap", "write_failed")
     }
     told |= {"gap": given.treatment, "filled_by": given.method, "settings": settings}
+    told |= _expected_by(options)
     if measured is not None:
         told["geometry"] = dataclasses.asdict(measured)
     _write(options, found, real, told)
@@ -99,10 +105,21 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if found.failed else 0
 
 
+def _expected_by(options: argparse.Namespace) -> dict[str, Any]:
+    """The network whose objects were tried as starts, if any."""
+    from braggfill.phasing import named
+
+    file = named.file(options.phase_network, options.start)
+    if file is None:
+        return {}
+    about = networks.provenance(file)
+    return {"phase_network": about["network"], "phase_network_sha256": about["network_sha256"]}
+
+
 def _check(options: argparse.Namespace) -> float | None:
     """What can be told before anything is read; the seconds that it may take."""
     from braggfill.filling import methods
-    from braggfill.phasing import engines, output
+    from braggfill.phasing import engines, named, output
     from braggfill.runs import device
     from braggfill.scans import check_output, check_place
 
@@ -133,6 +150,7 @@ def _check(options: argparse.Namespace) -> float | None:
     device.check(options.device)
     methods.get(options.method)
     engines.engine(options.engine)
+    named.file(options.phase_network, options.start)
     return None if options.time is None else seconds(options.time)
 
 
@@ -190,9 +208,11 @@ def _phase(
     budget: float | None,
     shown: live.Live,
 ) -> Phased:
+    from braggfill.phasing import named
     from braggfill.phasing.phase import phase_pattern
     from braggfill.runs import device
 
+    expects = named.file(options.phase_network, options.start)
     return phase_pattern(
         counts,
         mask,
@@ -203,6 +223,8 @@ def _phase(
         budget_s=budget,
         starts=options.starts,
         support_threshold=options.support_threshold,
+        start=options.start,
+        network=None if expects is None else networks.once(expects),
         device=device.choose(options.device),
         progress=shown.told,
         should_stop=shown.should_stop,

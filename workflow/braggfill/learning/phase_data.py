@@ -28,12 +28,14 @@ NEAR = 1
 class ExposureOptions:
     """How a crystal is seen; ranges are (lowest, highest).
 
-    oversampling : along the body's longest axis.  photons_exponent : of ten, in the brightest voxel.  background :
-    photons per voxel.  off_centre, turned : whether the pattern may be off its centre by a voxel, and is turned by one
-    of the cube's operations.  blurred, blur : fraction of the patterns that are blurred, and the standard deviation of
-    the Gaussian, voxels.  gaps, width : fraction of the patterns with missing planes, and their width, voxels.
+    side : voxels of a pattern along each axis.  oversampling : along the body's longest axis.  photons_exponent : of
+    ten, in the brightest voxel.  background : photons per voxel.  off_centre, turned : whether the pattern may be off
+    its centre by a voxel, and is turned by one of the cube's operations.  blurred, blur : fraction of the patterns that
+    are blurred, and the standard deviation of the Gaussian, voxels.  gaps, width : fraction of the patterns with
+    missing planes, and their width, voxels.
     """
 
+    side: int = SIDE
     oversampling: tuple[float, float] = (2.0, 4.0)
     photons_exponent: tuple[float, float] = (4.0, 7.5)
     background: tuple[float, float] = (0.0, 0.5)
@@ -54,7 +56,7 @@ CLEAN = ExposureOptions(photons_exponent=(6.0, 6.0), background=(0.0, 0.0), off_
 
 @dataclass(frozen=True)
 class Batch:
-    """Some patterns, each array (B, 32, 32, 32).
+    """Some patterns, each array (B, n, n, n), n = 32 unless the options have another side.
 
     log_intensity : log(1 + counts), float32.  mask : boolean, True where missing.  phase : the RSP, radians.
     intensity : photons expected, for the weights of the loss.
@@ -73,36 +75,40 @@ def crystal(seed: int, index: int, options: CrystalOptions) -> Crystal:
 
 def exposure(made: Crystal, rng: np.random.Generator, options: ExposureOptions) -> tuple[np.ndarray, ...]:
     """Log intensity, mask, phase and intensity of one pattern of a crystal, as in :class:`Batch`."""
-    period = max(int(np.ceil(rng.uniform(*options.oversampling) * made.extent.max())), *made.object.shape)
-    margin = SIDE // 2 + NEAR
+    side = options.side
+    margin = side // 2 + NEAR
+    period = int(np.ceil(rng.uniform(*options.oversampling) * made.extent.max()))
+    period = max(period, *made.object.shape, 2 * margin + 1)
     found = amplitude(made.object, (2 * margin + 1,) * 3, period)
     if options.turned:
         found = np.transpose(found, rng.permutation(3))
         found = np.flip(found, tuple(int(axis) for axis in np.flatnonzero(rng.random(3) < 0.5)))
     starts = NEAR + (rng.integers(-NEAR, NEAR + 1, 3) if options.off_centre else np.zeros(3, int))
-    found = found[tuple(slice(s, s + SIDE) for s in starts)]
+    found = found[tuple(slice(s, s + side) for s in starts)]
     pattern = expose(found, 10 ** rng.uniform(*options.photons_exponent), None)
     expected = pattern.expectation
     if rng.random() < options.blurred:
         expected = gaussian_filter(expected, rng.uniform(*options.blur), truncate=3.0)
     expected = expected + np.float32(rng.uniform(*options.background))
-    mask = missing(rng, options.width) if rng.random() < options.gaps else np.zeros((SIDE,) * 3, bool)
+    mask = missing(rng, options.width, side) if rng.random() < options.gaps else np.zeros((side,) * 3, bool)
     seen = np.log1p(rng.poisson(expected)).astype(np.float32)
     return np.where(mask, np.float32(0), seen), mask, pattern.phase, pattern.expectation
 
 
-def missing(rng: np.random.Generator, width: tuple[int, int]) -> np.ndarray:
+def missing(rng: np.random.Generator, width: tuple[int, int], side: int = SIDE) -> np.ndarray:
     """A gap of a detector, or two that cross, along the rocking axis whichever that is; and a few dead pixels."""
     rocking = int(rng.integers(3))
-    frame = np.zeros((SIDE, SIDE), bool)
+    frame = np.zeros((side, side), bool)
     for axis in rng.permutation(2)[: 1 + int(rng.random() < 0.4)]:
-        wide, place = int(rng.integers(width[0], width[1] + 1)), int(rng.integers(-2, SIDE))
+        wide, place = int(rng.integers(width[0], width[1] + 1)), int(rng.integers(-2, side))
         np.moveaxis(frame, axis, 0)[max(place, 0) : place + wide] = True
     frame |= rng.random(frame.shape) < 0.002
-    return np.repeat(np.expand_dims(frame, rocking), SIDE, rocking)
+    return np.repeat(np.expand_dims(frame, rocking), side, rocking)
 
 
-def validation(number: int, seed: int = 0, options: CrystalOptions = TRAINED[0]) -> tuple[Batch, list[dict]]:
+def validation(
+    number: int, seed: int = 0, options: CrystalOptions = TRAINED[0], side: int = SIDE
+) -> tuple[Batch, list[dict]]:
     """A fixed set of clean patterns that no training sees, and what was drawn for each; the kinds of phase take turns.
 
     It is the same for the same ``seed`` wherever and whenever it is drawn.
@@ -112,7 +118,7 @@ def validation(number: int, seed: int = 0, options: CrystalOptions = TRAINED[0])
         rng = seeds.generator(seed, "phase/validation", index)
         kind = options.kinds[index % len(options.kinds)]
         made = draw(rng, (EXTENT,) * 3, replace(options, kinds=(kind,)))
-        found.append(exposure(made, rng, CLEAN))
+        found.append(exposure(made, rng, replace(CLEAN, side=side)))
         drawn.append(made.parameters)
     return _stack(found), drawn
 

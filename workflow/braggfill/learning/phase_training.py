@@ -21,14 +21,19 @@ import torch
 from torch import Tensor
 
 from braggfill.errors import BraggfillError
-from braggfill.learning import phase_data
+from braggfill.learning import muon, phase_data
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.networks import build, save
 from braggfill.runs import storage
+from braggfill.runs.fingerprint import code
 
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
 """Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
 NLL_WEIGHT = 0.05
+AT_THE_ENDS = ("enter", "leave", "place")
+"""Parts of the network that read the data and write the result: AdamW trains them, Muon the inner ones."""
+STATES = (("momentum",), ("step", "exp_avg", "exp_avg_sq"))
+"""What the optimisers hold for each weight."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +47,13 @@ class TrainingOptions:
     validation : patterns in the fixed set; minutes : between two checkpoints.
     """
 
-    patterns: int = 400_000
+    patterns: int = 80_000
     batch: int = 16
     pool: int = 64
-    exposures: int = 4
-    rate: float = 1e-3
+    exposures: int = 8
+    rate: float = 2e-3
     last_rate: float = 1e-5
-    warm_up: int = 300
+    warm_up: int = 100
     average: float = 0.998
     decay: float = 0.01
     validation: int = 120
@@ -116,9 +121,12 @@ class Training:
         self.average.load_state_dict(self.network.state_dict())
         for one in (self.network, self.average):
             one.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=options.rate, betas=(0.9, 0.98), weight_decay=options.decay
+        matrices, others = muon.split(self.network, AT_THE_ENDS)
+        self.optimisers = (
+            muon.Muon(matrices, options.rate, weight_decay=options.decay),
+            torch.optim.AdamW(others, options.rate, betas=(0.9, 0.98), weight_decay=options.decay),
         )
+        self.code = code("learning.phase_training")
         self.step, self.hours = 0, 0.0
         self.curve: list[dict] = []
 
@@ -138,20 +146,19 @@ class Training:
     def learn(self, batch: phase_data.Batch) -> float:
         """One step; its loss.  A step whose gradient is not finite changes nothing."""
         log_intensity, mask, phase, intensity = (torch.from_numpy(x) for x in vars(batch).values())
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         direction, log_concentration = self.network(log_intensity, mask)
         found = loss(direction, log_concentration, phase, intensity)
         found.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        if torch.isfinite(norm):
-            self.optimiser.step()
+        if all(bool(torch.isfinite(p.grad.sum())) for p in self.network.parameters() if p.grad is not None):
+            for optimiser in self.optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = self.rate()
+                optimiser.step()
         self.step += 1
         kept = min(self.options.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(now, 1 - kept)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         return float(found.detach())
 
     def tensors(self) -> dict[str, Tensor]:
@@ -159,8 +166,9 @@ class Training:
         found = {f"network.{n}": p.detach() for n, p in self.network.named_parameters()}
         found |= {f"average.{n}": p.detach() for n, p in self.average.named_parameters()}
         for name, parameter in self.network.named_parameters():
-            for key, value in self.optimiser.state.get(parameter, {}).items():
-                found[f"{key}.{name}"] = value
+            for optimiser in self.optimisers:
+                for key, value in optimiser.state.get(parameter, {}).items():
+                    found[f"{key}.{name}"] = value
         return found
 
     def save(self) -> None:
@@ -173,7 +181,7 @@ class Training:
         with storage.replacing(self.state) as temporary:
             temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
         figures = self.curve[-1] if self.curve else {}
-        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch}
+        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch, "code": self.code}
         save(self.folder / "braggphase.safetensors", self.average, card)
         storage.write_table(self.folder / "curve.csv", pandas.DataFrame(self.curve), columns=list(COLUMNS))
 
@@ -194,9 +202,11 @@ class Training:
             for prefix, network in (("network", self.network), ("average", self.average)):
                 for name, parameter in network.named_parameters():
                     parameter.data.copy_(stored[f"{prefix}.{name}"])
-            for name, parameter in self.network.named_parameters():
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimiser.state[parameter] = {key: stored[f"{key}.{name}"].clone() for key in keys}
+            names = {parameter: name for name, parameter in self.network.named_parameters()}
+            for optimiser, keys in zip(self.optimisers, STATES, strict=True):
+                for parameter in (p for group in optimiser.param_groups for p in group["params"]):
+                    held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in keys}
+                    optimiser.state[parameter] = held
             self.step, self.hours = int(about["step"]), float(about["hours"])
             self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:

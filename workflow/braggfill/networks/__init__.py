@@ -21,11 +21,17 @@ REGISTRY = {
     "braggfill": "braggfill.networks.gap.unet:Braggfill",
     "paper": "braggfill.networks.gap.paper:Paper",
     "braggphase": "braggfill.networks.phase.braggphase:Braggphase",
+    "rsp": "braggfill.networks.phase.whole:rsp",
+    "central": "braggfill.networks.phase.whole:central",
+    "complex": "braggfill.networks.phase.whole:complex_unet",
+    "autophasenn": "braggfill.networks.phase.whole:autophasenn",
 }
 """The networks by name, module and class: the only list of them.  To add one, write its file and a line here."""
 NAMES = tuple(REGISTRY)
 GAP_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.gap."))
 """Those that fill gaps."""
+PHASE_NAMES = tuple(name for name, place in REGISTRY.items() if place.startswith("braggfill.networks.phase."))
+"""Those that predict phases."""
 FORMAT = 1
 DEEPEST, WIDEST = 8, 4096
 """Most levels, and channels of a level, that a network may have."""
@@ -39,8 +45,10 @@ def build(name: str = "braggfill", **options: Any) -> Network:
     Parameters
     ----------
     name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
-        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`), ``"paper"`` (no options), or
-        ``"braggphase"`` (:class:`braggfill.networks.phase.braggphase.Braggphase`), whose ``predict`` gives phases.
+        ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`), ``"paper"`` (no options), or one of
+        those whose ``predict`` gives phases and concentrations: ``"braggphase"``
+        (:class:`braggfill.networks.phase.braggphase.Braggphase`), and the published ones of
+        :mod:`braggfill.networks.phase.whole`.
 
     Raises
     ------

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from braggfill.phasing.result import Run
+
+if TYPE_CHECKING:
+    from braggfill.phasing.named import Named
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Context:
     progress: Callable[[Progress], None] | None = None
     began: float = field(default_factory=time.monotonic)
     cycles: int = 0
+    named: Sequence[Named] = ()
+    """Objects to begin with beside random ones."""
+    random: bool = True
+    """Whether there are random starts at all."""
 
     def over(self) -> bool:
         """Whether the time is up or somebody asked to stop."""

@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, engines, free, modes, projections, verdict
+from braggfill.phasing import named as _named
 from braggfill.phasing import pattern as _pattern
 from braggfill.phasing.context import Context, Progress
 from braggfill.phasing.pattern import Pattern
@@ -21,10 +23,15 @@ from braggfill.phasing.starts import Start
 from braggfill.physics import fourier
 from braggfill.runs import seeds
 
+if TYPE_CHECKING:
+    from braggfill.networks.phase.predicts import PhaseNetwork
+
 FEWEST = 1000.0
 """Photons below which no pattern is phased."""
 MOST_CHOSEN = 6
 """So many runs make up the result at the most."""
+STARTED = ("auto", "projections")
+"""Engines that begin with other objects than random ones."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
@@ -43,6 +50,8 @@ def phase_pattern(
     starts: int | None = None,
     support_threshold: float | None = None,
     recipe: Recipe | None = None,
+    start: str = "auto",
+    network: PhaseNetwork | None = None,
     device: str = "cpu",
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -63,6 +72,8 @@ def phase_pattern(
     budget_s : seconds after which no more is begun; None for no limit but the recipe's.
     starts : runs on the whole array at the most; None for as many as it takes to agree, within the recipe's rounds.
     support_threshold : the only threshold of support updates, relative to the rms; None for several side by side.
+    start : where it begins, one of :data:`braggfill.phasing.named.CHOICES`; network : whose objects are tried beside
+        random ones (:func:`braggfill.phasing.named.network`), None for none.
     device : cpu or a CUDA device; threads : starts at a time on the processor, all its cores by default.
     progress : told how far it is, between rounds; should_stop : asked in every cycle; True keeps the best so far.
 
@@ -79,6 +90,10 @@ def phase_pattern(
         recipe = recipe.with_threshold(support_threshold)
     if starts is not None and starts < 1:
         raise BraggfillError(f"starts: {starts}; at least one is needed")
+    if start not in _named.CHOICES:
+        raise BraggfillError(f"start: {start!r} is none of {', '.join(_named.CHOICES)}; choose one of them")
+    if start == "network" and (network is None or engine not in STARTED):
+        raise BraggfillError(f"start: network takes a network, and an engine of {', '.join(STARTED)}; use random")
     threads = max(1, threads or _cores())
     given = _pattern.prepare(counts, mask, filled=filled, sigma=sigma, seed=seed)
     reason = unphasable(given)
@@ -88,6 +103,9 @@ def phase_pattern(
     pattern = given.centred()
     deadline = None if budget_s is None else began + budget_s
     context = Context(seed, device, threads, deadline, should_stop, progress, began)
+    if network is not None and start != "random":
+        context.named = _named.of_network(network, pattern)
+        context.random = start != "network"
     agreement = verdict.Agreement()
     runs: list[Run] = []
     found = Verdict(FAILED, "no start was finished", "give more time")

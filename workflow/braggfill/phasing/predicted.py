@@ -9,7 +9,8 @@ amplitude.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +22,22 @@ from braggfill.physics import fourier
 from braggfill.physics.crystals import embedded
 
 if TYPE_CHECKING:
-    from braggfill.networks.phase.braggphase import Braggphase
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 LEAST = 2.2
 """Oversampling that binning leaves: 2, and a margin for the error of the estimate."""
 MEASURED = 0.5
 """Fraction of a bin that must be measured; with less it counts as missing."""
+ORIENTATIONS = tuple(
+    (axes, tuple(a for a in range(3) if mirrored[a]))
+    for mirrored in product((False, True), repeat=3)
+    for axes in permutations(range(3))
+)
+"""The cube's 48 operations: order of the axes, then the axes that are mirrored."""
+STRIDE = 13
+"""Of the orientations that are taken first; no divisor of 48 shares a factor with it."""
+TURNS = 8
+"""In how many ways the network sees a pattern."""
 
 
 @dataclass(frozen=True)
@@ -48,39 +59,54 @@ class Prediction:
     """What a network makes of a pattern.
 
     obj : complex64, the pattern's shape, origin ``n // 2``: the expected object, at the resolution of what was seen.
-    phase, concentration : float32 (32, 32, 32), of the canonical pattern; ``canonical`` : that pattern.
+    phasors : complex64, (32, 32, 32), of the canonical pattern: phase, and as modulus how sure it is, 0 to 1.
+    canonical : that pattern.
     """
 
     obj: np.ndarray
-    phase: np.ndarray
-    concentration: np.ndarray
+    phasors: np.ndarray
     canonical: Canonical
 
 
 def predict(
-    network: Braggphase,
+    network: PhaseNetwork,
     intensity: np.ndarray,
     missing: np.ndarray | None = None,
     *,
     oversampling: Sequence[float] | None = None,
+    turns: int = TURNS,
 ) -> Prediction:
-    r"""The object that a network expects of a pattern of any size.
+    """The object that a network expects of a pattern of any size: the first of :func:`predictions`."""
+    return predictions(network, intensity, missing, oversampling=oversampling, turns=turns, number=1)[0]
 
-    Its amplitude is the mean over the phase that the network states,
-    :math:`\sqrt I\, I_1(\kappa) / I_0(\kappa)\, e^{i \hat\varphi}`: what it is not sure of counts little.
+
+def predictions(
+    network: PhaseNetwork,
+    intensity: np.ndarray,
+    missing: np.ndarray | None = None,
+    *,
+    oversampling: Sequence[float] | None = None,
+    turns: int = TURNS,
+    number: int = 1,
+) -> list[Prediction]:
+    r"""Objects that a network expects of a pattern of any size.
+
+    An object's amplitude is the mean over the phase that the network states,
+    :math:`\sqrt I\, I_1(\kappa) / I_0(\kappa)\, e^{i \hat\varphi}`: what it is not sure of counts little.  The network
+    sees the pattern turned and mirrored in several ways; the first prediction is the mean of them all, each with the
+    sign and the constant that suit the others, the next ones are single ones that differ most from it.
 
     Parameters
     ----------
     network : the network.
     intensity : photons, three axes; ``missing`` : boolean, True where missing.
     oversampling : along each axis; estimated from the pattern by default.
+    turns : in how many ways the network sees it, 1 to 48; number : of predictions at the most, 1 to ``turns``.
 
     Raises
     ------
     BraggfillError : no photons were measured, or the pattern has not three axes.
     """
-    import torch
-
     counts = np.asarray(intensity, np.float32)
     if counts.ndim != 3:
         raise BraggfillError(f"the pattern has {counts.ndim} axes; give one with three")
@@ -89,10 +115,47 @@ def predict(
     counts = np.where(gone, np.float32(0), counts).clip(min=0)
     if not (counts > 0).any():
         raise BraggfillError("no photons were measured; check pattern and mask")
-    seen = canonical(counts, gone, oversampling or estimated.estimate(counts, gone), network.size)
-    log_intensity, mask = (torch.from_numpy(x)[None] for x in (np.log1p(seen.counts), seen.missing))
-    phase, concentration = (x[0].numpy() for x in network.predict(log_intensity, mask))
-    return Prediction(restore(seen, phase, concentration, counts.shape), phase, concentration, seen)
+    side = network.size
+    # One voxel more than the network sees: an odd array has its origin in its middle however it is mirrored.
+    wide = canonical(counts, gone, oversampling or estimated.estimate(counts, gone), side + 1)
+    single = _seen(network, wide, turns)
+    amplitude = np.sqrt(wide.counts)
+    mean = single[0]
+    for _ in range(2 if turns > 1 else 0):
+        mean = sum(_suited(one, mean, amplitude) for one in single) / turns
+    apart = [abs(np.vdot(amplitude * _suited(one, mean, amplitude), mean)) for one in single]
+    chosen = [mean, *(single[i] for i in np.argsort(apart))][:number]
+    kept = (slice(side),) * 3
+    seen = replace(wide, counts=wide.counts[kept], missing=wide.missing[kept])
+    phasors = [one[kept].astype(np.complex64) for one in chosen]
+    return [Prediction(restore(seen, one, counts.shape), one, seen) for one in phasors]
+
+
+def _seen(network: PhaseNetwork, wide: Canonical, turns: int) -> list[np.ndarray]:
+    """Phasors of the pattern turned in so many ways, turned back; 0 in the plane that was not seen."""
+    import torch
+
+    side = network.size
+    ways = [ORIENTATIONS[(i * STRIDE) % len(ORIENTATIONS)] for i in range(turns)]
+    kept = (slice(side),) * 3
+    shown = [[np.flip(np.transpose(x, axes), flips)[kept] for axes, flips in ways] for x in (wide.counts, wide.missing)]
+    counts, mask = (torch.from_numpy(np.stack(x)) for x in shown)
+    phase, concentration = (x.numpy() for x in network.predict(torch.log1p(counts), mask))
+    found = i1e(concentration) / i0e(concentration) * np.exp(1j * phase)
+    back = []
+    for one, (axes, flips) in zip(found, ways, strict=True):
+        whole = np.zeros((side + 1,) * 3, np.complex64)
+        whole[kept] = one
+        back.append(np.transpose(np.flip(whole, flips), np.argsort(axes)))
+    return back
+
+
+def _suited(one: np.ndarray, other: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+    """Phasors, or those of the twin, turned by the constant by which they agree best with others."""
+    weighed = amplitude * other
+    same, twin = np.vdot(one, weighed), np.vdot(one.conj(), weighed)
+    best, turned = (one, same) if abs(same) >= abs(twin) else (one.conj(), twin)
+    return best * np.exp(1j * np.angle(turned))
 
 
 def canonical(
@@ -108,8 +171,9 @@ def canonical(
     counts : photons, zero where ``missing``.
     oversampling : along each axis; None leaves the axis as it is.
     """
+    even = side // 2 * 2
     factors = tuple(
-        max(1, min(int((s or 1) / LEAST), n // side)) for s, n in zip(oversampling, counts.shape, strict=True)
+        max(1, min(int((s or 1) / LEAST), n // even)) for s, n in zip(oversampling, counts.shape, strict=True)
     )
     middle = centre(counts, [side * b for b in factors])
     total, measured = counts, (~missing).astype(np.float32)
@@ -135,13 +199,12 @@ def centre(counts: np.ndarray, box: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(p) for p in place)
 
 
-def restore(seen: Canonical, phase: np.ndarray, concentration: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The object on the pattern's own grid, complex64 of ``shape``, from the phase of its canonical pattern.
+def restore(seen: Canonical, phasors: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """The object on the pattern's own grid, complex64 of ``shape``, from the phasors of its canonical pattern.
 
     Its transform is centred where the pattern is.
     """
-    sure = (i1e(concentration) / i0e(concentration)).astype(np.float32)
-    amplitude = np.sqrt(seen.counts) * sure * np.exp(1j * phase)
+    amplitude = np.sqrt(seen.counts) * phasors
     made = fourier.inverse(amplitude.astype(np.complex64))
     side = made.shape[0]
     wide = tuple(side * b for b in seen.factors)

@@ -56,6 +56,8 @@ class Recipe:
     """The long schedule is run on the finest array that has at most so many voxels."""
     rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
+    named: Schedule = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
+    """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
     settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1)
@@ -63,7 +65,6 @@ class Recipe:
 
     def with_threshold(self, threshold: float) -> Recipe:
         """The same with one support threshold throughout."""
-        named = {
-            name: replace(getattr(self, name), threshold=threshold) for name in ("coarse", "finer", "long", "settle")
-        }
-        return replace(self, support_thresholds=(threshold,), **named)
+        names = ("coarse", "named", "finer", "long", "settle")
+        changed = {name: replace(getattr(self, name), threshold=threshold) for name in names}
+        return replace(self, support_thresholds=(threshold,), **changed)

@@ -10,6 +10,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.phasing import gap as gaps
+from braggfill.phasing import named
 from braggfill.phasing.context import Progress
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe
@@ -18,6 +19,8 @@ from braggfill.runs import device as devices
 
 if TYPE_CHECKING:
     from torch.nn import Module
+
+    from braggfill.networks.phase.predicts import PhaseNetwork
 
 
 def phase(
@@ -33,6 +36,8 @@ def phase(
     seed: int = 0,
     support_threshold: float | None = None,
     recipe: Recipe | None = None,
+    start: str = "auto",
+    phase_network: str | Path | PhaseNetwork | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -57,6 +62,8 @@ def phase(
     seed : the same seed gives the same bits on a processor, unless time or ``should_stop`` ended the search.
     support_threshold : one threshold of the support, relative to the rms of the modulus, instead of several.
     recipe : cycles and schedules, :class:`braggfill.phasing.recipe.Recipe`.
+    start : ``"random"`` objects to begin with, what a ``"network"`` expects of the pattern, or ``"auto"``: both, where
+        there is a network.  phase_network : that network or its file, if not the one that comes with the package.
     device : ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` …; threads : starts at a time on a processor.
     progress : called between rounds; should_stop : asked in every cycle, True ends with the best so far.
 
@@ -82,6 +89,7 @@ def phase(
         missing = np.broadcast_to(missing, counts.shape)
     if missing is not None and missing.shape != counts.shape:
         raise BraggfillError(f"mask: shape {missing.shape} against the pattern's {counts.shape}; use equal ones")
+    expects = named.network(phase_network, start)
     given = gaps.treat(counts, missing, gap=gap, method=method, network=network, device=device)
     return phase_pattern(
         counts,
@@ -94,6 +102,8 @@ def phase(
         starts=starts,
         support_threshold=support_threshold,
         recipe=recipe,
+        start=start,
+        network=expects,
         device=devices.choose(device),
         threads=threads,
         progress=progress,

@@ -15,6 +15,7 @@ import numpy as np
 
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import cycling, free, starts, support
+from braggfill.phasing import named as _named
 from braggfill.phasing import pattern as _pattern
 from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern
@@ -94,6 +95,8 @@ class Search:
         self.pattern, self.recipe, self.context = pattern, recipe, context
         self.levels = [Level(pattern, shape, recipe, context) for shape in levels(pattern.shape, recipe.coarse_voxels)]
         self.made = 0
+        self.named = tuple(context.named)
+        """Starts that are not random and have not been begun."""
 
     def rounds(self) -> Iterator[list[Run]]:
         """The runs so far after each round; the caller stops when they do."""
@@ -143,8 +146,23 @@ class Search:
     def _coarse(self) -> list[Run]:
         """Many starts on the coarsest array, the best few of them on the finer ones."""
         level = self.levels[0]
-        begun = self.starts(level, self.recipe.coarse_starts)
-        return self._refined(level, begun, self._cycle(level, begun, self.recipe.coarse), self.recipe.kept)
+        begun, done = self._begin(level, self.recipe.coarse_starts, self.recipe.coarse)
+        return self._refined(level, begun, done, self.recipe.kept)
+
+    def _begin(self, level: Level, number: int, schedule: Schedule) -> tuple[list[Start], list[cycling.Cycled]]:
+        """Random starts, and those that are not where they have not been begun, at the end of their schedules."""
+        begun = self.starts(level, number) if self.context.random else []
+        named, self.named = self._on(level), ()
+        done = self._cycle(level, named, self.recipe.named) + self._cycle(level, begun, schedule)
+        return named + begun, done
+
+    def _on(self, level: Level) -> list[Start]:
+        """The starts that are not random on one level."""
+        if not self.named:
+            return []
+        inside = support.autocorrelation(level.intensity * level.window**2, self.recipe.autocorrelation_threshold)
+        threshold = self.recipe.support_thresholds[0]
+        return _named.on_level(self.named, level.shape, level.window, inside, threshold, self.context.seed)
 
     def _refined(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled], kept: int) -> list[Run]:
         """The best of what was done on one level, taken to the whole array."""
@@ -169,7 +187,7 @@ class Search:
             obj=obj,
             support=inside,
             threshold=self.recipe.coarse.threshold or start.threshold,
-            origin="coarse",
+            origin="coarse" if start.origin == "random" else start.origin,
             relaxation=0,
         )
 
@@ -177,8 +195,7 @@ class Search:
         """Random starts on the finest array that is not too large, with the long schedule."""
         small = [level for level in self.levels if prod(level.shape) <= self.recipe.long_voxels]
         level = small[-1] if small else self.levels[0]
-        begun = self.starts(level, self.recipe.long_starts)
-        done = self._cycle(level, begun, self.recipe.long)
+        begun, done = self._begin(level, self.recipe.long_starts, self.recipe.long)
         return self._refined(level, begun, done, self.recipe.long_starts)
 
     def _further(self, runs: Sequence[Run]) -> list[Run]:

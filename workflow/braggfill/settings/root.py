@@ -21,6 +21,7 @@ from braggfill.settings.flat import FlatSettings
 from braggfill.settings.inpaint import InpaintSettings
 from braggfill.settings.particle import ParticleSettings
 from braggfill.settings.perturb import PerturbSettings
+from braggfill.settings.phase import PhaseSettings
 from braggfill.settings.reconstruct import ReconstructSettings
 from braggfill.settings.relax import RelaxSettings
 from braggfill.settings.scatter import ScatterSettings
@@ -50,6 +51,7 @@ class Settings(StageSettings):
     flat: FlatSettings = FlatSettings()
     train: TrainSettings = TrainSettings()
     inpaint: InpaintSettings = InpaintSettings()
+    phase: PhaseSettings = PhaseSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     reconstruct: ReconstructSettings = ReconstructSettings()
     figures: FiguresSettings = FiguresSettings()

@@ -16,6 +16,7 @@ ORDER = (
     "flat",
     "train",
     "inpaint",
+    "phase",
     "evaluate",
     "reconstruct",
     "figures",

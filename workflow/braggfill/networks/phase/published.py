@@ -7,6 +7,7 @@ return the phase in radians, unbounded.  ``complex`` and ``autophasenn`` return 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from braggfill.errors import BraggfillError
 from braggfill.networks.phase.complex import ComplexUNet
-from braggfill.networks.unets import Dilations, Layer, Layout, UNet, widths
+from braggfill.networks.unets import Dilations, Layer, Layout, UNet, scaled, widths
 
 RSP = Layout(
     dimensions=3,
@@ -40,9 +41,10 @@ def patch(inputs: int) -> Layout:
 class Outer(nn.Module):
     """The network for patches away from the centre: it is told the phase where an inner patch overlaps."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = 1.0) -> None:
+        """``width``: factor on the channels, 1 for the published number of parameters."""
         super().__init__()
-        self.unet = UNet(patch(3))
+        self.unet = UNet(scaled(patch(3), width))
 
     def forward(self, intensity: Tensor, phase: Tensor, known: Tensor) -> Tensor:
         """The phase, (B, n...): what is known stays as it is.
@@ -109,7 +111,7 @@ def build(name: str) -> nn.Module:
     ------
     BraggfillError : an unknown name.
     """
-    makers = {
+    makers: dict[str, Callable[[], nn.Module]] = {
         "rsp": lambda: UNet(RSP),
         "central": lambda: UNet(patch(1)),
         "outer": Outer,

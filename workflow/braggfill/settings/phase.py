@@ -1,0 +1,216 @@
+"""Settings of the stage ``phase``: networks that predict phases, how they are trained, and how they are judged."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import model_validator
+
+from braggfill.settings.base import Field, OneOf, StageSettings
+from braggfill.settings.ranges import Range, within
+
+Net = Annotated[str, OneOf("braggfill.networks:PHASE_NAMES")]
+Kind = Literal["gaussians", "cosines", "correlated"]
+Method = Literal["network", "network_er", "network_run", "run", "best_of_6"]
+Body = Literal["hull", "wulff", "winterbottom", "cube", "octahedron", "random"]
+Strength = Annotated[float, Field(ge=0, le=20 * math.pi)]
+
+
+class LearnSettings(StageSettings):
+    """How the networks for whole patterns are trained (thesis, sections 4.8 and 4.11): all on the same patterns, each
+    drawn as it is needed."""
+
+    networks: Annotated[tuple[Net, ...], Field(min_length=1)] = ("braggphase", "complex", "autophasenn")
+    """Which are trained. `braggphase`: the default, with an uncertainty. `rsp`: the published one of 143,759,937
+    parameters, patterns of 64 voxels a side. `central`, `complex`, `autophasenn`: published, 32 voxels."""
+
+    patterns: int = Field(20_000, ge=1, le=10**9)
+    """Patterns that each network sees in an epoch (published: 95,000)."""
+
+    epochs: int = Field(1, ge=1, le=10_000)
+    """Published: 60."""
+
+    exposures: int = Field(8, ge=1, le=10_000)
+    """In how many patterns each crystal is, turned, with other photons, oversampling and gaps."""
+
+    batch_size: int = Field(16, ge=1, le=4096)
+    """Patterns a step."""
+
+    learning_rate: float = Field(1e-3, gt=0, le=1)
+    """Adam's largest step size (published: 1e-4)."""
+
+    weights: Literal["amplitude", "log"] = "amplitude"
+    """What `rsp` and `central` weigh errors with: the square root of the intensity (the text) or its logarithm (the
+    published script)."""
+
+    width: float = Field(1.0, gt=0, le=4)
+    """Factor on the channels of `rsp` and `central`; 1 as published."""
+
+    channels: Annotated[tuple[int, ...], Field(min_length=3, max_length=3)] = (32, 96, 224)
+    """Of `braggphase` at 16, 8 and 4 voxels a side; the last a multiple of `heads`."""
+
+    blocks: int = Field(4, ge=1, le=64)
+    """Transformer blocks of `braggphase` at its coarsest level."""
+
+    heads: int = Field(7, ge=1, le=64)
+    """Attention heads of these blocks."""
+
+    validation: int = Field(48, ge=1, le=100_000)
+    """Patterns of the fixed validation set, 10^6 photons in the brightest voxel (published: 4,000)."""
+
+    phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (0.0, 5 * math.pi)
+    """Span of the crystals' phase, peak to valley."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """`auto`: a GPU where there is one."""
+
+    devices: int | None = Field(None, ge=1, le=64)
+    """GPUs; all by default."""
+
+    threads: int = Field(2, ge=1, le=256)
+    """Processor threads."""
+
+    @model_validator(mode="after")
+    def _heads(self) -> LearnSettings:
+        if self.channels[-1] % self.heads:
+            raise ValueError(f"channels: the last one, {self.channels[-1]}, must be a multiple of heads, {self.heads}")
+        return self
+
+
+class AssessSettings(StageSettings):
+    """Accuracy (Eq. 4.5) against the strength of the phase (thesis, section 4.10, Figs. 4.46 to 4.51)."""
+
+    network: Literal["shipped", "trained"] = "trained"
+    """Whose objects: of the weights that come with the package, or of `braggphase` as this run trained it."""
+
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("gaussians", "cosines", "correlated")
+    """Phase fields."""
+
+    particles: int = Field(20, ge=1, le=10_000)
+    """Random particles, each with every kind of phase in every strength (published: 20)."""
+
+    strengths_radians: Annotated[tuple[Strength, ...], Field(min_length=1)] = tuple(
+        round(math.pi * (i + 1) / 2, 4) for i in range(10)
+    )
+    """Phase ranges, peak to valley (published: 10)."""
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network",)
+    """What these particles are phased by. `network`: its object. `network_er`: and 300 cycles of ER, only voxels at the
+    border of the support change. `network_run`: and one run of RAAR, HIO, RAAR, ER. `run`: 400 HIO, 1000 RAAR, 300 ER
+    from random phases. `best_of_6`: the best of six random starts of the schedule of `network_run`."""
+
+    compared: Body = "winterbottom"
+    """Body of the one particle on which the methods are compared in fine steps."""
+
+    compared_strengths: int = Field(50, ge=0, le=1000)
+    """Steps of the phase range, up to the largest of `strengths_radians` (published: 50). 0: it is left out."""
+
+    compared_methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "run", "network_er")
+    """What that particle is phased by."""
+
+    box_px: int = Field(64, ge=32, le=512)
+    """Edge of the cubic pattern."""
+
+    oversampling: float = Field(2.8, ge=2, le=10)
+    """Along the longest axis of the body."""
+
+    photons_exponent: float = Field(6.0, ge=2, le=9)
+    """Power of ten of the photons in the brightest voxel."""
+
+    oversamplings: tuple[Annotated[float, Field(ge=2, le=10)], ...] = (2.3, 3.5)
+    """Other oversamplings: every kind of phase, half the largest strength, the method `network`."""
+
+    photons_exponents: tuple[Annotated[float, Field(ge=2, le=9)], ...] = (4.0, 5.0)
+    """Other photons, likewise."""
+
+    gap_widths_px: tuple[Annotated[int, Field(ge=1, le=64)], ...] = (3, 6)
+    """A gap of these widths, eight voxels beside the peak, likewise."""
+
+
+class PatchSettings(StageSettings):
+    """Phases of patches, from the centre outwards (thesis, sections 4.6 and 4.7)."""
+
+    strains: Annotated[tuple[Literal["low", "high"], ...], Field(min_length=1)] = ("low", "high")
+    """`low`: phase ranges up to pi; `high`: 2 pi to 5 pi."""
+
+    box_px: int = Field(128, ge=48, le=512)
+    """Edge of the patterns that patches of 32 are cut from."""
+
+    step_px: int = Field(10, ge=2, le=16)
+    """Distance of neighbouring shells of patches."""
+
+    shells: int = Field(5, ge=1, le=20)
+    """Shells around the central patch."""
+
+    central: int = Field(10_000, ge=1, le=10**8)
+    """Patterns whose central patch is learned from (published: 10,000 low, 50,000 high)."""
+
+    outer: int = Field(50_000, ge=1, le=10**8)
+    """Outer patches that are learned from (published: 50,000)."""
+
+    exposures: int = Field(8, ge=1, le=1000)
+    """Patches cut from each pattern of the outer network."""
+
+    epochs: int = Field(50, ge=1, le=1000)
+    """How often each number is seen, drawn afresh (published: 50)."""
+
+    batch_size: int = Field(16, ge=1, le=1024)
+    """Patches a step."""
+
+    learning_rate: float = Field(3e-4, gt=0, le=1)
+    """Adam's step size."""
+
+    width: float = Field(1.0, gt=0, le=4)
+    """Factor on the channels; 1 is about 3.5 million parameters a network."""
+
+    guesses: Annotated[tuple[Literal["truth", "own"], ...], Field(min_length=1)] = ("truth", "own")
+    """What the outer network is told in training: the true phase (published), or what the networks predict."""
+
+    tested: int = Field(6, ge=1, le=10_000)
+    """Whole patterns that are stitched."""
+
+    per_shell: int = Field(48, ge=6, le=10_000)
+    """Patches of the first shell; the k-th has k times as many."""
+
+
+class RefineSettings(StageSettings):
+    """From the network's object to the refined one (thesis, section 4.9, Table 4.2)."""
+
+    cases: Annotated[tuple[Literal["particle_1", "particle_2", "id01"], ...], Field(min_length=1)] = (
+        "particle_1",
+        "particle_2",
+        "id01",
+    )
+    """`particle_1`, `particle_2`: simulated, strained Winterbottom particles. `id01`: a strained object reconstructed
+    from a measurement, with its own phase and counting noise."""
+
+    box_px: int = Field(96, ge=32, le=512)
+    """Edge of the patterns."""
+
+    photons_exponent: float = Field(6.0, ge=2, le=9)
+    """Power of ten of the photons in the brightest voxel."""
+
+    engines: Annotated[tuple[Literal["projections", "pynx"], ...], Field(min_length=1)] = ("projections", "pynx")
+    """What makes the random starts; `pynx` is left out where it is not installed."""
+
+    runs: int = Field(60, ge=1, le=1000)
+    """Random starts of the published recipe, the best three of which are taken together."""
+
+    hio_cycles: int = Field(400, ge=0, le=20_000)
+    """Cycles of hybrid input-output in these runs, first."""
+
+    raar_cycles: int = Field(1000, ge=0, le=20_000)
+    """Cycles of relaxed averaged alternating reflections, second."""
+
+    er_cycles: int = Field(300, ge=1, le=20_000)
+    """Of error reduction: last in those runs, and the refinement of the network's object."""
+
+
+class PhaseSettings(StageSettings):
+    """Networks that predict the phase of a pattern: training, patches, refinement, assessment."""
+
+    learn: LearnSettings = LearnSettings()
+    assess: AssessSettings = AssessSettings()
+    patches: PatchSettings = PatchSettings()
+    refine: RefineSettings = RefineSettings()

@@ -1,0 +1,119 @@
+"""What the starts come to: the network's object, that object refined, random starts (thesis, sections 4.9, 4.10)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from braggfill.phasing import cycling, free, named, starts, support
+from braggfill.phasing.pattern import Pattern, prepare
+from braggfill.phasing.projections import Measured
+from braggfill.phasing.recipe import Recipe, Schedule
+from braggfill.phasing.starts import Start
+from braggfill.runs import seeds
+
+if TYPE_CHECKING:
+    from braggfill.networks.phase.predicts import PhaseNetwork
+
+RECIPE = Recipe()
+PUBLISHED = Schedule((("HIO", 400), ("RAAR", 1000)), 300, (2.0, 1.0))
+"""Of a random start (thesis, section 4.8.2)."""
+POLISH = Schedule((("ER", 300),), 0, (0.8, 0.8), border=1)
+"""Of the network's object: only voxels at the border of the support change (section 4.9)."""
+ONE_RUN = RECIPE.named
+SIX = 6
+THRESHOLDS = (0.2, 0.3, 0.25)
+"""Support thresholds of random starts, one after the other."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An object, and what it took."""
+
+    obj: np.ndarray = field(repr=False)
+    cpu_seconds: float
+    """Of the processor, all threads together."""
+    llk_free: float
+    """Poisson deviance a voxel of the voxels kept out; NaN for the network's object as it is."""
+
+
+class Starts:
+    """Every way to an object from one pattern; the network is asked once."""
+
+    def __init__(self, counts: np.ndarray, mask: np.ndarray | None, network: PhaseNetwork | None, seed: int) -> None:
+        self.pattern: Pattern = prepare(counts, mask, seed=seed).centred()
+        self.network, self.seed = network, seed
+        self.measured = Measured(self.pattern.intensity, self.pattern.fitted)
+        self.inside = support.autocorrelation(self.pattern.intensity, RECIPE.autocorrelation_threshold)
+        self._expected: Found | None = None
+
+    def by(self, method: str) -> Found:
+        """An object by ``network``, ``network_er``, ``network_run``, ``run`` or ``best_of_6``.
+
+        Raises
+        ------
+        ValueError : there is no such method.
+        """
+        if method == "network":
+            return self.expected()
+        if method in ("network_er", "network_run"):
+            return self.refined(POLISH if method == "network_er" else ONE_RUN)
+        if method == "run":
+            return self.random(1, PUBLISHED)
+        if method == "best_of_6":
+            return self.random(SIX, ONE_RUN)
+        raise ValueError(f"no method {method}")
+
+    def expected(self) -> Found:
+        """What the network expects."""
+        if self._expected is None:
+            assert self.network is not None
+            began = time.process_time()
+            objects = named.of_network(self.network, self.pattern, 1)
+            made = objects[0].obj if objects else np.zeros(self.pattern.shape, np.complex64)
+            self._expected = Found(made, time.process_time() - began, float("nan"))
+        return self._expected
+
+    def refined(self, schedule: Schedule) -> Found:
+        """The network's object at the end of a schedule; its time is that of both."""
+        first = self.expected()
+        window = np.ones(self.pattern.shape, np.float32)
+        begun = named.on_level(
+            [named.Named("network", first.obj)], self.pattern.shape, window, self.inside, THRESHOLDS[0], self.seed
+        )
+        found = _best(self._cycled(begun, schedule))
+        return replace(found, cpu_seconds=found.cpu_seconds + first.cpu_seconds)
+
+    def random(self, number: int, schedule: Schedule) -> Found:
+        """The best by its free log-likelihood of so many random starts; its time is that of all."""
+        return _best(self.runs(number, schedule))
+
+    def runs(self, number: int, schedule: Schedule) -> list[Found]:
+        """So many random starts at the end of a schedule."""
+        begun = []
+        for i in range(number):
+            rng = seeds.generator(self.seed, "phase/start", i)
+            obj = starts.random(self.inside, rng)
+            begun.append(Start(obj, self.inside, THRESHOLDS[i % len(THRESHOLDS)], rng, i))
+        return self._cycled(begun, schedule)
+
+    def _cycled(self, begun: Sequence[Start], schedule: Schedule) -> list[Found]:
+        judged = self.pattern.free
+        seen = self.pattern.intensity[judged].astype(float)
+        found = []
+        for start in begun:
+            began = time.process_time()
+            (done,) = cycling.cycle(self.measured, [start], schedule, RECIPE)
+            spent = time.process_time() - began
+            found.append(Found(done.obj, spent, free.likelihood(seen, done.model[judged].astype(float))))
+        return found
+
+
+def _best(found: Sequence[Found]) -> Found:
+    """The best, with the time of all."""
+    spent = sum(one.cpu_seconds for one in found)
+    return replace(min(found, key=lambda one: np.nan_to_num(one.llk_free, nan=np.inf)), cpu_seconds=spent)
