@@ -4,21 +4,7 @@ include: "figures_inputs.smk"
 
 rule figures:
     input:
-        chunks("relax"),
-        chunks("extract"),
-        f"{RUN}/perturb/steps.h5",
-        f"{RUN}/fetch/{FILLED_SCAN}.h5",
-        f"{RUN}/fetch/{JUDGED_SCAN}.h5",
-        f"{RUN}/train/model.safetensors",
-        f"{RUN}/train/history.csv",
-        f"{RUN}/inpaint/cases.h5",
-        f"{RUN}/reconstruct/true_phase.h5",
-        f"{RUN}/reconstruct/particles.csv",
-        f"{RUN}/reconstruct/retrieval.h5",
-        swept_images(),
-        f"{RUN}/reconstruct/map.csv",
-        f"{RUN}/reconstruct/finetune.h5",
-        TABLES,
+        sum(DRAWN.values(), []),
     output:
         f"{RUN}/figures/figures.json",
     log:
@@ -44,13 +30,7 @@ rule figures:
 rule report:
     input:
         f"{RUN}/figures/figures.json",
-        f"{RUN}/scatter/check.csv",
-        f"{RUN}/reconstruct/true_phase.csv",
-        f"{RUN}/reconstruct/particles_mean.csv",
-        f"{RUN}/reconstruct/retrieval.csv",
-        f"{RUN}/reconstruct/map.csv",
-        f"{RUN}/reconstruct/finetune.csv",
-        TABLES,
+        sum(TOLD.values(), []),
     output:
         report=f"{RUN}/report.html",
         summary=f"{RUN}/summary.txt",
@@ -68,7 +48,7 @@ rule report:
     params:
         settings=block("figures", "title"),
         run=settings.model_dump(mode="json"),
-        code=code("stages.figures.page", "stages/figures/page.html", "stages/figures/page.css"),
+        code=code("stages.figures.page", "stages.figures.summary", *PAGE),
         seed=SEED,
     script:
         "../../scripts/figures.py"
