@@ -12,7 +12,7 @@ from braggfill.stages.figures.table import Table, number, percent, read
 
 
 def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
-    from braggfill.stages.figures import accuracy, calibration, learning, slices, sweeps
+    from braggfill.stages.figures import accuracy, calibration, learning, residuals, slices, sweeps
 
     scan = f"fetch/{_get(run, 'inpaint', 'scan', 'aps_staff20_s0054')}.h5"
     evaluated = f"fetch/{_get(run, 'evaluate', 'scan', 'aps_staff20_s0054')}.h5"
@@ -34,6 +34,21 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
                 {"width": width},
             )
             for width in settings.slice_gap_widths_px
+        ),
+        *(
+            Figure(
+                f"residuals-{width:02d}",
+                "Filled patterns",
+                f"Residuals in the {width} px cross, over the stated uncertainty",
+                "The filled value minus the measured counts, in standard deviations σ that the network states, in "
+                "the detector's plane through the peak, in the plane inside the vertical gap, and over all voxels of "
+                "the gap; the line is a normal distribution, which counts do not follow where few are expected. "
+                "Structure in the maps is what the network misses.",
+                residuals.maps,
+                cases,
+                {"width": width},
+            )
+            for width in settings.slice_gap_widths_px[:1]
         ),
         Figure(
             "detector",
@@ -59,8 +74,8 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             {"seed": int(run.get("seed", 0))},
         ),
         Figure(
-            "Accuracy",
             "accuracy",
+            "Accuracy",
             "PCC over the gap against its width",
             "Correlation of log(1 + photons) over the gap, mean over random patches with a gap in the middle; bands: "
             "bootstrap 95 % intervals. The dashed line is the noise ceiling: what a perfect prediction of the "
@@ -118,7 +133,7 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             "gaps",
             "Accuracy",
             "Unequal crosses, the wide gaps of Eiger detectors, and the time of every method",
-            "Gaps in the measured scan whose arms differ in width, and the 12 and 38 pixels of Eiger detectors. (a) "
+            "Gaps in the measured scan whose arms differ in width, and the wide gaps of Eiger detectors. (a) "
             "PCC over the whole gap; dashed: noise ceiling. (b) Time against the voxels filled, same colours.",
             sweeps.unequal,
             {"table": "evaluate/gaps.csv"},

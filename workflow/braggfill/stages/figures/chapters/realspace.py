@@ -10,7 +10,7 @@ import numpy as np
 
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures.chapter import Chapter, Figure, Number, Verdict
-from braggfill.stages.figures.table import Table, read
+from braggfill.stages.figures.table import Table, figures, read
 
 RETRIEVED = (
     (
@@ -171,8 +171,8 @@ def _map(table: Any) -> Verdict | None:
     numbers = [Number(f"{int(won.sum())} of {len(wide)}", "cases in which filling beats masking")]
     said = {"free": "masked", filled: "filled", DEFAULT: "filled where certain, else masked (the default)"}
     numbers += [
-        Number(f"{mean[name]:.2f} ×", f"strain error over that without a gap: {words}",
-               "good" if mean[name] <= 1.2 else "bad" if mean[name] > 2 else "")
+        Number(f"{figures(mean[name], 2)} ×", f"strain error over that without a gap: {words}",
+               "good" if mean[name] <= 1.2 else "bad" if name != "free" and mean[name] > mean["free"] else "")
         for name, words in said.items() if name in mean
     ]  # fmt: skip
     return Verdict(text, tuple(numbers))

@@ -72,6 +72,7 @@ def verdict(folder: Path) -> Verdict | None:
     real = read(folder / "evaluate/realism.csv")
     if real is not None:
         slopes = real[real.quantity == "radial_exponent"].set_index("source")["mean"]
+        slopes = slopes.rename({"simulated, perturbed": "simulated"})
         if {"simulated", "measured"} <= set(slopes.index):
             numbers.append(
                 Number(
