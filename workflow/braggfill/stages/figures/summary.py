@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from braggfill.stages.figures import table as tables
+from braggfill.stages.figures.chapters import CHAPTERS
 from braggfill.stages.figures.record import clock, left_out, stages
 from braggfill.stages.figures.style import NAMES
 from braggfill.stages.figures.sweep_tables import stated
@@ -14,8 +16,16 @@ from braggfill.stages.figures.tables import PUBLISHED_PX
 
 
 def summary(folder: Path) -> str:
-    """The short table of results that a run ends with: plain text, aligned."""
-    return "\n".join(_summary(folder))
+    """The short account that a run ends with, plain text: tables, what was skipped, and last each chapter's verdict."""
+    return "\n".join([*_summary(folder), *_verdicts(folder)])
+
+
+def _verdicts(folder: Path) -> Iterator[str]:
+    for chapter in CHAPTERS:
+        verdict = chapter.verdict(folder)
+        if verdict is not None:
+            yield ""
+            yield from textwrap.wrap(f"{chapter.title}: {verdict.text}", 100, subsequent_indent="  ")
 
 
 def _summary(folder: Path) -> Iterator[str]:
@@ -83,7 +93,7 @@ def _summary(folder: Path) -> Iterator[str]:
     missing = left_out(folder)
     if missing:
         yield ""
-        yield "Left out"
+        yield "Skipped"
         yield from (f"  {what}: {reason}" for what, reason in missing)
 
 
