@@ -60,7 +60,7 @@ def strain(run: Path, out: Path) -> None:
             raise SystemExit(f"{run}/reconstruct/retrieval.h5: phase retrieval was skipped in this run (PyNX)")
         figure, grid = plt.subplots(len(cases), 1 + len(TREATMENTS), figsize=(11, 0.3 + 2.1 * len(cases)),
                                     layout="constrained", squeeze=False)  # fmt: skip
-        for line, (name, group) in zip(grid, cases.items(), strict=True):
+        for row, (line, (name, group)) in enumerate(zip(grid, cases.items(), strict=True)):
             true = storage.array(group["truth/strain"], "0") * 1e4
             reach = float(np.nanpercentile(np.abs(true), 99))
             inside = np.argwhere(np.isfinite(true))
@@ -72,7 +72,7 @@ def strain(run: Path, out: Path) -> None:
                 image = true if key == "truth" else storage.array(group[f"{key}/strain"], "0") * 1e4
                 shown = style.show(axis, image[near], style.symmetric(reach), "RdBu_r")
                 told = "truth" if key == "truth" else TREATMENTS[key]
-                axis.set_title(told if line is grid[0] else "", fontsize=11)
+                axis.set_title("" if row else told, fontsize=11)
                 if key != "truth":
                     axis.set_xlabel(f"error {float(group[key].attrs['strain_rmse']) * 1e4:.2f}·10⁻⁴", fontsize=9)
             style.length_bar(line[0], voxel)

@@ -51,7 +51,7 @@ MADE = {
     "errors",
     *SWEPT,
 }
-MADE |= {"widths", "savings", "finetune"}
+MADE |= {"widths", "savings", "finetune", "residuals-06"}
 MISSING = {"training", "treatments", "map"}
 MISSING |= {f"retrieval_{case}" for case in ("known", "strained", "far", "simulated", "measured")}
 

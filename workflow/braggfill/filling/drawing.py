@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 PLANES = ((0, "vertical", "horizontal"), (1, "rocking", "horizontal"), (2, "rocking", "vertical"))
 
 
-def brightest(data: np.ndarray, mask: np.ndarray) -> tuple[int, ...]:
+def brightest(data: np.ndarray, mask: np.ndarray) -> tuple[int, int, int]:
     """Index of the brightest measured voxel."""
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(np.where(mask, 0, data))), data.shape))
+    first, second, third = np.unravel_index(int(np.argmax(np.where(mask, 0, data))), data.shape)
+    return int(first), int(second), int(third)
 
 
 def slices(intensity: np.ndarray, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> Figure:

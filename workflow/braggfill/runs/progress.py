@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TextIO
 
@@ -26,7 +26,7 @@ WIDTH = 78
 class Told:
     """Jobs by stage, and what has been said of them."""
 
-    def __init__(self, out: TextIO, clock=time.monotonic):  # type: ignore[no-untyped-def]
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic):
         self.out, self.clock = out, clock
         self.live = out.isatty()
         self.wanted: dict[str, int] = {}

@@ -11,6 +11,7 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures.table import Table
 
 Draw = Callable[..., "list[Path] | None"]
+Tone = Literal["", "good", "bad"]
 MOST = 4
 """Numbers of a verdict."""
 
@@ -41,7 +42,7 @@ class Number:
     """With its unit."""
     label: str
     """What it is, in a few words."""
-    tone: Literal["", "good", "bad"] = ""
+    tone: Tone = ""
     """Whether it speaks for the method, against it, or neither."""
 
 

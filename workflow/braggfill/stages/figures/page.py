@@ -136,7 +136,7 @@ def _lead(chapters: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
     """The figures that were drawn, each with its picture as a data URI."""
-    made = []
+    made: list[dict[str, Any]] = []
     for entry in record.index(folder):
         names = sorted(entry["files"], key=lambda name: list(KINDS).index(Path(name).suffix))
         if names:

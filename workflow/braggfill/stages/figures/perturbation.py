@@ -43,7 +43,7 @@ def _pattern(part: Figure, group: h5py.Group, settings: FiguresSettings) -> None
     blurred = f"blurred by {drawn['blur_sigma_voxels']:.2f} px"
     titles = ("as scattered", "object changed", blurred, "counted")
     panels = below.subplots(2, 4)
-    steps = np.broadcast_to(group.attrs["step_inverse_angstrom"], 3)
+    steps = [float(step) for step in np.broadcast_to(group.attrs["step_inverse_angstrom"], 3)]
     for row, (kind, label) in zip(panels, (("projection", "photons"), ("central slice", "photons")), strict=True):
         index = 0 if kind == "projection" else 1
         norm = style.intensity_norm(images["expectation"][index])

@@ -58,7 +58,7 @@ def maps(settings: FiguresSettings, stem: Path, scan: Path, cases: Path, width: 
 def _distribution(axes: Axes, values: np.ndarray, colour: str) -> None:
     """Histogram of the residuals beside a normal distribution."""
     edges = np.linspace(-6, 6, 61)
-    axes.hist(np.clip(values, -6, 6), edges, density=True, color=colour, alpha=0.7)
+    axes.hist(np.clip(values, -6, 6), list(edges), density=True, color=colour, alpha=0.7)
     middles = (edges[1:] + edges[:-1]) / 2
     axes.plot(middles, np.exp(-(middles**2) / 2) / np.sqrt(2 * np.pi), color="black", linewidth=1)
     axes.set_yscale("log")

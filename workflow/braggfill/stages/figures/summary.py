@@ -40,7 +40,7 @@ def _summary(folder: Path) -> Iterator[str]:
     if parts:
         widths = sorted({int(w) for _, part in parts for w in part.gap_px})
         widths = widths if len(widths) <= 6 else [w for w in widths if w in PUBLISHED_PX]
-        yield "PCC over the gap, patches of at least 1 count a voxel"
+        yield "PCC over the gap, patches of at least 1 count per voxel"
         yield _line("", [f"{w} px" for w in widths])
         for title, part in parts:
             bright = part[part.selection == ("ge1" if (part.selection == "ge1").any() else part.selection.iloc[0])]

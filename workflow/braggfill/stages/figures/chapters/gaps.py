@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from braggfill.settings.figures import FiguresSettings
-from braggfill.stages.figures.chapter import Chapter, Figure, Number, Verdict
+from braggfill.stages.figures.chapter import Chapter, Figure, Number, Tone, Verdict
 from braggfill.stages.figures.table import Table, number, percent, read
 
 
@@ -23,11 +23,11 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             Figure(
                 f"slices-{width:02d}",
                 "Filled patterns",
-                f"Measured scan, {width} px cross: what each method puts into the gap",
+                f"Measured scan, {width} px cross: the gap filled by each method",
                 "(a) Detector plane through the peak with its gap. (b) The same plane around the crossing, true and "
                 "filled; PCC over the whole three-dimensional gap. (c) Photons along the dashed line of a. (d) The "
                 "plane inside the vertical gap (dashed in a), none of which was measured; PCC over this plane. "
-                "Interpolation draws straight bridges between the rims, whereas fringes cross the gap in curves: "
+                "Interpolation connects the edges by straight lines, whereas fringes are curved: "
                 + ("paper, Fig. 3; supplement, Fig. S9." if width <= 6 else "paper, Fig. 4; thesis, Fig. 3.15."),
                 slices.gap_slices,
                 cases,
@@ -53,7 +53,7 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "detector",
             "Filled patterns",
-            "The scan behind a real detector",
+            "The scan with the gaps of a real detector",
             "The measured scan under the mask of a real detector, its central cross and its dead pixels, laid so that "
             "the cross passes close to the peak; filled by the network; and as measured. (a) Detector plane through "
             "the peak. (b) The plane inside the vertical gap, all of it missing.",
@@ -63,11 +63,11 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "patches",
             "Filled patterns",
-            "Patches that the network never saw",
+            "Test patches, not used in training",
             "Central slices of patches of 32³ voxels with a 6 px gap, from dark to bright: simulated ones of test "
-            "particles, measured ones of the scan. ⟨I⟩ is the mean of their counts a voxel; dotted lines mark what was "
-            "filled. The last row is the noise-free expectation behind the simulated counts: where the truth is "
-            "grainy, the prediction is smooth, because a network can foresee the expectation and not the noise. "
+            "particles, measured ones of the scan. ⟨I⟩ is their mean count per voxel; dotted lines mark the gap. "
+            "The last row is the noise-free expectation behind the simulated counts: the truth is "
+            "noisy, the prediction is smooth, because only the expectation can be predicted, not the noise. "
             "Compare with the supplement, Figs S7 and S8.",
             learning.examples,
             {"patches": "extract/chunk-[0-9]*.h5", "scan": evaluated, "model": "train/model.safetensors"},
@@ -78,8 +78,8 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             "Accuracy",
             "PCC over the gap against its width",
             "Correlation of log(1 + photons) over the gap, mean over random patches with a gap in the middle; bands: "
-            "bootstrap 95 % intervals. The dashed line is the noise ceiling: what a perfect prediction of the "
-            "expected intensity would reach against these noisy counts. Stars are the published values (paper, "
+            "bootstrap 95 % intervals. The dashed line is the noise ceiling: the PCC of a perfect prediction of "
+            "the expected intensity with these noisy counts. Stars are the published values (paper, "
             "Table 1), which are means over 20 bins of intensity, on other data and with patches normalised by "
             "their whole range, gap included.",
             accuracy.against_gap,
@@ -89,11 +89,11 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             "intensity",
             "Accuracy",
             "PCC over the gap against the intensity of the patch",
-            "The same patches in equal bins of the logarithm of their mean photons a voxel; bands: bootstrap 95 % "
+            "The same patches in equal bins of the logarithm of their mean photons per voxel; bands: bootstrap 95 % "
             "intervals of the bin's mean. Above: the network at each width of the gap; the published figure (paper, "
             "Fig. 5; thesis, Fig. 3.16) shows a rise with the intensity and a fall with the width. Below: every "
             "method at one width, with the noise ceiling, which is what makes the curves rise: where there are "
-            "few photons the truth is noise. The dotted line marks 1 photon a voxel.",
+            "few photons the truth is noise. The dotted line marks 1 photon per voxel.",
             sweeps.against_intensity,
             {"table": "evaluate/intensity.csv"},
         ),
@@ -141,7 +141,7 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "calibration",
             "Accuracy",
-            "Whether the stated uncertainty is right",
+            "Calibration of the stated uncertainty",
             "Share of the counts that lie within the intervals that follow from what the network states (negative "
             "binomial distributions of counts, judged by the probability integral transform). (a) Against the level of "
             "the interval; dotted: log(1 + counts) taken for Gaussian, which cannot be right where few counts are "
@@ -164,8 +164,8 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "Training",
             "training",
-            "Loss and accuracy while the network learned",
-            "(a) Loss over the training patches and over those of the validation particles; the ring marks the "
+            "Loss and accuracy during training",
+            "(a) Loss of the training and of the validation patches; the ring marks the "
             "epoch whose weights were kept. (b) PCC over the gap of the validation patches, beside linear "
             "interpolation on the same patches. (c) Learning rate.",
             learning.losses,
@@ -223,7 +223,7 @@ def verdict(folder: Path) -> Verdict | None:
         found = found[found.method == method]
         if len(found):
             value = float(found.coverage.mean())
-            tone = "good" if abs(value - 0.68) <= 0.05 else "bad"
+            tone: Tone = "good" if abs(value - 0.68) <= 0.05 else "bad"
             numbers.append(Number(percent(value), "of the counts lie in the stated 68 % intervals", tone))
     published = stated(folder)
     if published is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.settings.figures import FiguresSettings
-from braggfill.stages.figures.chapter import Chapter, Figure, Number, Verdict
+from braggfill.stages.figures.chapter import Chapter, Figure, Number, Tone, Verdict
 from braggfill.stages.figures.table import Table, figures, read
 
 RETRIEVED = (
@@ -55,21 +55,21 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             "treatments",
             "",
             "Errors after phase retrieval",
-            "Phase and strain errors of the best start of each treatment, after shift, twin, offset and ramp are "
-            "taken out. Near the peak the support determines free voxels well, while far from it, where the signal "
-            "is weak, free voxels take up false intensity: which treatment wins depends on where the gap lies.",
+            "Phase and strain errors of the best start of each treatment, after removal of shift, twin, offset and "
+            "ramp. Near the peak the support determines masked voxels well; far from it, where the signal is weak, "
+            "masked voxels take up false intensity: the best treatment depends on the position of the gap.",
             realspace.treatments,
             {"table": "reconstruct/retrieval.csv"},
         ),
         Figure(
             "map",
             "",
-            "Fill or free: which treatment of a gap is best where",
+            "Fill or mask: the best treatment of a gap",
             "Strain error after phase retrieval of the Pt particle with its own phase and counting noise. Above: the "
-            "treatment with the lowest error in each cell, and how many times that of the whole pattern it is. Below: "
-            "the error of what `braggfill inpaint` writes for phase retrieval, filled where sure and free elsewhere, "
-            "over the lower one of the two simple ones, leaving the gap free and filling it.",
-            realmap.chart,
+            "treatment with the lowest error in each cell, and the ratio to the error of the whole pattern. Below: the "
+            "error with what `braggfill inpaint` writes for phase retrieval (filled, low-confidence voxels masked), "
+            "divided by the lower one of the two simple treatments, masking the gap and filling it.",
+            realmap.collect,
             {"table": "reconstruct/map.csv"},
         ),
         Figure(
@@ -94,10 +94,10 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "savings",
             "",
-            "How much filling saves",
-            "How many times lower the strain error is than with the gap left empty, with the true phase. (a) The Pt "
-            "particle at several oversamplings: the fewer voxels a fringe has, the less of it is left beside the gap. "
-            "(b) Simulated, relaxed particles that the network was not trained on, with their own phase; bars: "
+            "Reduction of the strain error by filling",
+            "Strain error with the empty gap divided by that with the filled gap, with the true phase. (a) The Pt "
+            "particle at several oversamplings: the fewer voxels per fringe, the less of it is measured beside the "
+            "gap. (b) Simulated, relaxed particles that the network was not trained on, with their own phase; bars: "
             "standard deviation over the particles.",
             realmap.savings,
             {"table": "reconstruct/true_phase.csv", "means": "reconstruct/particles_mean.csv"},
@@ -107,9 +107,10 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
                 f"retrieval_{case}",
                 "",
                 title,
-                "Objects that PyNX finds from intensities alone: the pattern whole, its gap left free (masked), set "
-                f"to zero, filled, and filled with its uncertainty in mind. {told} The intensity is that of the "
-                "retrieved object. Compare with the paper, Fig. 8, and the supplement, Figs S19 to S21.",
+                "Objects reconstructed by PyNX from the intensities: whole pattern, gap masked, set "
+                f"to zero, filled, and filled with low-confidence voxels masked or bounded. {told} The "
+                "intensity is that of the retrieved object. Compare with the paper, Fig. 8, and the supplement, "
+                "Figs S19 to S21.",
                 realspace.retrieval,
                 {"objects": "reconstruct/retrieval.h5"},
                 {"case": case},
@@ -120,11 +121,11 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
         Figure(
             "finetune",
             "",
-            "The network learns on from the scan that it is to fill",
+            "Fine-tuning of the network on the scan to be filled",
             "Slices through the peak of scans with a vertical gap (dotted): the counts, and the gap filled linearly "
             "and by the network before and after fine-tuning on patches of the scan without a voxel of the gap. Below "
-            "them the correlation of log(1 + counts) over the gap; a network that gained nothing sure on what was "
-            "set apart is refused, and the gap filled as before. Paper, Fig. 9; thesis, Fig. 3.26.",
+            "them the correlation of log(1 + counts) over the gap. Without a significant improvement on the "
+            "validation part the network stays unchanged. Paper, Fig. 9; thesis, Fig. 3.26.",
             tuning.slices,
             {"objects": "reconstruct/finetune.h5"},
         ),
@@ -194,7 +195,7 @@ def _exact(folder: Path) -> Verdict | None:
         f"With the true phase, filling a {width} px cross divides the strain error by {factor:.1f}, compared with a "
         "gap left empty. This run has no map of phase retrieval, which alone tells whether filling beats masking."
     )
-    tone = "good" if factor > 1 else "bad"
+    tone: Tone = "good" if factor > 1 else "bad"
     return Verdict(
         text,
         (
