@@ -162,8 +162,8 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
             {"table": "evaluate/skip.csv", "images": "evaluate/skip.h5"},
         ),
         Figure(
-            "Training",
             "training",
+            "Training",
             "Loss and accuracy during training",
             "(a) Loss of the training and of the validation patches; the ring marks the "
             "epoch whose weights were kept. (b) PCC over the gap of the validation patches, beside linear "
