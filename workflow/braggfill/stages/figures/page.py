@@ -138,7 +138,8 @@ def _figures(folder: Path) -> list[dict[str, Any]]:
     """The figures that were drawn, each with its picture as a data URI."""
     made: list[dict[str, Any]] = []
     for entry in record.index(folder):
-        names = sorted(entry["files"], key=lambda name: list(KINDS).index(Path(name).suffix))
+        names = [name for name in entry["files"] if Path(name).suffix in KINDS]
+        names.sort(key=lambda name: list(KINDS).index(Path(name).suffix))
         if names:
             content = base64.b64encode((folder / "figures" / names[0]).read_bytes()).decode()
             made.append({**entry, "uri": f"data:{KINDS[Path(names[0]).suffix]};base64,{content}"})

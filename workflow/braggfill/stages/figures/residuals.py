@@ -10,7 +10,7 @@ import numpy as np
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
-from braggfill.stages.figures.slices import load
+from braggfill.stages.figures.slices import Case, load
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,30 @@ def maps(settings: FiguresSettings, stem: Path, scan: Path, cases: Path, width: 
         line[0].set_ylabel(f"{style.NAMES[name]}\ndetector vertical (px)")
         style.bar(figure, drawn, list(line[:2]), "(filled − true) / σ", ticks=[-4, -2, 0, 2, 4], extend="both")
         _distribution(line[2], cube[np.isfinite(cube)], style.COLOURS[name])
-    return style.save(figure, stem, settings)
+    best = next((name for name in ("braggfill", "network") if name in residuals), next(iter(residuals)))
+    return [*style.save(figure, stem, settings), _volumes(stem, case, best, sigmas[best], residuals[best])]
+
+
+def _volumes(stem: Path, case: Case, method: str, sigma: np.ndarray, residual: np.ndarray) -> Path:
+    """A page with the scan as volumes: filled, as measured, with its gap, and the residuals."""
+    from braggfill.viewing import page
+    from braggfill.viewing.volumes import Layer, Stack
+
+    filled = case.filled[method]
+    relative = np.full(filled.shape, np.nan)
+    relative[case.mask] = np.asarray(sigma, float) / np.maximum(filled[case.mask], 1.0)
+    layers = [
+        Layer(f"filled by {style.NAMES[method]}", filled, "photons", "counts"),
+        Layer("with the gap", case.truth, "photons", "counts", hide_masked=True),
+        Layer("as measured", case.truth, "photons", "counts"),
+        Layer("(filled − true) / σ", residual, "σ", "signed", top=REACH),
+    ]
+    title = f"Measured scan, {case.width} px cross"
+    first, second, third = case.peak
+    stack = Stack(title, layers, mask=case.mask, sigma=relative, start=(first, second, third))
+    path = stem.with_suffix(".html")
+    storage.write_text(path, page.html(title, stacks=[stack], surfaces=[]))
+    return path
 
 
 def _distribution(axes: Axes, values: np.ndarray, colour: str) -> None:

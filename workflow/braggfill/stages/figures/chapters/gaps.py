@@ -43,7 +43,7 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
                 "The filled value minus the measured counts, in standard deviations σ that the network states, in "
                 "the detector's plane through the peak, in the plane inside the vertical gap, and over all voxels of "
                 "the gap; the line is a normal distribution, which counts do not follow where few are expected. "
-                "Structure in the maps is what the network misses.",
+                "Structure in the maps is what the network misses. The .html file has the whole scan to look through.",
                 residuals.maps,
                 cases,
                 {"width": width},
