@@ -148,6 +148,7 @@ def test_a_network_that_takes_the_place_of_another_has_another_fingerprint(packa
     assert one != two
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["evaluate", "reconstruct", "scatter", "extract"])
 def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, package, stage):
     """The report shows all settings."""
