@@ -31,11 +31,11 @@ def place(tmp_path_factory):
 
 
 EXAMPLES = {
-    "fill": (["scan.npz", "mask.npy", "filled.npz"], ["filled.npz", "filled.html"], "filled, with uncertainty"),
+    "fill": (["scan.npz", "mask.npy", "filled.npz"], ["filled.npz", "filled.html"], "Filled("),
     "phase": (["scan.npz", "mask.npy", "object.npz"], [], "start"),
     "compare": (["whole.npz"], [], "braggfill"),
-    "batch": (["scans", "mask.npy", "out"], ["out/a.npz", "out/b.npz"], "b.npz <Filled"),
-    "own_network": (["scan.npz", "mask.npy"], [], "without uncertainty"),
+    "batch": (["scans", "mask.npy", "out"], ["out/a.npz", "out/b.npz"], "b.npz Filled("),
+    "own_network": (["scan.npz", "mask.npy"], [], "Filled("),
     "own_particle": (["own.npz"], ["own.npz"], "sphere: "),
 }
 

@@ -99,14 +99,6 @@ def test_without_plotly_a_report_is_refused_before_the_work(monkeypatch):
         page.check()
 
 
-def test_notebooks_show_numbers_and_slices():
-    filled = pattern(24)
-    html = filled._repr_html_()
-    assert "24 × 24 × 24" in html
-    assert "data:image/png;base64," in html
-    assert repr(filled) == "<Filled 24 × 24 × 24, 12.50% filled, with uncertainty>"
-
-
 def test_a_filled_pattern_is_looked_through(tmp_path):
     filled = pattern(40)
     filled.report(tmp_path / "f.html")

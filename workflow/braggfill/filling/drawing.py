@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,10 +53,3 @@ def slices(intensity: np.ndarray, data: np.ndarray, mask: np.ndarray, sigma: np.
     for panel, title in zip(axes[0], columns, strict=True):
         panel.set_title(title)
     return figure
-
-
-def picture(figure: Figure, dpi: int = 60) -> str:
-    """A figure as an HTML image that holds itself."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi)
-    return f"<img alt='slices' src='data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}'>"

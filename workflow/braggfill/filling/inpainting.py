@@ -54,17 +54,6 @@ class Filled:
 
         return shown.html(self)
 
-    def __repr__(self) -> str:
-        shape = " × ".join(map(str, self.data.shape))
-        known = "with" if np.isfinite(self.sigma).any() else "without"
-        return f"<Filled {shape}, {self.mask.mean():.2%} filled, {known} uncertainty>"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: numbers and slices."""
-        from braggfill.filling import report
-
-        return report.inline(self)
-
     def report(self, path: str | Path) -> None:
         """Write an HTML file that holds everything, with slices to move through.
 

@@ -1,4 +1,4 @@
-"""A report of one filled pattern: one HTML file with its volumes, and what a notebook shows."""
+"""A report of one filled pattern: one HTML file with its volumes."""
 
 from __future__ import annotations
 
@@ -84,12 +84,3 @@ def table(filled: Filled) -> str:
     """The facts as an HTML table."""
     rows = "".join(f"<tr><td class=note>{escape(a)}<td>{escape(b)}" for a, b in facts(filled))
     return f"<table>{rows}</table>"
-
-
-def inline(filled: Filled) -> str:
-    """What a notebook shows: numbers and slices."""
-    try:
-        figure = drawing.slices(filled.data, filled.data, filled.mask, filled.sigma)
-    except ImportError:  # matplotlib is an extra
-        return table(filled)
-    return table(filled) + drawing.picture(figure)

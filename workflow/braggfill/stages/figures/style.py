@@ -58,7 +58,7 @@ COLOURS = _Colours(
         "guided": "#1b9e77",
         "late": "#7570b3",
         "sure": "#0072b2",
-        "soft": "#4393c3",
+        "soft": "#e7298a",
         "whole": "#222222",
         "ceiling": "#666666",
     }

@@ -70,7 +70,7 @@ def _summary(folder: Path) -> Iterator[str]:
     retrieval = tables.read(folder / "reconstruct/retrieval.csv")
     if retrieval is not None:
         yield ""
-        yield "Phase retrieval (PyNX), cross gap: phase error (rad)"
+        yield "Phase retrieval, cross gap: phase error (rad)"
         for case, part in retrieval.groupby("case", sort=False):
             found = [
                 f"{NAMES.get(row.treatment, row.treatment)} {_error(row)}"

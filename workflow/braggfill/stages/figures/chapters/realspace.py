@@ -107,7 +107,7 @@ def drawn(settings: FiguresSettings, run: Mapping[str, Any]) -> list[Figure]:
                 f"retrieval_{case}",
                 "",
                 title,
-                "Objects reconstructed by PyNX from the intensities: whole pattern, gap masked, set "
+                "Objects reconstructed from the intensities: whole pattern, gap masked, set "
                 f"to zero, filled, and filled with low-confidence voxels masked or bounded. {told} The "
                 "intensity is that of the retrieved object. Compare with the paper, Fig. 8, and the supplement, "
                 "Figs S19 to S21.",
