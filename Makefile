@@ -14,7 +14,7 @@ PYNX := $(VENV)/.pynx
 comma := ,
 WEIGHED := $(addprefix results/paper/,$(addprefix evaluate/,measured.csv simulated.csv calibration.csv cases.csv) reconstruct/true_phase.csv reconstruct/particles.csv)
 
-.PHONY: help setup run test test-slurm lint format docs pins schema weights bench bundle clean
+.PHONY: help setup run test test-all test-slurm lint format docs figures-docs pins schema weights bench bundle clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,10 @@ $(PYNX): envs/pynx.sh $(READY)
 run: setup ## run the demo (or CONFIG=…) and print its results
 	@CORES=$(CORES) PROFILE=$(PROFILE) bash envs/run.sh $(CONFIG)
 
-test: setup ## run every test, the tiny DAG included
+test: setup ## run the tests, the tiny DAG included, without those that take longest
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m 'not slurm and not long'
+
+test-all: setup ## run every test
 	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 test-slurm: setup ## start a Slurm of one node (root, Debian's packages) and run the tiny DAG through it
@@ -47,6 +50,9 @@ format: setup ## format the code
 
 docs: setup ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict && echo 'look at it: $(BIN)/python -m http.server --directory site'
+
+figures-docs: setup ## draw the pictures of README.md from the demo's results (make run)
+	@$(BIN)/python docs/images.py results/demo
 
 schema: setup ## write config/default.yaml, its JSON schema and the configuration page from the settings
 	@$(BIN)/python -m braggfill.settings.document config

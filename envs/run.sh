@@ -11,7 +11,7 @@ if ! flock -n 9; then
   echo "another run is at work in this folder; wait for it, or stop it first" >&2
   exit 2
 fi
-options=(--configfile "$config" --rerun-incomplete --quiet rules host reason)
+options=(--configfile "$config" --rerun-incomplete)
 if [ -n "${PROFILE:-}" ]; then
   options+=(--profile "$PROFILE")
 else
@@ -22,8 +22,10 @@ if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
   "$bin/snakemake" "${options[@]}" --unlock --quiet all
   find results -name ".*.part*" -delete 2>/dev/null || true
 fi
-"$bin/snakemake" "${options[@]}"
 run=$("$bin/python" -c 'import sys, yaml; print((yaml.safe_load(open(sys.argv[1])) or {}).get("run", "default"))' "$config")
+log=results/$run/logs/snakemake.log
+echo "run $run: one line a stage; what Snakemake says goes to $log"
+"$bin/snakemake" "${options[@]}" 2>&1 | "$bin/python" -m braggfill.runs.progress "$log"
 echo
 cat "results/$run/summary.txt"
 echo

@@ -17,7 +17,8 @@ with job(snakemake):
     else:
         from braggfill.runs import storage
         from braggfill.stages.figures import page
+        from braggfill.stages.figures.summary import summary
 
         folder = Path(output.report).parent
         page.report(settings, params.run, folder, Path(output.report), params.rules)
-        storage.write_text(Path(output.summary), page.summary(folder) + "\n")
+        storage.write_text(Path(output.summary), summary(folder) + "\n")

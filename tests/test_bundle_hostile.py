@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 # The modules: the package gives the functions of these names.
 unpack = importlib.import_module("braggfill.bundle.unpack")
 verify = importlib.import_module("braggfill.bundle.verify")
+pytestmark = pytest.mark.long  # faults and attacks that are rare
 COMMAND = [sys.executable, "-I", "-m", "braggfill"]
 
 

@@ -22,6 +22,7 @@ from bundle_helpers import bare_clone, contents_of_a_run, record, sealed, tree
 # The modules: the package gives the functions of these names.
 unpack = importlib.import_module("braggfill.bundle.unpack")
 verify = importlib.import_module("braggfill.bundle.verify")
+pytestmark = pytest.mark.long  # faults and attacks that are rare
 COMMAND = [sys.executable, "-I", "-m", "braggfill"]
 
 

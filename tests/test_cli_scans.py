@@ -255,6 +255,7 @@ def test_info_says_what_a_geometry_lacks(here, capsys):
 # Output anywhere ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "cp1252"])
 def test_any_locale_will_do(here, encoding):
     given = {"env": {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict", "LC_ALL": "C"}}

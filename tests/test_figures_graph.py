@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from braggfill.stages.figures import graph, page, style, tables
+from braggfill.stages.figures import graph, record, style
+from braggfill.stages.figures import table as tables
 from workflow_helpers import Project
 
 # The graph ------------------------------------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ def test_compact_numbers(value, said):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(2.3e-8, "2.3·10⁻⁸"), (0.012, "0.012"), (1234.0, "1 234"), (0.0, "0"), (float("nan"), "–")]
+    ("value", "said"), [(2.3e-8, "2.3·10⁻⁸"), (0.012, "0.012"), (1234.0, "1\u202f234"), (0.0, "0"), (float("nan"), "–")]
 )
 def test_significant_figures(value, said):
     assert tables.figures(value, 2) == said
@@ -100,4 +101,4 @@ def test_significant_figures(value, said):
     ("seconds", "said"), [(3.21, "3.2 s"), (59.4, "59 s"), (125, "2 min 05 s"), (4320, "1 h 12 min")]
 )
 def test_times_are_read_easily(seconds, said):
-    assert page.clock(seconds) == said
+    assert record.clock(seconds) == said

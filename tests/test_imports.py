@@ -17,12 +17,12 @@ LADDER = (
     ("cli", "stages", "bundle", "__main__"),
     ("filling", "phasing", "learning", "weights"),
     ("networks", "scans"),
-    ("patterns", "settings"),
+    ("patterns", "settings", "viewing"),
     ("physics", "runs"),
     ("errors",),
 )
 """From the top: a room imports from its own rung and those below."""
-LIBRARIES = ("filling", "phasing", "learning", "weights", "networks", "scans", "patterns", "physics", "runs")
+LIBRARIES = ("filling", "phasing", "learning", "weights", "networks", "scans", "patterns", "viewing", "physics", "runs")
 
 
 def rung(room: str) -> int:

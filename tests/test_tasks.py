@@ -151,6 +151,7 @@ def test_a_network_that_takes_the_place_of_another_has_another_fingerprint(packa
     assert one != two
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["evaluate", "reconstruct", "scatter", "extract"])
 def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, package, stage):
     """The report shows all settings."""
@@ -209,7 +210,8 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("stages/reconstruct/finetuning.py", {"reconstruct_finetune"}),
         ("stages/figures/page.py", {"report"}),
         ("stages/figures/page.html", {"report"}),
-        ("stages/figures/sweeps.py", {"figures"}),
+        ("stages/figures/sweeps.py", {"figures", "report"}),
+        ("stages/figures/chapters/gaps.py", {"figures", "report"}),
     ],
 )
 def test_a_changed_line_reruns_what_uses_it(package, file, rules):

@@ -4,8 +4,7 @@ include: "figures_inputs.smk"
 
 rule figures:
     input:
-        gap_files(),
-        flat_files(),
+        sum(DRAWN.values(), []),
     output:
         f"{RUN}/figures/figures.json",
     log:
@@ -31,8 +30,7 @@ rule figures:
 rule report:
     input:
         f"{RUN}/figures/figures.json",
-        gap_tables(),
-        flat_files(),
+        sum(TOLD.values(), []),
     output:
         report=f"{RUN}/report.html",
         summary=f"{RUN}/summary.txt",
@@ -50,7 +48,7 @@ rule report:
     params:
         settings=block("figures", "title", "chapters"),
         run=settings.model_dump(mode="json"),
-        code=code("stages.figures.page", "stages/figures/page.html", "stages/figures/page.css"),
+        code=code("stages.figures.page", "stages.figures.summary", *PAGE),
         seed=SEED,
     script:
         "../../scripts/figures.py"

@@ -3,6 +3,9 @@ SWEPT = ["measured", "simulated", "intensity", "oversampling", "position", "skip
 TABLES = expand(f"{RUN}/evaluate/{{table}}.csv", table=[*SWEPT, "calibration", "cases", "realism"])
 
 
+PAGE = [f"stages/figures/page.{kind}" for kind in ("html", "css", "js")]
+
+
 def swept_images():
     """What the sweeps that run leave for figures beside their tables."""
     sweeps = settings.evaluate.sweeps
@@ -10,21 +13,35 @@ def swept_images():
     return skip + expand(f"{RUN}/evaluate/oversampling-{{chunk}}.h5", chunk=OWN if "oversampling" in sweeps else [])
 
 
-def gap_files():
-    """What the figures on gaps in three dimensions are drawn from; nothing if the report has no such chapter."""
-    if "gaps" not in settings.figures.chapters:
-        return []
-    singles = [
-        *("perturb/steps.h5", f"fetch/{FILLED_SCAN}.h5", f"fetch/{JUDGED_SCAN}.h5", "train/model.safetensors"),
-        *("train/history.csv", "inpaint/cases.h5", "reconstruct/true_phase.h5", "reconstruct/particles.csv"),
-        *("reconstruct/retrieval.h5", "reconstruct/map.csv", "reconstruct/finetune.h5"),
-    ]
-    return chunks("relax") + chunks("extract") + [f"{RUN}/{name}" for name in singles] + swept_images() + TABLES
-
-
-def gap_tables():
-    """The tables on gaps in three dimensions that the report shows; none if it has no such chapter."""
-    if "gaps" not in settings.figures.chapters:
-        return []
-    names = ["true_phase", "particles_mean", "retrieval", "map", "finetune"]
-    return [f"{RUN}/scatter/check.csv", *(f"{RUN}/reconstruct/{name}.csv" for name in names)] + TABLES
+# What the chapters of the report are made of, one entry a chapter: its figures' inputs and its tables.
+DRAWN = {
+    "simulation": [*chunks("relax"), f"{RUN}/perturb/steps.h5"],
+    "gaps": [
+        *chunks("extract"),
+        f"{RUN}/fetch/{FILLED_SCAN}.h5",
+        f"{RUN}/fetch/{JUDGED_SCAN}.h5",
+        f"{RUN}/train/model.safetensors",
+        f"{RUN}/train/history.csv",
+        f"{RUN}/inpaint/cases.h5",
+        *swept_images(),
+        *TABLES,
+    ],
+    "realspace": [
+        f"{RUN}/reconstruct/true_phase.h5",
+        f"{RUN}/reconstruct/particles.csv",
+        f"{RUN}/reconstruct/retrieval.h5",
+        f"{RUN}/reconstruct/map.csv",
+        f"{RUN}/reconstruct/finetune.h5",
+    ],
+}
+TOLD = {
+    "simulation": [f"{RUN}/scatter/check.csv"],
+    "gaps": TABLES,
+    "realspace": expand(
+        f"{RUN}/reconstruct/{{table}}.csv", table=["true_phase", "particles_mean", "retrieval", "map", "finetune"]
+    ),
+}
+if "gaps" not in settings.figures.chapters:
+    DRAWN, TOLD = {}, {}
+if "flat" in settings.figures.chapters:
+    DRAWN["flat"] = TOLD["flat"] = flat_files()

@@ -63,9 +63,7 @@ FLAT_TABLES = expand(
 
 
 def flat_files():
-    """What the report shows of these studies; nothing if it has no such chapters."""
-    if "flat" not in settings.figures.chapters:
-        return []
+    """What the report shows of these studies."""
     cells = [f"{RUN}/flat/gap-{cell}.h5" for cell in flat_gap_cells()]
     others = expand(
         f"{RUN}/flat/{{name}}.h5", name=["patterns-gaps", "patterns-low", "patterns-high", "baseline", "fit"]

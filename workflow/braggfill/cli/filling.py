@@ -50,6 +50,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
     add("--skip", type=int, default=4, metavar="N", help="voxels that --method paper jumps between patches (default 4)")
     add("--device", default="auto", help="auto (default), cpu, cuda, cuda:1 …")
     add("--preview", metavar="PNG", help="also draw the slices through the peak, before and after")
+    add("--report", metavar="HTML", help="also write a report with slices to move through, for any browser")
     add(
         "--masked",
         metavar="none|uncertain|filled",
@@ -98,7 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
     say, detail = talk.remarks(arguments)
     options = Options.of(arguments)
     file = networks.choose(options.fill.network, options.fill.method, say)
-    ready = prepare(arguments, say, outputs=(arguments.out, arguments.preview, arguments.save_network))
+    ready = prepare(
+        arguments, say, outputs=(arguments.out, arguments.preview, arguments.report, arguments.save_network)
+    )
     scan, missing = ready.scan, ready.missing
     if missing is None:
         raise BraggfillError(
@@ -121,6 +124,11 @@ def run(arguments: argparse.Namespace) -> int:
         shown = data if options.output.noise else filled.data
         preview.save(options.output.preview, ready.photons, shown, filled.mask, filled.sigma)
         detail(f"preview {options.output.preview}")
+    if options.output.report:
+        from braggfill.filling import report
+
+        report.write(options.output.report, filled, title=talk.name(scan.where), provenance={**made, **told})
+        detail(f"report {options.output.report}")
     say(f"filled {filled.mask.sum()} voxels in {seconds:.1f} s: {options.output.path}")
     return 0
 

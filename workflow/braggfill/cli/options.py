@@ -48,6 +48,7 @@ class Output:
     noise: bool
     """Whether filled voxels are random counts instead."""
     preview: str | None
+    report: str | None
 
     @property
     def hdf5(self) -> bool:
@@ -87,7 +88,7 @@ class Options:
             progress=talk.shows_progress(given),
             fill=Fill(given.method, given.network, given.device, given.skip, given.finite),
             finetune=None if given.finetune is None else Finetune(given.finetune, given.patches, given.save_network),
-            output=Output(given.out, given.force, given.value, given.masked, given.noise, given.preview),
+            output=Output(given.out, given.force, given.value, given.masked, given.noise, given.preview, given.report),
         )
 
 
@@ -101,6 +102,10 @@ def _check(given: argparse.Namespace) -> None:
         from braggfill.cli import preview
 
         preview.check(given.preview, force=given.force)
+    if given.report:
+        from braggfill.cli import preview
+
+        preview.check_report(given.report, force=given.force)
     devices.check(given.device, "--device")
     trust.check(given.value, given.masked, "--")
     if given.skip < 0:
@@ -120,6 +125,6 @@ def _check(given: argparse.Namespace) -> None:
         if Path(given.save_network).suffix != ".safetensors":
             raise BraggfillError(f"{given.save_network}: a network is a .safetensors file; give it that suffix")
         scans.check_place(given.save_network, force=given.force)
-    written = [Path(p).absolute() for p in (given.out, given.preview, given.save_network) if p]
+    written = [Path(p).absolute() for p in (given.out, given.preview, given.report, given.save_network) if p]
     if len(set(written)) < len(written):
         raise BraggfillError(f"{written[-1].name}: two outputs have this name; give each its own")

@@ -121,7 +121,7 @@ def _check(options: argparse.Namespace) -> float | None:
     from braggfill.filling import methods
     from braggfill.phasing import engines, named, output
     from braggfill.runs import device
-    from braggfill.scans import check_output, check_place
+    from braggfill.scans import check_output
 
     output.check(options.out, force=options.force)
     check_output(options.out, force=options.force, inputs=tuple(filter(None, (options.scan, options.mask))))
@@ -130,13 +130,9 @@ def _check(options: argparse.Namespace) -> float | None:
 
         preview.check(options.preview, force=options.force)
     if options.report:
-        import importlib.util
+        from braggfill.cli import preview
 
-        if Path(options.report).suffix.lower() not in (".html", ".htm"):
-            raise BraggfillError(f"{options.report}: a report is a .html file; give it that suffix")
-        check_place(options.report, force=options.force)
-        if importlib.util.find_spec("matplotlib") is None:
-            raise BraggfillError("--report: needs matplotlib; pip install 'braggfill[preview]'")
+        preview.check_report(options.report, force=options.force)
     written = [Path(p).absolute() for p in (options.out, options.preview, options.report) if p]
     if len(set(written)) < len(written):
         raise BraggfillError(f"{written[-1].name}: two outputs have this name; give each its own")

@@ -11,7 +11,6 @@ from braggfill.runs import storage
 from braggfill.scans.output import check_place
 
 FORMATS = (".png", ".svg", ".pdf")
-PLANES = ((0, "vertical", "horizontal"), (1, "rocking", "horizontal"), (2, "rocking", "vertical"))
 
 
 def save(path: str | Path, intensity: np.ndarray, data: np.ndarray, mask: np.ndarray, sigma: np.ndarray) -> None:
@@ -27,33 +26,9 @@ def save(path: str | Path, intensity: np.ndarray, data: np.ndarray, mask: np.nda
     BraggfillError : matplotlib is not installed, or ``path`` cannot be written.
     """
     check(path)
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
+    from braggfill.filling import drawing
 
-    peak = np.unravel_index(int(np.argmax(np.where(mask, 0, data))), data.shape)
-    top = max(float(data[peak]), 10.0)
-    known = bool(np.isfinite(sigma[mask]).any())
-    columns = ["before", "after", *(["uncertainty / filled value"] if known else [])]
-    figure = Figure(figsize=(3.6 * len(columns) + 0.6, 10), layout="constrained")
-    axes = figure.subplots(3, len(columns), squeeze=False)
-    norm = LogNorm(0.5, top, clip=True)
-    for row, (axis, vertical, horizontal) in zip(axes, PLANES, strict=True):
-        index = int(peak[axis])
-        cut = [np.take(array, index, axis=axis) for array in (intensity, data, mask, sigma)]
-        before = np.ma.masked_where(cut[2], cut[0])
-        for panel, image in zip(row, (before, cut[1]), strict=False):
-            shown = panel.imshow(np.ma.maximum(image, 0.5), norm=norm, cmap="inferno", aspect="auto", origin="lower")
-            panel.set_facecolor("lightskyblue")
-        if known:
-            relative = np.ma.masked_where(~cut[2] | ~np.isfinite(cut[3]), cut[3] / np.maximum(cut[1], 1.0))
-            spread = row[2].imshow(relative, vmin=0, vmax=1, cmap="viridis", aspect="auto", origin="lower")
-            figure.colorbar(spread, ax=row[2], shrink=0.8)
-        figure.colorbar(shown, ax=row[1], shrink=0.8, label="photons")
-        for panel in row:
-            panel.set_xlabel(f"{horizontal} (px)")
-        row[0].set_ylabel(f"{vertical} (px), at {('rocking', 'vertical', 'horizontal')[axis]} {index}")
-    for panel, title in zip(axes[0], columns, strict=True):
-        panel.set_title(title)
+    figure = drawing.slices(intensity, data, mask, sigma)
     with storage.replacing(path) as temporary:
         figure.savefig(temporary, dpi=130)
 
@@ -67,3 +42,13 @@ def check(path: str | Path, *, force: bool = True) -> None:
     check_place(path, force=force)
     if importlib.util.find_spec("matplotlib") is None:
         raise BraggfillError("--preview: needs matplotlib; pip install 'braggfill[preview]'")
+
+
+def check_report(path: str | Path, *, force: bool = True) -> None:
+    """The same of a report in HTML."""
+    from braggfill.viewing import page
+
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise BraggfillError(f"{path}: a report is a .html file; give it that suffix")
+    check_place(path, force=force)
+    page.check()

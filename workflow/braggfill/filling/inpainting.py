@@ -54,6 +54,19 @@ class Filled:
 
         return shown.html(self)
 
+    def report(self, path: str | Path) -> None:
+        """Write an HTML file that holds everything, with slices to move through.
+
+        Raises
+        ------
+        BraggfillError : plotly is not installed, or the file cannot be written.
+        """
+        from braggfill.filling import report
+        from braggfill.viewing import page
+
+        page.check()
+        report.write(path, self, title=Path(path).stem, provenance={})
+
     @property
     def corrected(self) -> bool:
         """Whether the filling is that of a finite crystal: the correction was asked for, and it was accepted."""

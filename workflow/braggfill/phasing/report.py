@@ -10,23 +10,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from braggfill.phasing import drawing, summary
+from braggfill.phasing import drawing, summary, viewing
 from braggfill.phasing.realspace import RealSpace
 from braggfill.phasing.result import Phased
 from braggfill.runs import storage
+from braggfill.viewing import page
 
 COLOURS = {"converged": "#1a7f37", "uncertain": "#9a6700", "failed": "#b42318"}
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; margin: 2rem auto; max-width: 66rem; padding: 0 1rem }
-h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
-.verdict { border-left: .5rem solid var(--tone); background: #f6f8fa; padding: .8rem 1.2rem; margin: 1rem 0 }
-.verdict strong { color: var(--tone); font-size: 1.3rem }
-table { border-collapse: collapse; margin: .5rem 0 } td, th { padding: .2rem .8rem .2rem 0; text-align: left;
-vertical-align: top } tbody tr { border-top: 1px solid #d8dee4 } .runs td, .runs th { text-align: right }
-.runs .word { text-align: left } .chosen { font-weight: 600 } img { max-width: 100%; height: auto }
-.note { color: #59636e } details { margin: 1rem 0 } pre { white-space: pre-wrap; font-size: 13px }
-.scroll { overflow-x: auto }
-"""
 MEANS = {
     "converged": "Independent starts agree, and the voxels that were kept out fit: the object can be used.",
     "uncertain": "The object is a candidate. Do not publish it without another look: see below where it is doubtful.",
@@ -58,6 +48,7 @@ def html(found: Phased, real: RealSpace | None = None, *, title: str, provenance
     if notes:
         parts.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
     parts.append("<h2>In numbers</h2>" + table(summary.facts(found, real)))
+    head, parts = "".join(parts), []
     if found.support.any():
         parts.append(
             "<h2>Slices through the middle of the object</h2>" + _picture(drawing.slices(found, real), "slices")
@@ -70,11 +61,8 @@ def html(found: Phased, real: RealSpace | None = None, *, title: str, provenance
         parts.append("<h2>Runs</h2>" + _runs(found))
     told = json.dumps(dict(provenance), indent=2, default=str, ensure_ascii=False)
     parts.append(f"<details><summary>Settings and provenance</summary><pre>{escape(told)}</pre></details>")
-    head = (
-        f"<meta charset=utf-8><meta name=viewport content='width=device-width'><title>{escape(word)}: {escape(title)}"
-    )
-    body = "".join(parts)
-    return f"<!doctype html><html lang=en><head>{head}</title><style>{STYLE}</style></head><body>{body}</body></html>\n"
+    stacks, surfaces = viewing.views(found, real)
+    return page.html(f"{word}: {title}", before=head, after="".join(parts), stacks=stacks, surfaces=surfaces)
 
 
 def table(rows: Iterable[tuple[str, str]]) -> str:

@@ -96,7 +96,7 @@ def examples(
         axes.axison = True
     if drawn is not None:
         bar = figure.colorbar(drawn, ax=list(panels.flat), shrink=0.4, pad=0.01, aspect=25)
-        bar.set_ticks([])
+        bar.set_ticks(drawn.norm.inverse([0, 0.5, 1]), labels=["0.5", "", "maximum"])
         bar.ax.minorticks_off()
         bar.set_label(f"photons, log: {style.FAINTEST} to the patch's maximum")
     return style.save(figure, stem, settings)

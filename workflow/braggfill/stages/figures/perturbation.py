@@ -35,25 +35,33 @@ def steps(settings: FiguresSettings, stem: Path, steps: Path) -> list[Path]:
 def _pattern(part: Figure, group: h5py.Group, settings: FiguresSettings) -> None:
     drawn = json.loads(group.attrs["parameters"])
     above, below = part.subfigures(2, 1, squeeze=False, height_ratios=(1, 2.35))[:, 0]
-    _objects(above, [storage.array(group, name) for name in ("ideal", "smoothed", "perturbed")], drawn)
     images = {name: storage.array(group, name) for name in ("intensity_ideal", "intensity", "expectation", "counts")}
+    # A voxel of the object is the inverse of the pattern's extent.
+    voxel_nm = 0.1 / (images["counts"].shape[-1] * float(np.ravel(group.attrs["step_inverse_angstrom"])[-1]))
+    objects = [storage.array(group, name) for name in ("ideal", "smoothed", "perturbed")]
+    _objects(above, objects, drawn, voxel_nm)
     blurred = f"blurred by {drawn['blur_sigma_voxels']:.2f} px"
     titles = ("as scattered", "object changed", blurred, "counted")
     panels = below.subplots(2, 4)
+    steps = [float(step) for step in np.broadcast_to(group.attrs["step_inverse_angstrom"], 3)]
     for row, (kind, label) in zip(panels, (("projection", "photons"), ("central slice", "photons")), strict=True):
         index = 0 if kind == "projection" else 1
         norm = style.intensity_norm(images["expectation"][index])
         for axes, title, image in zip(row, titles, images.values(), strict=True):
             shown = style.show(axes, image[index], norm, settings.intensity_map)
+            style.q_axes(axes, image[index].shape, steps[1:])
+            axes.tick_params(labelleft=axes is row[0], labelbottom=index == 1)
             if index == 0:
                 axes.set_title(title)
-        row[0].set_ylabel(kind)
+            else:
+                axes.set_xlabel("q (Å⁻¹)")
+        row[0].set_ylabel(f"{kind}\nq (Å⁻¹)")
         style.bar(below, shown, list(row), label)
     style.letter(panels[0, 0], "f")
     style.letter(panels[1, 0], "g")
 
 
-def _objects(part: Figure, objects: list[np.ndarray], drawn: dict) -> None:
+def _objects(part: Figure, objects: list[np.ndarray], drawn: dict, voxel_nm: float) -> None:
     ideal, smoothed, perturbed = (obj[len(obj) // 2] for obj in objects)
     panels = part.subplots(1, 5)
     moduli = {
@@ -66,6 +74,7 @@ def _objects(part: Figure, objects: list[np.ndarray], drawn: dict) -> None:
         shown = style.show(axes, modulus / top, Normalize(0, 1), "viridis")
         axes.set_title(title)
         style.letter(axes, name)
+    style.length_bar(panels[0], voxel_nm, "white")
     panels[0].set_ylabel("object, central slice")
     style.bar(part, shown, list(panels[:3]), "modulus")
     replaced = f"replaced, span {drawn['phase_range_radians']:.1f} rad" if drawn["phase_replaced"] else "phase kept"

@@ -32,7 +32,7 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
     rows = rows[rows.gap_px > 0]
     if not len(rows):
         return None
-    figure = style.new(3.0)
+    figure = style.new(3.4)
     left, right = figure.subplots(1, 2)
     width = min(set(rows.gap_px), key=lambda value: abs(value - 9))
     part = rows[rows.gap_px == width].assign(least=rows[[f"oversampling_{axis}" for axis in range(3)]].min(axis=1))
@@ -41,7 +41,7 @@ def savings(settings: FiguresSettings, stem: Path, table: Path, means: Path) -> 
         left.plot(line.least, line.strain_rmse_factor, marker="o", color=style.COLOURS[method], label=_said(method))
     left.set_xlabel(f"oversampling ({width} px cross)")
     left.set_ylabel("strain RMSE, lower than with the gap by")
-    left.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     filled = particles[(particles.gap_px > 0) & (particles.method != "gap")]
     methods = list(dict.fromkeys(filled.method))
     for number, method in enumerate(methods):

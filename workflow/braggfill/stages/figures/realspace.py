@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -45,6 +46,7 @@ def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] |
         if not found:
             return None
         best = next((name for name in ("braggfill", "network", "linear") if name in file[found[0]]), "gap")
+        voxel_nm = _voxel_nm({"whole": file["whole"]}) if "whole" in file else None
         names = list(dict.fromkeys(["gap", best]))
         images = {
             (field, name, width): storage.array(file[f"{width}/{name}"][field], AXIS)
@@ -61,6 +63,8 @@ def widths(settings: FiguresSettings, stem: Path, objects: Path) -> list[Path] |
         for line, name in zip(panels, names, strict=True):
             for axes, width in zip(line, found, strict=True):
                 drawn = style.show(axes, _levelled(images[field, name, width], field)[near], norm, cmap)
+                if voxel_nm and width == found[0]:
+                    style.length_bar(axes, voxel_nm)
                 if name == names[0]:
                     axes.set_title(f"{int(width.removeprefix('gap-'))} px cross")
             if field == "phase":
@@ -103,7 +107,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
     if not len(rows):
         return None
     rows = rows[rows.oversampling == min(set(rows.oversampling), key=lambda value: abs(value - 4))]
-    figure = style.new(3.0)
+    figure = style.new(3.4)
     phase, strain, mean = figure.subplots(1, 3)
     for method in sorted(set(rows.method) - {"whole"}, key=_place):
         part = rows[rows.method == method].sort_values("gap_px")
@@ -125,7 +129,7 @@ def errors(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] | N
     for axes in (phase, strain):
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
-    phase.legend(loc="upper left")
+    figure.legend(*phase.get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return style.save(figure, stem, settings)
 
 
@@ -141,31 +145,32 @@ def treatments(settings: FiguresSettings, stem: Path, table: Path) -> list[Path]
     cases = list(dict.fromkeys(rows.case)) if len(rows) else []
     if not cases:
         return None
-    figure = style.new(2.7)
-    panels = figure.subplots(1, 2 * len(cases), squeeze=False)[0]
-    for number, case in enumerate(cases):
-        part = rows[rows.case == case]
+    most = max(int((rows.case == case).sum()) for case in cases)
+    figure = style.new(len(cases) * (0.75 + 0.3 * most))
+    panels = figure.subplots(len(cases), 2, squeeze=False, width_ratios=(1, 1))
+    for line, case in zip(panels, cases, strict=True):
+        part = rows[(rows.case == case) & rows.phase_rmse_rad.notna()]
         part = part.iloc[[list(part.treatment).index(name) for name in sorted(part.treatment, key=_place)]]
-        part = part[part.phase_rmse_rad.notna()]
         for axes, column, label, factor in (
-            (panels[2 * number], "phase_rmse_rad", "phase error (rad)", 1.0),
-            (panels[2 * number + 1], "strain_rmse", "strain error (10⁻⁴)", 1e4),
+            (line[0], "phase_rmse_rad", "phase error, RMS (rad)", 1.0),
+            (line[1], "strain_rmse", "strain error, RMS (10⁻⁴)", 1e4),
         ):
             values = part[column] * factor
             axes.barh(
-                [style.NAMES.get(name, name) for name in part.treatment],
+                [style.NAMES[name] for name in part.treatment],
                 values,
-                color=[style.COLOURS.get(name, "#888888") for name in part.treatment],
+                color=[style.COLOURS[name] for name in part.treatment],
             )
             for place, value in enumerate(values):
-                axes.text(value, place, f" {value:.3g}", va="center", fontsize=7)
-            axes.set_xlim(0, 1.25 * max(values.max(), 1e-12) if len(values) else 1)
+                axes.text(value, place, f" {value:.3g}", va="center", fontsize=9)
+            axes.set_xlim(0, 1.15 * max(values.max(), 1e-12) if len(values) else 1)
             axes.set_xlabel(label)
+            axes.tick_params(axis="y", labelsize=9, length=0)
             axes.invert_yaxis()
-            if column == "strain_rmse":
-                axes.set_yticklabels([])
+        line[1].set_yticklabels([])
         told = "against the true object" if part.reference.eq("truth").all() else "against the whole pattern's object"
-        panels[2 * number].set_title(f"{case} object,\n{told}", loc="left", fontsize=8)
+        width = int(part.gap_px.iloc[0]) if len(part) else 0
+        line[0].set_title(f"{case} object, {width} px cross, {told}", loc="left")
     return style.save(figure, stem, settings)
 
 
@@ -182,6 +187,7 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
     near = _window(next(iter(images["phase"].values())))
     for row in ("phase", "strain"):
         images[row] = {name: image[near] for name, image in images[row].items()}
+    voxel_nm = _voxel_nm(columns)
     figure = style.new(0.4 + len(rows) * style.WIDTH / (len(columns) + 0.75))
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
     for line, row in zip(panels, rows, strict=True):
@@ -192,9 +198,19 @@ def _compare(settings: FiguresSettings, stem: Path, columns: dict[str, h5py.Grou
             if row == rows[0]:
                 said = style.NAMES.get(name, name)
                 axes.set_title(f"{said},\n{gap}" if name in ("gap", "free") else said)
+            if voxel_nm and row != "intensity":
+                style.length_bar(axes, voxel_nm, "white" if row == "modulus" else "black")
         line[0].set_ylabel(row)
         style.bar(figure, drawn, list(line), LABELS[row])
     return style.save(figure, stem, settings)
+
+
+def _voxel_nm(columns: Mapping[str, h5py.Group]) -> float | None:
+    """Length of a voxel across the slice, nanometres; None where the file does not tell."""
+    for group in (*columns.values(), *(part for one in columns.values() for part in one.parent.values())):
+        if isinstance(group, h5py.Group) and "voxel_angstrom" in group.attrs:
+            return float(np.ravel(group.attrs["voxel_angstrom"])[-1]) / 10
+    return None
 
 
 def _scale(row: str, images: dict[str, np.ndarray], worst: str, settings: FiguresSettings) -> tuple[Normalize, str]:

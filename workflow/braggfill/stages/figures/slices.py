@@ -60,7 +60,7 @@ def gap_slices(settings: FiguresSettings, stem: Path, scan: Path, cases: Path, w
         above, below = panels[0, number + 1], panels[1, number + 1]
         style.show(above, image[case.peak[0]][near], norm, settings.intensity_map)
         above.contour(gap.astype(float), levels=[0.5], colors="white", linewidths=0.7, linestyles=":")
-        above.set_title(style.NAMES[method])
+        above.set_title(style.NAMES[method].replace(" ", "\n", 1))
         lower = style.show(below, image[:, :, middle].T, inner, settings.intensity_map)
         if method != "truth":
             score = metrics.pcc(np.log1p(case.truth[case.mask]), np.log1p(image[case.mask]))
@@ -156,4 +156,4 @@ def _profile(axes: Axes, images: dict[str, np.ndarray], case: Case, middle: int)
     axes.set_xlabel("detector vertical (px)")
     axes.set_ylabel("photons in the gap")
     axes.set_box_aspect(0.8)
-    axes.legend(fontsize=7, loc="upper right", handlelength=1.2)
+    axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.12), ncols=2, handlelength=1.2, columnspacing=1)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -52,13 +52,13 @@ COLOURS = _Colours(
         "biharmonic": "#6a51a3",
         "gap": "#b2182b",
         "free": "#b2182b",
-        "zeros": "#8c6d31",
-        "streaks": "#d6a35c",
+        "zeros": "#555555",
+        "streaks": "#e69f00",
         "bounded": "#3b7d4f",
         "guided": "#1b9e77",
         "late": "#7570b3",
-        "sure": "#a6761d",
-        "soft": "#4393c3",
+        "sure": "#0072b2",
+        "soft": "#e7298a",
         "whole": "#222222",
         "ceiling": "#666666",
     }
@@ -147,6 +147,26 @@ def intensity_norm(*arrays: np.ndarray) -> LogNorm:
     return LogNorm(FAINTEST, max(top, 10.0))
 
 
+def symmetric(reach: float) -> Normalize:
+    """A linear scale with zero in the middle."""
+    return Normalize(-reach, reach)
+
+
+def q_axes(axes: Axes, shape: Sequence[int], steps: Sequence[float]) -> None:
+    """Ticks in q on an image whose unit is the voxel: rows along the first, the origin in the voxel n // 2.
+
+    Parameters
+    ----------
+    shape, steps : voxels, and Å⁻¹ (cycles) a voxel, of rows and columns.
+    """
+    for axis, number, step in ((axes.yaxis, shape[0], steps[0]), (axes.xaxis, shape[1], steps[1])):
+        reach = number / 2 * step
+        power = 10.0 ** np.floor(np.log10(reach))
+        tick = next(factor * power for factor in (5, 2, 1, 0.5) if factor * power < reach)
+        axis.set_ticks([number // 2 + q / step for q in (-tick, 0, tick)], [f"{q:g}" for q in (-tick, 0, tick)])
+    axes.tick_params(length=2, labelsize=7)
+
+
 def show(
     axes: Axes,
     image: np.ndarray,
@@ -196,6 +216,15 @@ def scale_bar(axes: Axes, length: float, label: str, colour: str = "black") -> N
     x, y = low + 0.06 * (high - low), bottom + 0.06 * (top - bottom)
     axes.plot([x, x + length], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
     axes.text(x + length / 2, y + 0.02 * (top - bottom), label, ha="center", va="bottom", color=colour, fontsize=7)
+
+
+def length_bar(axes: Axes, voxel_nm: float, colour: str = "black") -> None:
+    """A scale bar of a round length, about a third of the panel, on an image whose unit is the voxel."""
+    low, high = axes.get_xlim()
+    most = (high - low) * voxel_nm / 3
+    power = 10.0 ** np.floor(np.log10(most))
+    length = max(step * power for step in (1, 2, 5) if step * power <= most)
+    scale_bar(axes, length / voxel_nm, f"{length:g} nm", colour)
 
 
 def letter(axes: Axes, text: str) -> None:

@@ -61,17 +61,16 @@ def against_intensity(settings: FiguresSettings, stem: Path, table: Path) -> lis
                 below, line.photons, line.pcc_mean, line.pcc_low, line.pcc_high, style.COLOURS[name], style.NAMES[name]
             )
         _ceiling(below, one[one.method == method].photons, one[one.method == method].ceiling)
-        above.set_title(said)
         for axes, about in ((above, style.NAMES[method]), (below, f"{width} px")):
             axes.set_xscale("log")
             axes.axvline(1, color="#999999", linewidth=0.6, linestyle=":")
-            axes.text(0.03, 0.96, about, transform=axes.transAxes, va="top", fontsize=8)
+            axes.set_title(f"{said}\n{about}" if axes is above else about)
             style.letter(axes, next(names))
         below.set_xlabel("mean photons per voxel of the patch")
     for axes in panels[:, 0]:
         axes.set_ylabel("PCC over the gap")
-    panels[0, -1].legend(title="gap", loc="lower right")
-    panels[1, -1].legend(loc="lower right", fontsize=7)
+    for row in panels:
+        row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     return style.save(figure, stem, settings)
 
 
@@ -93,7 +92,8 @@ def against_oversampling(settings: FiguresSettings, stem: Path, table: Path) -> 
         line = rows[(rows.method == method) & (rows.gap_px == width)]
         _over_particles(panels[0], line, "oversampling", "pcc", WIDTH_COLOURS.get(width, "#888888"), f"{width} px")
     panels[0].set_title(style.NAMES[method])
-    panels[0].legend(title="gap", loc="lower right")
+    widths_shown = panels[0].get_legend_handles_labels()
+    figure.legend(*widths_shown, title="gap in a", loc="outside upper left", ncols=len(widths), fontsize=8)
     for axes, width in zip(panels[1:], chosen, strict=True):
         part = rows[rows.gap_px == width]
         for name in style.methods(part):
@@ -229,7 +229,7 @@ def skipped(settings: FiguresSettings, stem: Path, table: Path, images: Path) ->
         if axes is not time:
             axes.set_xlabel("pixels skipped")
             axes.ticklabel_format(axis="y", useOffset=False)
-    time.legend(fontsize=7)
+    above.legend(*time.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8)
     panels = below.subplots(1, len(shown), squeeze=False)[0]
     norm = style.intensity_norm(shown["truth"])
     for axes, (said, image) in zip(panels, shown.items(), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,14 @@ class Table:
     """How many of the first columns are text, set to the left."""
     marks: list[int] = field(default_factory=list)
     """Rows before which a thin line is drawn."""
-    wrap: bool = False
-    """Whether long texts go over several lines."""
+    failed: list[int] = field(default_factory=list)
+    """Rows that stand out because they speak against the method."""
+    part: str = ""
+    """Heading within the chapter under which it stands, as of figures; empty for none."""
+
+
+SPACE = "\u202f"
+"""Between thousands: narrow, and no line is broken there."""
 
 
 def read(path: Path) -> pd.DataFrame | None:
@@ -39,11 +46,21 @@ def read(path: Path) -> pd.DataFrame | None:
     return table if len(table) else None
 
 
+def whole(value: float) -> str:
+    """A whole number, thousands apart: 3 199."""
+    return signed(f"{round(value):,}".replace(",", SPACE))
+
+
+def signed(text: str) -> str:
+    """The same text, its hyphens before digits as minus signs."""
+    return re.sub(r"(?<![\w.)])-(?=\d)", "−", text)
+
+
 def number(value: Any, digits: int = 3) -> str:
     """A number in ``digits`` decimals; a dash for none."""
     if value is None or (isinstance(value, float) and not np.isfinite(value)):
         return "–"
-    return f"{value:.{digits}f}"
+    return signed(f"{value:.{digits}f}")
 
 
 def figures(value: Any, count: int = 3) -> str:
@@ -54,11 +71,11 @@ def figures(value: Any, count: int = 3) -> str:
         return "0"
     power = int(np.floor(np.log10(abs(value))))
     if -3 <= power < 5:
-        return f"{value:,.{max(0, count - 1 - power)}f}".replace(",", " ")
+        return signed(f"{value:,.{max(0, count - 1 - power)}f}".replace(",", SPACE))
     signs = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-    return f"{value / 10.0**power:.{count - 1}f}·10{str(power).translate(signs)}"
+    return signed(f"{value / 10.0**power:.{count - 1}f}·10{str(power).translate(signs)}")
 
 
 def percent(value: float) -> str:
-    """A share in whole per cent; a dash for none."""
-    return f"{100 * value:.0f} %".replace("-", "−") if np.isfinite(value) else "–"
+    """A fraction in whole per cent; a dash for none."""
+    return signed(f"{100 * value:.0f}{SPACE}%") if np.isfinite(value) else "–"

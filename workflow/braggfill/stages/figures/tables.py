@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from braggfill.runs import storage
-from braggfill.stages.figures import flat_tables, realtables, style, sweep_tables
+from braggfill.stages.figures import style, sweep_tables
 from braggfill.stages.figures.style import NAMES
-from braggfill.stages.figures.table import Table, figures, number, percent, read
-
-if TYPE_CHECKING:
-    pass
+from braggfill.stages.figures.table import Table, figures, number, percent, read, whole
 
 PUBLISHED_PX = (3, 6, 9, 12)
 """Widths that a long table is cut down to."""
 
 
-def every(folder: Path) -> dict[str, list[Table]]:
-    """All tables of a run, by section of the report."""
-    found: dict[str, list[Table | None]] = {
-        "simulation": [_particles(folder), _scatter(folder), _realism(folder)],
-        "accuracy": [
-            _accuracy(folder, "measured", "Patches of the measured scan"),
-            _accuracy(folder, "simulated", "Test patches of simulated patterns"),
-            sweep_tables.oversampling(folder),
-            sweep_tables.position(folder),
-            _cases(folder),
-            sweep_tables.gaps(folder),
-            sweep_tables.skip(folder),
-            _calibration(folder),
-        ],
-        "claims": [sweep_tables.claims(folder)],
-        "real space": realtables.every(folder),
-        "flat gaps": flat_tables.gaps(folder),
-        "flat phases": flat_tables.phases(folder),
-    }
-    return {section: [table for table in tables if table is not None] for section, tables in found.items()}
+def simulation(folder: Path) -> list[Table | None]:
+    """Tables of the simulation; None where a run has none."""
+    return [_particles(folder), _scatter(folder), _realism(folder)]
+
+
+def gaps(folder: Path) -> list[Table | None]:
+    """Tables of the accuracy in gaps; None where a run has none."""
+    found = [
+        _accuracy(folder, "measured", "Patches of the measured scan"),
+        _accuracy(folder, "simulated", "Test patches of simulated patterns"),
+        sweep_tables.oversampling(folder),
+        sweep_tables.position(folder),
+        _cases(folder),
+        sweep_tables.gaps(folder),
+        sweep_tables.skip(folder),
+        _calibration(folder),
+    ]
+    return [*(table and replace(table, part="Accuracy") for table in found), *sweep_tables.claims(folder)]
 
 
 def _accuracy(folder: Path, name: str, title: str) -> Table | None:
@@ -97,7 +93,7 @@ def _cases(folder: Path) -> Table | None:
     for case, part in sorted(table.groupby("case", sort=False), key=lambda pair: order[pair[0]]):
         by = {row.method: row for row in part.itertuples()}
         top = by.get("network", next(iter(by.values())))
-        row = [str(case), f"{top.voxels:,}".replace(",", " ")]
+        row = [str(case), whole(top.voxels)]
         row += [number(by[m].pcc) if m in by else "–" for m in methods]
         row += [number(top.ceiling), percent(top.recovered_fraction), number(top.log_rmse, 2)]
         row += [number(top.photons_ratio, 2), percent(top.within_sigma), number(top.seconds, 1)]
@@ -176,9 +172,9 @@ def _scatter(folder: Path) -> Table | None:
     for row in table.itertuples():
         if not np.isfinite(row.max_error_relative):
             continue
-        cells = [row.backend, row.against, f"{int(row.atoms):,}".replace(",", " "), f"{int(row.voxels):,}"]
+        cells = [row.backend, row.against, whole(row.atoms), whole(row.voxels)]
         cells += [figures(row.max_error_relative, 2), figures(row.seconds, 2), figures(row.times_faster, 2)]
-        rows.append([str(cell).replace(",", " ") for cell in cells])
+        rows.append([str(cell) for cell in cells])
     if not rows:
         return None
     note = (
@@ -189,14 +185,20 @@ def _scatter(folder: Path) -> Table | None:
     return Table("Scattering checked by other means", head, rows, note, "scatter/check.csv", 2)
 
 
-def _particles(folder: Path) -> Table | None:
-    groups: dict[str, list[dict[str, Any]]] = {}
+def relaxed(folder: Path) -> list[dict[str, Any]]:
+    """Attributes of every relaxed particle."""
+    found = []
     for path in storage.files(folder, "relax/chunk-[0-9]*.h5"):
         if storage.left_out(path) is None:
             with storage.read(path) as file:
-                for name in sorted(file):
-                    attributes = dict(file[name].attrs)
-                    groups.setdefault(str(attributes["shape"]), []).append(attributes)
+                found += [dict(file[name].attrs) for name in sorted(file)]
+    return found
+
+
+def _particles(folder: Path) -> Table | None:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for attributes in relaxed(folder):
+        groups.setdefault(str(attributes["shape"]), []).append(attributes)
     rows = []
     for shape, found in groups.items():
         atoms, steps, force = (
@@ -212,5 +214,4 @@ def _particles(folder: Path) -> Table | None:
 
 def _range(values: Iterable[float]) -> str:
     low, high = min(values), max(values)
-    said: Callable[[float], str] = lambda v: f"{int(v):,}".replace(",", " ")  # noqa: E731
-    return said(low) if low == high else f"{said(low)} … {said(high)}"
+    return whole(low) if low == high else f"{whole(low)} … {whole(high)}"
