@@ -141,6 +141,37 @@ def test_a_new_network_reruns_nothing(package):
     assert package.changed() == set()
 
 
+LOSSES = "learning/gap/losses"
+
+
+def test_a_new_loss_reruns_nothing(project, tasks, package):
+    registry = package.read(f"{LOSSES}/__init__.py")
+    package.write(f"{LOSSES}/another.py", "def another(prediction, truth, mask):\n    return 0\n")
+    package.replace(
+        f"{LOSSES}/__init__.py",
+        "REGISTRY = {",
+        f'REGISTRY = {{"another": "braggfill.{LOSSES.replace("/", ".")}.another:another",',
+    )
+    assert package.changed() == set()
+    place = project / "workflow/braggfill" / LOSSES / "__init__.py"
+    try:
+        place.write_text(package.read(f"{LOSSES}/__init__.py"))
+        found = told(project)
+    finally:
+        place.write_text(registry)
+    assert found == tasks
+
+
+def test_a_loss_of_weight_zero_reruns_nothing_and_a_used_one_its_training(package):
+    for name in ("mae", "ssim", "gradient"):
+        package.write(f"{LOSSES}/{name}.py", package.read(f"{LOSSES}/{name}.py") + "\n_changed = True\n")
+    assert package.changed() == set()
+    for name in ("mse", "amplitude", "nll"):
+        package.write(f"{LOSSES}/{name}.py", package.read(f"{LOSSES}/{name}.py") + "\n_changed = True\n")
+        assert package.changed() == {"train", "reconstruct_finetune"}
+        package.undo()
+
+
 def test_a_network_that_takes_the_place_of_another_has_another_fingerprint(package):
     """What a task looks up is named by the rule, from the same table."""
     package.write("networks/gap/another.py", "class Another:\n    name = 'another'\n")
