@@ -10,12 +10,12 @@ import sys
 import pytest
 import torch
 from braggfill.learning.gap import losses, scores
-from braggfill.learning.gap.amplitude import WILD, amplitude
-from braggfill.learning.gap.gradient import gradient
-from braggfill.learning.gap.mae import mae
-from braggfill.learning.gap.mse import mse
-from braggfill.learning.gap.nll import nll
-from braggfill.learning.gap.ssim import ssim
+from braggfill.learning.gap.losses.amplitude import WILD, amplitude
+from braggfill.learning.gap.losses.gradient import gradient
+from braggfill.learning.gap.losses.mae import mae
+from braggfill.learning.gap.losses.mse import mse
+from braggfill.learning.gap.losses.nll import nll
+from braggfill.learning.gap.losses.ssim import ssim
 from braggfill.patterns import gaps
 from braggfill.patterns.normalise import fit_log
 
