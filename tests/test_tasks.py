@@ -141,6 +141,19 @@ def test_a_new_network_reruns_nothing(package):
     assert package.changed() == set()
 
 
+def test_a_new_filling_method_reruns_nothing(package):
+    package.write("filling/another.py", "def another(seen, mask, network, options):\n    return seen[mask], None\n")
+    line = '"another": Method("braggfill.filling.another:another"),'
+    package.replace("filling/methods.py", "Method] = {", f"Method] = {{{line}")
+    assert package.changed() == set()
+
+
+def test_what_the_registry_says_of_a_filling_method_reruns_those_that_fill_by_it(tasks, package):
+    using = {rule for rule, each in tasks.items() if "filling/methods.py#biharmonic" in each["modules"]}
+    package.replace("filling/methods.py", "interpolated:biharmonic", "interpolated:cubic")
+    assert package.changed() == using != set()
+
+
 LOSSES = "learning/gap/losses"
 
 
@@ -245,7 +258,8 @@ def test_a_changed_line_reruns_what_uses_it(package, file, rules):
 def test_a_changed_line_in_a_tasks_own_modules_reruns_it(tasks, package):
     for module in sorted({module for each in tasks.values() for module in each["modules"]}):
         place = module.removeprefix("braggfill.").replace(".", "/") if "/" not in module else module
-        file = next(file for file in (module, f"{place}.py", f"{place}/__init__.py") if package.read(file))
+        files = (module.partition("#")[0], f"{place}.py", f"{place}/__init__.py")
+        file = next(file for file in files if package.read(file))
         package.write(file, package.read(file) + "\n_changed = True\n")
         assert package.changed() >= {rule for rule, each in tasks.items() if module in each["modules"]}, module
         package.undo()
