@@ -150,6 +150,8 @@ def test_what_is_used_counts(folders, file, old, new, modules):
 def test_a_file_that_is_not_there_is_an_error(folders):
     with pytest.raises(ValueError, match=r"none\.html"):
         code("stage.first", "stage/none.html", root=folders)
+    with pytest.raises(ValueError, match=r"methods\.py#none"):
+        code("filling.methods", "filling/methods.py#none")
 
 
 def test_what_is_found_by_name_at_run_time_is_known():
@@ -160,8 +162,10 @@ def test_what_is_found_by_name_at_run_time_is_known():
         "__init__.py",  # names to modules, which the fingerprint follows
         "filling/__init__.py",  # likewise
         "filling/methods.py",  # methods.module_of
+        "learning/gap/losses/__init__.py",  # losses.modules
         "learning/ranks.py",  # the task, which the stage imports itself
         "networks/__init__.py",  # networks.module_of
+        "settings/train.py",  # the weights of losses that are not named: then parameters of the task
         "settings/base.py",  # the names of a registry, to check settings with
         "runs/external.py",  # other packages
         "scans/images.py",  # likewise

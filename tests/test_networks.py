@@ -9,10 +9,11 @@ import pytest
 import torch
 from braggfill import networks
 from braggfill.errors import BraggfillError
+from braggfill.networks.folding import fold, unfold
 from braggfill.networks.gap import blocks
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.orient import orders
-from braggfill.networks.gap.unet import _fold, _unfold, joined
+from braggfill.networks.gap.unet import joined
 from braggfill.patterns import gaps
 from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
@@ -183,9 +184,9 @@ def test_half_precision_keeps_the_fringes():
 
 def test_folding_is_undone_by_unfolding():
     x = torch.rand(2, 3, 4, 6, 8)
-    assert _fold(x).shape == (2, 24, 2, 3, 4)
-    assert torch.equal(_unfold(_fold(x)), x)
-    corner = _fold(x)[0, :8, 0, 0, 0]
+    assert fold(x).shape == (2, 24, 2, 3, 4)
+    assert torch.equal(unfold(fold(x)), x)
+    corner = fold(x)[0, :8, 0, 0, 0]
     assert sorted(corner.tolist()) == sorted(x[0, 0, :2, :2, :2].reshape(-1).tolist())
 
 

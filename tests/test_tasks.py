@@ -144,6 +144,50 @@ def test_a_new_network_reruns_nothing(package):
     assert package.changed() == set()
 
 
+def test_a_new_filling_method_reruns_nothing(package):
+    package.write("filling/another.py", "def another(seen, mask, network, options):\n    return seen[mask], None\n")
+    line = '"another": Method("braggfill.filling.another:another"),'
+    package.replace("filling/methods.py", "Method] = {", f"Method] = {{{line}")
+    assert package.changed() == set()
+
+
+def test_what_the_registry_says_of_a_filling_method_reruns_those_that_fill_by_it(tasks, package):
+    using = {rule for rule, each in tasks.items() if "filling/methods.py#biharmonic" in each["modules"]}
+    package.replace("filling/methods.py", "interpolated:biharmonic", "interpolated:cubic")
+    assert package.changed() == using != set()
+
+
+LOSSES = "learning/gap/losses"
+
+
+def test_a_new_loss_reruns_nothing(project, tasks, package):
+    registry = package.read(f"{LOSSES}/__init__.py")
+    package.write(f"{LOSSES}/another.py", "def another(prediction, truth, mask):\n    return 0\n")
+    package.replace(
+        f"{LOSSES}/__init__.py",
+        "REGISTRY = {",
+        f'REGISTRY = {{"another": "braggfill.{LOSSES.replace("/", ".")}.another:another",',
+    )
+    assert package.changed() == set()
+    place = project / "workflow/braggfill" / LOSSES / "__init__.py"
+    try:
+        place.write_text(package.read(f"{LOSSES}/__init__.py"))
+        found = told(project)
+    finally:
+        place.write_text(registry)
+    assert found == tasks
+
+
+def test_a_loss_of_weight_zero_reruns_nothing_and_a_used_one_its_training(package):
+    for name in ("mae", "ssim", "gradient"):
+        package.write(f"{LOSSES}/{name}.py", package.read(f"{LOSSES}/{name}.py") + "\n_changed = True\n")
+    assert package.changed() == set()
+    for name in ("mse", "amplitude", "nll"):
+        package.write(f"{LOSSES}/{name}.py", package.read(f"{LOSSES}/{name}.py") + "\n_changed = True\n")
+        assert package.changed() == {"train", "reconstruct_finetune"}
+        package.undo()
+
+
 def test_a_network_that_takes_the_place_of_another_has_another_fingerprint(package):
     """What a task looks up is named by the rule, from the same table."""
     package.write("networks/gap/another.py", "class Another:\n    name = 'another'\n")
@@ -222,7 +266,8 @@ def test_a_changed_line_reruns_what_uses_it(package, file, rules):
 def test_a_changed_line_in_a_tasks_own_modules_reruns_it(tasks, package):
     for module in sorted({module for each in tasks.values() for module in each["modules"]}):
         place = module.removeprefix("braggfill.").replace(".", "/") if "/" not in module else module
-        file = next(file for file in (module, f"{place}.py", f"{place}/__init__.py") if package.read(file))
+        files = (module.partition("#")[0], f"{place}.py", f"{place}/__init__.py")
+        file = next(file for file in files if package.read(file))
         package.write(file, package.read(file) + "\n_changed = True\n")
         assert package.changed() >= {rule for rule, each in tasks.items() if module in each["modules"]}, module
         package.undo()

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from braggfill.learning.gap.task import GapTask
 from braggfill.learning.schedule import cosine_rate, plateau_rate
 from braggfill.patterns import gaps
 from braggfill.runs import storage
-from braggfill.settings.train import GapSettings, LossSettings, TrainSettings
+from braggfill.settings.train import GapSettings, TrainSettings
 from braggfill.stages.train import train
 from patch_files import fringes, write
 from pydantic import ValidationError
@@ -185,17 +186,19 @@ def test_the_published_network_trains_with_the_published_loss(tmp_path):
 def test_the_presets():
     paper, own = (options(name, TrainSettings(network=name).model_dump()) for name in ("paper", "braggfill"))
     weights = paper.loss
-    assert (weights.mae, weights.ssim, weights.gradient) == (1, 1, 1)
-    assert (weights.mse, weights.amplitude, weights.nll) == (0, 0, 0)
+    assert weights == {"mse": 0, "amplitude": 0, "nll": 0, "mae": 1, "ssim": 1, "gradient": 1}
+    assert own.loss == {"mse": 1, "amplitude": 1, "nll": 0.1}
     assert paper.gap.style == "paper"
     assert paper.gap.cross_fraction == own.gap.cross_fraction == 0.2
     assert paper.gap.width_px[0] == paper.gap.width_px[1]
     assert own.gap.width_px == (1, 16)
     assert (paper.schedule, own.schedule) == ("plateau", "cosine")
-    chosen = TrainSettings(network="paper", gap=GapSettings(style="paper", width_px=(9, 9)), loss=LossSettings())
+    chosen = TrainSettings(network="paper", gap=GapSettings(style="paper", width_px=(9, 9)), loss={})
     chosen = options("paper", chosen.model_dump())
     assert chosen.gap.width_px == (9, 9)
-    assert chosen.loss.mse == 1
+    assert chosen.loss == own.loss
+    assert options("paper", json.loads(json.dumps(asdict(paper)))) == paper
+    assert TrainSettings(loss={"amplitude": 8, "ssim": 1}).loss == own.loss | {"amplitude": 8, "ssim": 1}
 
 
 @pytest.mark.parametrize(
@@ -208,6 +211,7 @@ def test_the_presets():
         {"gap": {"width_px": (9, 3)}},
         {"loss": {"mse": 0, "amplitude": 0}},
         {"loss": {"psnr": 1}},
+        {"loss": {"mse": -1}},
     ],
     ids=str,
 )

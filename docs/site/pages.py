@@ -15,6 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 PACKAGE = TOP / "workflow" / "braggfill"
 GUIDES = {
     "Your own scan": "beamline.md",
+    "Phase retrieval": "phasing.md",
     "Real space": "realspace.md",
     "Networks": "networks.md",
     "Evaluation": "evaluation.md",
@@ -50,7 +51,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for module in modules():
         rooms.setdefault(module.split(".")[1] if "." in module else "", []).append(module)
     api: list[Any] = [{name: f"api/{name}.md"} for name in rooms.pop("", [])]
-    api += [{room: [{name: f"api/{name}.md"} for name in names]} for room, names in rooms.items()]
+    api += [{room: [{name.split(".", 2)[-1]: f"api/{name}.md"} for name in names]} for room, names in rooms.items()]
     guides = {title: page for title, page in GUIDES.items() if _there(page)}
     known = {*GUIDES.values(), *DEVELOPERS.values()}
     others = sorted(file.name for file in (TOP / "docs").glob("*.md") if file.name not in known)

@@ -17,6 +17,7 @@ def networks_of(*methods):
 
 
 def filled_by(*methods):
-    """The same, and the modules of the methods themselves."""
-    fillers = [fillings.module_of(method) for method in methods if method in fillings.METHODS]
-    return [*dict.fromkeys(fillers), *networks_of(*methods)]
+    """The same, the modules of the methods themselves, and what the registry says of them."""
+    known = [method for method in dict.fromkeys(methods) if method in fillings.METHODS]
+    fillers = dict.fromkeys(fillings.module_of(method) for method in known)
+    return [*fillers, *(f"filling/methods.py#{method}" for method in known), *networks_of(*methods)]

@@ -220,7 +220,7 @@ rule reconstruct_finetune:
         runtime=minutes(120),
     params:
         settings=block("reconstruct", "finetune", SUPPORT, *NETWORK),
-        code=code("stages.reconstruct.finetuning", *filled_by("network", "braggfill", "linear")),
+        code=code("stages.reconstruct.finetuning", *filled_by("network", "braggfill", "linear"), *TUNED_LOSSES),
         seed=SEED,
         shipped=SHIPPED,
     script:

@@ -16,6 +16,8 @@ CASES += ("photons_at_peak", "min_oversampling")
 
 EXACT_FILLS = filled_by(*settings.reconstruct.true_phase.methods)
 RETRIEVAL_FILLS = filled_by(settings.reconstruct.retrieval.filled_by, *settings.reconstruct.retrieval.treatments)
+TUNED_WITH = options.of_card("braggfill", networks.card(networks.shipped())) if networks.is_shipped() else TRAINED_WITH
+TUNED_LOSSES = losses.modules(TUNED_WITH.loss)
 MAP_FILLS = filled_by(settings.reconstruct.map.filled_by, *settings.reconstruct.map.treatments)
 
 

@@ -1,5 +1,9 @@
 # Patches to a network. The checkpoints in train/work outlive a killed job: it goes on from the last one.
 from braggfill import networks
+from braggfill.learning.gap import losses, options
+
+TRAINED_WITH = options.options(settings.train.network, settings.train.model_dump())
+LOSSES = losses.modules(TRAINED_WITH.loss)  # those that are looked up by name
 
 
 rule train:
@@ -23,7 +27,7 @@ rule train:
         gpu=int(settings.train.device == "gpu") * (settings.train.devices or 1),
     params:
         settings=block("train"),
-        code=code("stages.train", networks.module_of(settings.train.network)),
+        code=code("stages.train", networks.module_of(settings.train.network), *LOSSES),
         seed=SEED,
     script:
         "../../scripts/train.py"

@@ -18,7 +18,7 @@ import numpy as np
 from braggfill.errors import BraggfillError
 from braggfill.filling import partition
 from braggfill.learning import trainer
-from braggfill.learning.gap.options import Options, options
+from braggfill.learning.gap.options import Options, of_card
 from braggfill.learning.task import Plan
 from braggfill.patterns import metrics, patching
 from braggfill.runs import seeds
@@ -105,7 +105,7 @@ def finetune(
     size = int(network.size)
     logs = np.log1p(np.where(missing, 0, intensity).astype(np.float32))
     held, origins = partition.split(logs, missing, size, patches, seed)
-    chosen = _options(network)
+    chosen = of_card(network.name, getattr(network, "card", {}))
     judge = _Judge(logs, held, size, chosen, seed)
     before = judge.scores(network)
     device = next(network.parameters()).device
@@ -147,15 +147,6 @@ def finetune(
         return network, report
     learner.card = {**getattr(network, "card", {}), "finetuned": report.asdict()}
     return learner, report
-
-
-def _options(network: Network) -> Options:
-    """What the network was trained with, as far as its card tells."""
-    known = getattr(network, "card", {}).get("settings")
-    try:
-        return options(network.name, known if isinstance(known, dict) else None)
-    except (TypeError, ValueError):  # of another version
-        return options(network.name)
 
 
 @dataclass(frozen=True)
@@ -206,9 +197,9 @@ class _Judge:
         return self._by_patch(np.concatenate(values))
 
     def _pcc(self, guess: Tensor, truth: Tensor, mask: Tensor) -> np.ndarray:
-        from braggfill.learning.gap import losses
+        from braggfill.learning.gap import scores
 
-        return losses.pcc(guess, truth, mask).cpu().numpy()
+        return scores.pcc(guess, truth, mask).cpu().numpy()
 
     def _by_patch(self, values: np.ndarray) -> np.ndarray:
         values = values.reshape(self.patches, HELD_GAPS)

@@ -125,7 +125,7 @@ def held_std(data: np.ndarray, sigma: np.ndarray, held: np.ndarray) -> np.ndarra
     Parameters
     ----------
     data, sigma : photons, same shape; see :class:`braggfill.filling.Filled`.  NaN where ``sigma`` is NaN.
-    held : photons, what is held in phase retrieval (:attr:`ForPhasing.data`).
+    held : photons, what is held in phase retrieval (``data`` of :class:`ForPhasing`).
     """
     data, held = np.asarray(data, float), np.asarray(held, float)
     variance = np.maximum(np.asarray(sigma, float) ** 2 - data, 0)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from braggfill.learning.gap.losses import gap_mean, mae, mse
+from braggfill.learning.gap.losses.mae import mae
+from braggfill.learning.gap.losses.mse import mse
+from braggfill.learning.gap.scores import gap_mean
 
 __all__ = ["LOSSES", "gradients", "mae", "mse", "mse_ssim", "mse_ssim_gradients", "ssim"]
 

@@ -7,8 +7,8 @@ rerun by
 
 - a comment, a docstring or a blank line;
 - a module that no one imports: of a package its own ``__init__`` counts and what is really imported from it;
-- a new entry in a table of modules (a dictionary of names to ``"braggfill.…"``), because a task names the module that
-  it takes from there;
+- a new entry in a table of modules (a dictionary of names to ``"braggfill.…"``, or to calls that begin with that),
+  because a task names the module that it takes from there, and the entry where it says more than the module;
 - a new setting or block of settings: the values that a task looks at are its parameters (``settings``), so of the
   settings models their methods count.  The defaults count too of a model that code builds by itself.
 """
@@ -98,14 +98,16 @@ def code(*modules: str, root: Path = ROOT) -> str:
 
     Parameters
     ----------
-    modules : names below the package: ``stages.relax``; or files beside its modules: ``stages/figures/page.html``.
+    modules : names below the package: ``stages.relax``; files beside its modules: ``stages/figures/page.html``; or
+        entries of a table of modules: ``filling/methods.py#linear``.
 
     Raises
     ------
-    ValueError : there is no module or file of a name.
+    ValueError : there is no module, file or entry of a name.
     """
     names = [f"{PACKAGE}.{name.removeprefix(f'{PACKAGE}.')}" for name in modules if "/" not in name]
-    data = [root / name for name in modules if "/" in name]
+    data = [root / name for name in modules if "/" in name and "#" not in name]
+    entries = [name for name in modules if "#" in name]
     for name, there in [(n, bool(module_files(n, root))) for n in names] + [(str(f), f.is_file()) for f in data]:
         if not there:
             raise ValueError(f"no module {name}")
@@ -117,6 +119,8 @@ def code(*modules: str, root: Path = ROOT) -> str:
         told = _computes(file, file.stat().st_mtime_ns, built if settings[file] else None)
         if told:
             digest.update(file.relative_to(root).as_posix().encode() + told)
+    for name in sorted(set(entries)):
+        digest.update(name.encode() + _entry(name, root))
     for file in sorted(set(data)):
         digest.update(file.relative_to(root).as_posix().encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
@@ -205,12 +209,26 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 def _table(node: ast.stmt) -> ast.Dict | None:
-    """A dictionary of names to modules of the package, which are looked up at run time."""
+    """A dictionary of names to modules of the package, or to calls that begin with one, which are looked up at run
+    time."""
     value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
     if not isinstance(value, ast.Dict) or not value.values:
         return None
-    modules = (str(one.value) if isinstance(one, ast.Constant) else "" for one in value.values)
+    firsts = ((one.args or [one])[0] if isinstance(one, ast.Call) else one for one in value.values)
+    modules = (str(one.value) if isinstance(one, ast.Constant) else "" for one in firsts)
     return value if all(name.startswith(f"{PACKAGE}.") for name in modules) else None
+
+
+def _entry(name: str, root: Path) -> bytes:
+    """What a table says of ``<file>#<key>``."""
+    path, _, key = name.partition("#")
+    file = root / path
+    body = _parse(file, file.stat().st_mtime_ns).body if file.is_file() else []
+    for table in filter(None, map(_table, body)):
+        for known, value in zip(table.keys, table.values, strict=True):
+            if isinstance(known, ast.Constant) and known.value == key:
+                return hashlib.sha256(ast.dump(value).encode()).digest()
+    raise ValueError(f"no module {name}")
 
 
 def _computing(body: list[ast.stmt], built: frozenset[str]) -> list[ast.stmt]:

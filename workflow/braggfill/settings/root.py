@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -141,6 +142,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
             message = message[:1].lower() + message[1:]
             given = mistake.get("input")
             shown = "" if isinstance(given, Mapping | BaseModel) else f", got {_short(given)}"
+            if mistake["type"] == "literal_error" and isinstance(given, str):
+                near = get_close_matches(given, re.findall(r"'([^']*)'", mistake["ctx"]["expected"]), 1)
+                shown += f"; did you mean {near[0]}?" if near else ""
             line = f"{dotted}: {message}{shown}" if dotted else message
         told.setdefault(dotted, line.replace("\n", " "))
     return "; ".join(told.values())

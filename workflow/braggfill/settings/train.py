@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from braggfill.settings.base import Field, OneOf, StageSettings
 
@@ -39,35 +40,17 @@ class GapSettings(StageSettings):
         return self
 
 
-class LossSettings(StageSettings):
-    """Weights of the terms of the loss; 0 leaves a term out."""
+def _weights(given: dict[str, float]) -> dict[str, float]:
+    """With the losses of the default network that are not named."""
+    losses = import_module("braggfill.learning.gap.losses")
+    found = losses.DEFAULT | given
+    if not any(weight for name, weight in found.items() if name not in losses.VARIANCE):
+        raise ValueError("every loss that trains the prediction has weight 0; give mse, mae or another a weight")
+    return found
 
-    mse: float = Field(default=1.0, ge=0)
-    """Squared error of the log intensity inside the gap: asks for the conditional mean."""
 
-    mae: float = Field(default=0.0, ge=0)
-    """Absolute error inside the gap (the paper's first term, weight 1 there)."""
-
-    amplitude: float = Field(default=1.0, ge=0)
-    """Squared error of the square root of the intensity inside the gap, relative to the intensity there: what strain
-    depends on, ruled by the brightest voxels."""
-
-    nll: float = Field(default=0.1, ge=0)
-    """Gaussian likelihood of the counts, which trains the uncertainty alone. 0: the uncertainty is not trained and
-    not reported."""
-
-    ssim: float = Field(default=0.0, ge=0)
-    """1 - SSIM of the filled patch, summed over its slices (the paper's second term, weight 1 there). On noisy
-    targets it asks for the noise."""
-
-    gradient: float = Field(default=0.0, ge=0)
-    """Absolute error of the finite differences of the filled patch (the paper's third term, weight 1 there)."""
-
-    @model_validator(mode="after")
-    def _something(self) -> LossSettings:
-        if not (self.mse or self.mae or self.amplitude or self.ssim or self.gradient):
-            raise ValueError("every term that trains the prediction has weight 0; give mse, mae or another a weight")
-        return self
+LossName = Annotated[str, OneOf("braggfill.learning.gap.losses:NAMES")]
+Weights = Annotated[dict[LossName, Annotated[float, Field(ge=0)]], AfterValidator(_weights)]
 
 
 class TrainSettings(StageSettings):
@@ -97,9 +80,10 @@ class TrainSettings(StageSettings):
     """Gaps in training and validation. None: the network's own (`braggfill`: any gap of 1 to 16 voxels; `paper`: its
     6 voxel gap in the middle, 1 in 5 crossed)."""
 
-    loss: LossSettings | None = None
-    """Weights of the loss. None: the network's own (`braggfill`: squared log error, amplitude and uncertainty;
-    `paper`: the published sum of absolute error, SSIM and gradients)."""
+    loss: Weights | None = None
+    """Losses and their weights, e.g. {amplitude: 8}; 0 leaves a loss out. `mse`, `amplitude` and `nll` have the weights
+    1, 1 and 0.1 where they are not named, any other 0. `docs/networks.md` has a table of the losses. None: the
+    network's own (`braggfill`: these three; `paper`: the published sum of `mae`, `ssim` and `gradient`)."""
 
     target: Literal["expectation", "counts"] = "expectation"
     """What the network is to predict: the noise-free expectation where a patch has one (simulation), else its

@@ -12,6 +12,7 @@ from typing import Any
 from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.learning import trainer
+from braggfill.learning.gap import losses
 from braggfill.learning.gap.options import Options, options
 from braggfill.learning.task import Plan
 from braggfill.runs import seeds, storage
@@ -66,7 +67,7 @@ def train(
         "patches": {"train": len(training), "validation": len(validation)},
         "patches_seen": len(training) * best["epoch"] + earlier,
         "metrics": {name: best[name] for name in trainer.columns(task)[:-1] if not math.isnan(best[name])},
-        "uncertainty": bool(chosen.loss.nll),
+        "uncertainty": any(chosen.loss.get(name) for name in losses.VARIANCE),
     }
     network = _build(settings, seed)
     network.load_state_dict(found.best)

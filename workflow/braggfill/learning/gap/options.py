@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from braggfill.learning.gap import losses
+
 
 @dataclass(frozen=True)
 class Gaps:
@@ -18,24 +20,13 @@ class Gaps:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Weights of the terms of the loss (:mod:`braggfill.learning.gap.losses`); 0 leaves a term out."""
-
-    mse: float = 1.0
-    mae: float = 0.0
-    amplitude: float = 1.0
-    nll: float = 0.1
-    ssim: float = 0.0
-    gradient: float = 0.0
-
-
-@dataclass(frozen=True)
 class Options:
     """How patches are shown to a network and what is asked of it; the meaning of each is told in the settings of the
     train stage."""
 
     gap: Gaps = field(default_factory=Gaps)
-    loss: Weights = field(default_factory=Weights)
+    loss: Mapping[str, float] = field(default_factory=lambda: dict(losses.DEFAULT))
+    """Weights by name (:data:`braggfill.learning.gap.losses.REGISTRY`)."""
     schedule: str = "cosine"
     target: str = "expectation"
     batch_size: int = 32
@@ -52,7 +43,7 @@ OWN = {
     "braggfill": Options(),
     "paper": Options(
         gap=Gaps(style="paper", width_px=(6, 6), dead_fraction=0.0),
-        loss=Weights(mse=0, mae=1, amplitude=0, nll=0, ssim=1, gradient=1),
+        loss=dict.fromkeys(losses.DEFAULT, 0.0) | {"mae": 1.0, "ssim": 1.0, "gradient": 1.0},
         schedule="plateau",
     ),
 }
@@ -70,13 +61,24 @@ def options(network: str, known: Mapping[str, Any] | None = None) -> Options:
     known = known or {}
     own = OWN.get(network, Options())
     given: dict[str, Any] = {f.name: known[f.name] for f in fields(Options) if f.name in known}
-    for name, kind in (("gap", Gaps), ("loss", Weights)):
-        value = given.pop(name, None)
-        if value is not None:
-            given[name] = kind(**_tuples(value))
+    if (gap := given.pop("gap", None)) is not None:
+        given["gap"] = Gaps(**_tuples(gap))
+    if (weights := given.pop("loss", None)) is not None:
+        given["loss"] = losses.DEFAULT | {name: float(weight) for name, weight in dict(weights).items()}
+        if unknown := given["loss"].keys() - losses.REGISTRY.keys():
+            raise ValueError(f"no loss is called {', '.join(sorted(unknown))}")
     if given.get("schedule") is None:
         given.pop("schedule", None)
     return replace(own, **_tuples(given))
+
+
+def of_card(network: str, card: Mapping[str, Any]) -> Options:
+    """What a network was trained with, as far as its file's card tells (:func:`braggfill.networks.card`)."""
+    known = card.get("settings")
+    try:
+        return options(network, known if isinstance(known, dict) else None)
+    except (TypeError, ValueError):  # of another version
+        return options(network)
 
 
 def _tuples(given: Mapping[str, Any]) -> dict[str, Any]:

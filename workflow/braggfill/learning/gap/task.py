@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from braggfill.learning import symmetries
-from braggfill.learning.gap import losses
+from braggfill.learning.gap import losses, scores
 from braggfill.learning.gap.data import Batches, Patches, decode
 from braggfill.learning.gap.options import Options, options
 from braggfill.learning.task import Step
@@ -66,16 +66,16 @@ class GapTask:
             prediction, log_variance = network.predict(seen, mask)
         total = losses.total(self.options.loss, prediction, log_variance, truth, counted, seen, mask)
 
-        def scores() -> Iterator[tuple[str, Tensor, int]]:
+        def each_score() -> Iterator[tuple[str, Tensor, int]]:
             # Patches of at least one count per voxel, as the tables have it; the darker ones are nothing but noise.
             bright = torch.expm1(counted).flatten(1).mean(1) >= 1
             for name, guess in (("val_pcc", prediction.detach()), ("linear_pcc", linear)):
-                value = losses.pcc(guess, truth, mask)
+                value = scores.pcc(guess, truth, mask)
                 good = bright & torch.isfinite(value)
                 if bool(good.any()):
                     yield name, value[good].mean(), int(good.sum())
 
-        return Step(total, len(mask), scores)
+        return Step(total, len(mask), each_score)
 
     def told(self, row: Mapping[str, float]) -> str:
         return (

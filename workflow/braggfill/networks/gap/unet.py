@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from braggfill.networks.folding import fold, unfold
 from braggfill.networks.gap.blocks import trunk
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.orient import oriented
@@ -89,12 +90,12 @@ class Braggfill(Network):
         x = torch.stack(channels, dim=1)
         pads = [(-n) % self.multiple for n in shape]
         x = functional.pad(x, (0, pads[2], 0, pads[1], 0, pads[0]), mode="replicate") if any(pads) else x
-        x = _fold(x)
+        x = fold(x)
         with torch.autocast(x.device.type, enabled=False):  # half precision would lose the differences
             parts = [torch.einsum("kc,bcijl->bkijl", self.haar, x[:, :8]), x[:, 8:16]]
             parts += [LEVEL * x[:, 16:].mean(dim=1, keepdim=True)] if self.start == "averaged" else []
             x = torch.cat(parts, dim=1)
-        x = _unfold(self.trunk(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
+        x = unfold(self.trunk(x))[:, :, : shape[0], : shape[1], : shape[2]].to(bridged.dtype)
         low, high = (2 * torch.log(torch.tensor(d)).item() for d in DEVIATION)
         return base + x[:, 0] * STEP, x[:, 1].clamp(low, high)
 
@@ -111,20 +112,6 @@ def joined(bridged: Tensor, around: Tensor, mask: Tensor) -> Tensor:
 
 
 def _haar() -> Tensor:
-    """Mean and differences of 8 neighbours, in the order of :func:`_fold`: (8, 8), the mean first."""
+    """Mean and differences of 8 neighbours, in the order of :func:`fold`: (8, 8), the mean first."""
     pair = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2
     return torch.kron(torch.kron(pair, pair), pair)
-
-
-def _fold(x: Tensor) -> Tensor:
-    """(B, C, 2n0, 2n1, 2n2) to (B, 8C, n0, n1, n2)."""
-    b, c, n0, n1, n2 = x.shape
-    x = x.view(b, c, n0 // 2, 2, n1 // 2, 2, n2 // 2, 2)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * 8, n0 // 2, n1 // 2, n2 // 2)
-
-
-def _unfold(x: Tensor) -> Tensor:
-    """(B, 8C, n0, n1, n2) to (B, C, 2n0, 2n1, 2n2), the inverse of :func:`_fold`."""
-    b, c, n0, n1, n2 = x.shape
-    x = x.view(b, c // 8, 2, 2, 2, n0, n1, n2)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, n0 * 2, n1 * 2, n2 * 2)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from braggfill.networks.folding import fold, unfold
+
 SIDE = 32
 """Voxels a side of what it sees: the middle of a pattern."""
 LEVEL, SHIFT = 0.3, 1.0
@@ -107,7 +109,7 @@ class Braggphase(nn.Module):
         mask : boolean, same shape, True where missing; the intensity there is not looked at.
         """
         x = (LEVEL * log_intensity - SHIFT).masked_fill(mask, 0.0)
-        x = self.enter(_fold(torch.stack([x, mask.to(x.dtype)], dim=1)))
+        x = self.enter(fold(torch.stack([x, mask.to(x.dtype)], dim=1)))
         skips = []
         for block, coarser in zip(self.down[:-1], self.coarser, strict=True):
             x = block(x)
@@ -120,7 +122,7 @@ class Braggphase(nn.Module):
         x = tokens.transpose(1, 2).reshape(x.shape)
         for block, finer, skip in zip(self.up[::-1], self.finer[::-1], skips[::-1], strict=True):
             x = block(skip + finer(x))
-        x = _unfold(self.leave(x))
+        x = unfold(self.leave(x))
         low, high = (torch.log(torch.tensor(k)).item() for k in CONCENTRATION)
         return functional.normalize(x[:, :2], dim=1, eps=1e-6), x[:, 2].clamp(low, high)
 
@@ -132,17 +134,3 @@ class Braggphase(nn.Module):
         middle = SIDE // 2
         phase = phase - phase[:, middle, middle, middle].view(-1, 1, 1, 1)
         return torch.atan2(torch.sin(phase), torch.cos(phase)), concentration.exp()
-
-
-def _fold(x: Tensor) -> Tensor:
-    """(B, C, 2n0, 2n1, 2n2) to (B, 8C, n0, n1, n2)."""
-    b, c, n0, n1, n2 = x.shape
-    x = x.view(b, c, n0 // 2, 2, n1 // 2, 2, n2 // 2, 2)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, c * 8, n0 // 2, n1 // 2, n2 // 2)
-
-
-def _unfold(x: Tensor) -> Tensor:
-    """(B, 8C, n0, n1, n2) to (B, C, 2n0, 2n1, 2n2), the inverse of :func:`_fold`."""
-    b, c, n0, n1, n2 = x.shape
-    x = x.view(b, c // 8, 2, 2, 2, n0, n1, n2)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, n0 * 2, n1 * 2, n2 * 2)

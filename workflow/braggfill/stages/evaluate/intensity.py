@@ -24,7 +24,7 @@ INTENSITY_COLUMNS = [
     "pcc_mean",
     "pcc_low",
     "pcc_high",
-    "pcc_deviation",
+    "pcc_std",
     "ceiling",
     "published",
     "published_source",
@@ -44,7 +44,7 @@ def intensity_rows(
     voxel.
 
     The bins span all patches that hold a photon, so they are the same for every method and gap.  ``pcc_low`` and
-    ``pcc_high`` bound the bootstrap 95 % interval of the bin's mean, ``pcc_deviation`` is the standard deviation over
+    ``pcc_high`` bound the bootstrap 95 % interval of the bin's mean, ``pcc_std`` is the standard deviation over
     its patches.  Empty bins have no row.
 
     Parameters
@@ -71,6 +71,6 @@ def intensity_rows(
             row = {**same, "method": method, "bin": int(number), "patches": int(found.count[number])}
             row |= {"photons_per_voxel_from": found.edges[number], "photons_per_voxel_to": found.edges[number + 1]}
             row |= {"pcc_mean": found.mean[number], "pcc_low": low, "pcc_high": high}
-            row |= {"pcc_deviation": found.deviation[number], "ceiling": best.mean[number], "published_source": TREND}
+            row |= {"pcc_std": found.deviation[number], "ceiling": best.mean[number], "published_source": TREND}
             rows.append(row)
     return rows
