@@ -33,6 +33,7 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing.coherence import Blur
 from braggfill.phasing.realspace import RealSpace
 from braggfill.phasing.result import Phased, Run
 from braggfill.runs import storage
@@ -109,7 +110,8 @@ def results(found: Phased, real: RealSpace | None = None) -> dict[str, Any]:
         "llk_expected": found.llk_expected,
         "agreement": found.agreement,
         "resolution_voxels": found.resolution,
-        "coherence_voxels": list(found.coherence or ()),
+        "blur": None if found.blur is None else found.blur.kind,
+        "blur_voxels": [] if found.blur is None else list(found.blur.widths),
         "cycles": found.cycles,
         "seconds": round(found.seconds, 2),
         "notes": list(found.notes),
@@ -154,7 +156,7 @@ def _real(real: RealSpace) -> dict[str, np.ndarray]:
 
 def _cell(value: Any) -> Any:
     """What a column can hold: blurs as text."""
-    return json.dumps(value) if value is None or isinstance(value, tuple) else value
+    return str(value or "none") if value is None or isinstance(value, Blur) else value
 
 
 def _plain(value: Any) -> Any:

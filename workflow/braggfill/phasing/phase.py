@@ -133,10 +133,10 @@ def _finished(
     """The result: the chosen runs refined with no voxel kept out, aligned, and taken together."""
     best = usable[0]
     same = verdict.group(usable, agreement)[:MOST_CHOSEN]
-    widths = best.coherence
+    blur = best.blur
     objects = [(usable[i].obj, usable[i].support) for i in same]
     if not context.over():
-        objects = _refine(pattern, [usable[i] for i in same], widths, recipe, context)
+        objects = _refine(pattern, [usable[i] for i in same], blur, recipe, context)
     reference, inside = modes.canonical(*objects[0])
     aligned, _ = modes.align_all([obj for obj, _ in objects], reference, inside)
     parts, weights = modes.modes(aligned)
@@ -163,7 +163,7 @@ def _finished(
         phase_std=np.where(inside, phase_std, 0),
         prtf=prtf,
         resolution=modes.resolution(*prtf),
-        coherence=widths,
+        blur=blur,
         seed=context.seed,
         cycles=context.cycles,
         seconds=time.monotonic() - context.began,
@@ -172,13 +172,13 @@ def _finished(
 
 
 def _refine(
-    pattern: Pattern, runs: Sequence[Run], widths: tuple[float, ...] | None, recipe: Recipe, context: Context
+    pattern: Pattern, runs: Sequence[Run], blur: _coherence.Blur | None, recipe: Recipe, context: Context
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Objects and supports after the last schedule, with the voxels that were kept out."""
-    measured = projections.Measured(pattern.intensity, pattern.weight, coherence=widths, device=context.device)
+    measured = projections.Measured(pattern.intensity, pattern.weight, blur=blur, device=context.device)
     rng = seeds.generator(context.seed, "phase/last")
     begun = [Start(run.obj, run.support, _threshold(run, recipe), rng, run.start, run.origin) for run in runs]
-    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads)
+    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads, should_stop=context.over)
     context.cycles += sum(one.cycles for one in done)
     return [(one.obj, one.support) for one in done]
 
@@ -189,7 +189,7 @@ def _threshold(run: Run, recipe: Recipe) -> float:
 
 def _expected(pattern: Pattern, run: Run) -> float:
     """Free log-likelihood that counting noise alone would give with a run's model."""
-    model = _coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.coherence)
+    model = _coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.blur)
     judged = pattern.free if pattern.free.any() else pattern.known
     return free.expected_likelihood(model[judged])
 

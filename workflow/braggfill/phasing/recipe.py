@@ -20,6 +20,8 @@ class Schedule:
     fifths of the updates; None keeps the start's own."""
     border: int | None = None
     """Only voxels within so many of the support's surface may change; None for all."""
+    looseness: float = 4.0
+    """See :func:`braggfill.phasing.support.update`."""
 
     @property
     def cycles(self) -> int:
@@ -50,15 +52,17 @@ class Recipe:
     coarse_window: float = 0.3
     """Standard deviation, in shares of an axis, of the Gaussian that the amplitudes of a coarse array are under."""
     coarse_starts: int = 12
+    other_starts: tuple[tuple[str, int], ...] = ()
+    """Names of :data:`braggfill.phasing.strategy.STARTS` and how many of each the first round makes besides."""
     kept: int = 3
     long_starts: int = 2
     long_voxels: int = 300_000
     """The long schedule is run on the finest array that has at most so many voxels."""
     rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
-    finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2)
+    finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
-    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1)
+    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2)
     """Every run on the whole array at its end: the faint rim of the object comes into the support."""
 
     def with_threshold(self, threshold: float) -> Recipe:
