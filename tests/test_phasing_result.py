@@ -91,6 +91,20 @@ def test_what_is_canonical_stays_and_what_intensities_leave_open_goes(shape):
         np.testing.assert_allclose(found, made, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(24, 26, 29), (96, 100, 97)])
+def test_laying_over_in_a_small_box_is_laying_over(shape):
+    """Large arrays, too, in which NumPy works in place."""
+    obj = crystal(shape)
+    place = np.roll(obj, (5, -3, 2), (0, 1, 2))
+    inside = np.abs(place) > 0
+    other = np.roll(align.twin(obj) * np.exp(0.3j), (2, 1, -6), (0, 1, 2))
+    laid, correlations = modes.align_all([other], place, inside)
+    assert correlations[0] > 0.9999
+    np.testing.assert_allclose(laid[0], place, atol=0.01)
+    assert modes.correlation(other, place, inside) == pytest.approx(correlations[0], abs=1e-4)
+    assert modes.correlation(np.zeros_like(obj), place, inside) == 0
+
+
 def test_modes_of_one_object_are_that_object(truth):
     parts, weights = modes.modes(np.stack([truth, truth, truth]))
     np.testing.assert_allclose(parts[0], truth, atol=1e-5)

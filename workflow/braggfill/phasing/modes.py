@@ -104,7 +104,7 @@ def correlation(obj: np.ndarray, reference: np.ndarray, support: np.ndarray) -> 
 def _cut_out(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
     """Arrays centred and cut to a box that leaves each of them half as much again of zeros, where there are any; and
     the shift of the first, by which the second was moved, too.  To align objects takes time for every voxel around."""
-    shifts = [_to_centre(np.abs(a) ** 2) if a.any() else [0] * a.ndim for a in arrays]
+    shifts = [_to_centre(np.abs(a).astype(float) ** 2) if a.any() else [0] * a.ndim for a in arrays]
     shifts[1] = shifts[0]
     moved = [np.roll(a, shift, axis=range(a.ndim)) for a, shift in zip(arrays, shifts, strict=True)]
     reach = [[1] * moved[0].ndim]

@@ -108,6 +108,8 @@ def results(found: Phased, real: RealSpace | None = None) -> dict[str, Any]:
         "advice": found.verdict.advice,
         "llk_free": found.llk_free,
         "llk_expected": found.llk_expected,
+        "llk_poisson": found.runs[0].llk / 2 if found.runs else float("nan"),  # as PyNX and cdiutils have them
+        "free_llk_poisson": found.llk_free / 2,
         "agreement": found.agreement,
         "resolution_voxels": found.resolution,
         "blur": None if found.blur is None else found.blur.kind,
@@ -185,6 +187,7 @@ def _cxi(file: h5py.File, found: Phased, real: RealSpace | None, told: Mapping[s
     file.attrs.update({"default": "entry_1", "creator": "braggfill"})
     file["cxi_version"] = 150
     group("entry_1", "NXentry", default="data_1")
+    file["entry_last"] = h5py.SoftLink("/entry_1")
     file["entry_1/program_name"] = f"braggfill {told['version']}"
     file["entry_1/start_time"] = told["date"]
     one = "entry_1/image_1"
