@@ -293,6 +293,7 @@ def test_progress_says_best_figure_cycles_and_time_left():
     told = live.line(Progress("long", 2, 8, 1.234, 5000, 20.0), 20.0, None)
     for part in ("round 3 of at most 8", "best free log-likelihood 1.23", "5000 cycles", "at most 60 s left"):
         assert part in told
+    assert "5042 cycles" in live.line(Progress("long", 2, 8, 1.234, 5000, 20.0), 20.0, None, more=42)
 
 
 def test_an_interrupt_keeps_the_best_if_asked():

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
-from braggfill.phasing import engines, modes, phase, verdict
+from braggfill.phasing import engines, modes, phase, support, verdict
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.phasing.result import Run
@@ -284,6 +284,33 @@ def test_time_and_stops_keep_the_best_so_far(counts):
     late = phase_pattern(counts, seed=3, recipe=replace(QUICK, rounds=10_000), threads=1, budget_s=0.0)
     assert time.monotonic() - began < 60
     assert len(late.runs) <= QUICK.long_starts
+
+
+@pytest.mark.parametrize("after", [0, 30, 500])
+def test_a_stop_inside_a_round_is_heard_at_once(after, counts, monkeypatch):
+    """In coarse rounds, between levels, in the search for a blur: a few cycles more at the most, one run, no refining."""
+    updates, cycles = [], []
+    update = support.update
+    monkeypatch.setattr(support, "update", lambda *a, **k: updates.append(len(cycles)) or update(*a, **k))
+
+    def stop() -> bool:
+        cycles.append(1)
+        return len(cycles) > after
+
+    coarse = replace(QUICK, coarse_voxels=15_000)
+    found = phase_pattern(counts, seed=3, recipe=coarse, threads=1, should_stop=stop)
+    assert found.obj.any()
+    assert len(found.runs) == 1
+    assert 0.9 * after <= found.cycles <= after + 1
+    assert not [place for place in updates if place > after + 1]
+    assert found.runs[0].cycles <= found.cycles
+
+
+def test_runs_count_all_their_cycles(phased):
+    """Those of every level and schedule, and the runs together no more than were made."""
+    assert min(run.cycles for run in phased.runs) >= QUICK.long.cycles
+    assert sum(run.cycles for run in phased.runs if run.origin != "bred") <= phased.cycles
+    assert all(run.seconds > 0 for run in phased.runs)
 
 
 def test_as_many_runs_as_asked_for(counts):

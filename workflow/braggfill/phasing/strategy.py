@@ -114,7 +114,8 @@ class Search:
                 new = self._further(runs) if kind == "further" else self._bred(runs)
             else:
                 new = self._coarse() if kind == "coarse" else self._long()
-            runs = _merged(runs, new)
+            if not (runs and context.over()):  # a run cut short has a loose support, which fits anything
+                runs = _merged(runs, new)
             yield runs
             if context.over():
                 return
@@ -152,7 +153,8 @@ class Search:
     def _refined(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled], kept: int) -> list[Run]:
         """The best of what was done on one level, taken to the whole array."""
         for finer in self.levels[self.levels.index(level) + 1 :]:
-            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:kept]
+            most = 1 if self.context.over() else kept
+            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:most]
             begun = [self._finer(done[i], begun[i], level, finer) for i in order]
             done = self._look_for_blur(finer, begun, self._cycle(finer, begun, self.recipe.finer))
             level = finer
@@ -161,6 +163,8 @@ class Search:
     def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
         """Runs on the whole array, after their last schedule."""
         level = self.levels[-1]
+        if self.context.over():
+            return [level.run(one, start) for one, start in zip(done, begun, strict=True)]
         begun = _onwards(begun, done)
         settled = self._cycle(level, begun, self.recipe.settle)
         return [level.run(one, start) for one, start in zip(settled, begun, strict=True)]
