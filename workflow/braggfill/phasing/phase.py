@@ -25,6 +25,10 @@ FEWEST = 1000.0
 """Photons below which no pattern is phased."""
 MOST_CHOSEN = 6
 """So many runs make up the result at the most."""
+PATIENCE = 2
+"""Rounds without a better fit after which starts that come close to each other are not followed by more."""
+WORTH = 0.97
+"""A fit is better if its free log-likelihood is below so much of the best before."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
@@ -91,12 +95,16 @@ def phase_pattern(
     agreement = verdict.Agreement()
     runs: list[Run] = []
     found = Verdict(FAILED, "no start was finished", "give more time")
-    expected = float("nan")
+    expected, best_yet, idle = float("nan"), float("inf"), 0
     for runs in make(pattern, recipe, context):
         usable = [run for run in runs if not run.problem]
         if usable:
             expected = _expected(pattern, usable[0])
         found = verdict.judge(runs, agreement, expected)
+        better = bool(usable) and usable[0].llk_free < WORTH * best_yet
+        idle, best_yet = (0, usable[0].llk_free) if better else (idle + 1, best_yet)
+        if idle >= PATIENCE and verdict.close(runs, agreement):
+            break
         if found.word == verdict.CONVERGED or context.over() or (starts is not None and len(runs) >= starts):
             break
     usable = [run for run in runs if not run.problem]

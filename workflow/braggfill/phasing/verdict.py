@@ -84,7 +84,7 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     best = usable[0]
     share = float(best.support.mean())
     few = best.support.sum() < FEWEST_VOXELS
-    if few or not 1.5 * BOUNDS[0] < share < 0.95 * BOUNDS[1]:
+    if few or not 1.5 * BOUNDS[0] < share < 0.8 * BOUNDS[1]:
         what = "shrank to a few voxels" if share < BOUNDS[1] / 2 else "grew without end"
         return Verdict(
             FAILED,
@@ -111,6 +111,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
         )
     if len(independent) >= 2 and not rivals:
         why = f"{len(independent)} starts are close (correlation {closest[0]:.2f}) but do not fit the counts; {figure}"
+    elif rivals and min(agreement(run, best) for run in rivals) >= NEAR:
+        how = _range(rivals, best, agreement)
+        why = f"{len(rivals) + 1} starts are close (correlation {how}), not the same; {figure}"
     elif rivals:
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
     elif np.isnan(close):
@@ -118,3 +121,15 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     else:
         why = f"no other start gave the same object (correlation up to {close:.2f}); {figure}"
     return Verdict(UNCERTAIN, why, "give more starts or time")
+
+
+def _range(runs: Sequence[Run], best: Run, agreement: Agreement) -> str:
+    found = [agreement(run, best) for run in runs]
+    return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"
+
+
+def close(runs: Sequence[Run], agreement: Agreement) -> bool:
+    """Whether so many independent starts come close to the best run that its scatter is known: more rounds are worth
+    little where they do not bring a better fit."""
+    usable = [run for run in runs if not run.problem and run.origin != "bred"]
+    return len(usable) >= SEVERAL and len(group(usable, agreement)) >= SEVERAL
