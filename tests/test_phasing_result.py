@@ -288,7 +288,7 @@ def test_time_and_stops_keep_the_best_so_far(counts):
 
 @pytest.mark.parametrize("after", [0, 30, 500])
 def test_a_stop_inside_a_round_is_heard_at_once(after, counts, monkeypatch):
-    """In coarse rounds, between levels, in the search for a blur: a few cycles more at the most, one run, no refining."""
+    """In coarse rounds, between levels, in the search for a blur: no cycle more, no update, one run."""
     updates, cycles = [], []
     update = support.update
     monkeypatch.setattr(support, "update", lambda *a, **k: updates.append(len(cycles)) or update(*a, **k))
