@@ -170,6 +170,26 @@ def test_the_verdict_in_words(truth):
     assert told(run(truth, 3.0, problem="diverged")) == "failed"
 
 
+def test_starts_that_come_close_make_the_result_and_are_not_called_different(truth):
+    """As on measured scans: correlations of 0.8 to 0.95."""
+    rng = np.random.default_rng(6)
+
+    def near():
+        inside = np.abs(truth) > 0
+        return (truth * np.exp(0.65j * rng.normal(size=truth.shape)) * inside).astype(np.complex64)
+
+    runs = [run(truth, 5.0), run(near(), 5.2), run(near(), 5.4), run(near(), 5.5)]
+    known = verdict.Agreement()
+    assert all(verdict.NEAR < known(one, runs[0]) < verdict.AGREE for one in runs[1:])
+    found = verdict.judge(runs, known, 1.0)
+    assert found.word == "uncertain"
+    assert "4 starts are close (correlation 0.8" in found.why
+    assert verdict.group(runs, known) == [0, 1, 2, 3]
+    assert verdict.close(runs, known)
+    assert not verdict.close(runs[:2], known)
+    assert verdict.NEAR < verdict.support_of(runs, known) < verdict.AGREE
+
+
 def missing_cross(shape, width=3, offset=5):
     mask = np.zeros(shape, bool)
     for axis in (1, 2):

@@ -58,8 +58,7 @@ def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
     comparable = [i for i, run in enumerate(runs[:MOST]) if run.llk_free <= COMPARABLE * best.llk_free]
     same = [i for i in comparable if agreement(runs[i], best) >= AGREE]
     if len(same) < SEVERAL:
-        closest = sorted(comparable, key=lambda i: -agreement(runs[i], best))[:SEVERAL]
-        same = sorted({*same, *(i for i in closest if agreement(runs[i], best) >= NEAR)})
+        same = [i for i in comparable if agreement(runs[i], best) >= NEAR]
     return same
 
 
@@ -67,7 +66,7 @@ def support_of(runs: Sequence[Run], agreement: Agreement) -> float:
     """Mean correlation with the best run of the runs that support it; NaN for none."""
     best = runs[0]
     found = [agreement(run, best) for run in runs[1:MOST] if run.llk_free <= SUPPORTING * best.llk_free]
-    found = [one for one in found if one >= AGREE]
+    found = [one for one in found if one >= AGREE] or [one for one in found if one >= NEAR]
     return sum(found) / len(found) if found else float("nan")
 
 
