@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.fft
@@ -111,13 +112,12 @@ def estimate(
     for kind in TRANSFORMS:
         if should_stop is not None and should_stop():
             return None
-        alone = _least(lambda w, kind=kind: misfit(np.full(3, w), kind), 12)
+        alone = _least(partial(_along, misfit, kind, np.zeros(3), np.ones(3, bool)), 12)
         if alone < LEAST / 2:
             continue
         found = np.full(3, alone)
         for axis in range(3):
-            one = np.arange(3) == axis
-            found[axis] = _least(lambda w, one=one, found=found, kind=kind: misfit(np.where(one, w, found), kind), 8)
+            found[axis] = _least(partial(_along, misfit, kind, found.copy(), np.arange(3) == axis), 8)
         found[found < LEAST] = 0
         if found.any():
             best[kind] = misfit(found, kind), Blur(tuple(map(float, found)), kind)
@@ -126,6 +126,13 @@ def estimate(
     if "lorentzian" in best and best["lorentzian"][0] < BETTER * chosen[0]:
         chosen = best["lorentzian"]
     return chosen[1] if chosen[0] < sharp else None
+
+
+def _along(
+    misfit: Callable[[np.ndarray, str], float], kind: str, widths: np.ndarray, axes: np.ndarray, width: float
+) -> float:
+    """The misfit with one width along some axes and the others as they are."""
+    return misfit(np.where(axes, width, widths), kind)
 
 
 def _least(misfit: Callable[[float], float], steps: int) -> float:
