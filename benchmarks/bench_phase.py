@@ -3,10 +3,11 @@
 Random polyhedra with three kinds of phase field, cell by cell: the kind, the range of the phase in units of pi, the
 photons at the peak and the oversampling.  An object is right if its score (thesis, eq. 4.5) is at least 0.95.  PyNX is
 run as the thesis does, 400 HIO, 1000 RAAR and 300 ER from each start, the best of all by free log-likelihood; its runs
-and those of the engine are made in turn on the same cores, so that the ratio of their times means something on a busy
-machine.
+and those of the engine are made in turn on the same cores.  Times are those of the processor, all its threads
+together, so that they mean something on a busy machine.
 
-phase.csv: a row an object and engine.  A summary a cell, and how often each word of the verdict was right, are printed.
+phase.csv: a row an object and engine, written after each, the objects of all cells in turn.  What is in it already is
+not made again.  A summary a cell, and how often each word of the verdict was right, are printed.
 With ``--cycles`` it times single cycles instead.
 
 Usage: bench_phase.py -o OUT [--objects 20] [--ranges 0-5 5-9] [--photons 1e6] [--oversampling 2.3-4] [--size 64]
@@ -36,6 +37,7 @@ from braggfill.physics import fourier
 from braggfill.physics.crystals import draw_object
 from braggfill.runs import seeds, storage
 
+KEYS = ("kind", "range_pi", "photons", "oversampling", "size", "object", "engine")
 KINDS = ("correlated", "gaussians", "cosines")
 
 
@@ -53,7 +55,7 @@ def made(
 
 def run(engine: str, counts: np.ndarray, index: int, arguments: argparse.Namespace) -> dict:
     """What an engine makes of counts."""
-    began = time.perf_counter()
+    began = time.process_time()
     if engine == "pynx":
         given = pattern.prepare(counts, seed=index).centred()
         runs = []
@@ -66,7 +68,7 @@ def run(engine: str, counts: np.ndarray, index: int, arguments: argparse.Namespa
         found = phased.obj
         told = {"llk_free": phased.llk_free, "llk_expected": phased.llk_expected, "agreement": phased.agreement}
         told |= {"verdict": phased.verdict.word, "runs": len(phased.runs), "cycles": phased.cycles}
-    return {"engine": engine, "seconds": time.perf_counter() - began, **told, "_obj": found}
+    return {"engine": engine, "cpu_seconds": time.process_time() - began, **told, "_obj": found}
 
 
 def cycles(size: int, number: int = 40) -> None:
@@ -120,25 +122,31 @@ def main() -> None:
     wanted.threads = wanted.threads or len(os.sched_getaffinity(0))
     spans = [tuple(map(float, text.split("-"))) for text in wanted.ranges]
     samplings = [tuple(map(float, text.split("-"))) for text in wanted.oversampling]
-    rows = []
-    for kind, span, photons, sampling in product(wanted.kinds, spans, wanted.photons, samplings):
-        cell = {"kind": kind, "range_pi": f"{span[0]:g}-{span[1]:g}", "photons": photons}
-        cell["oversampling"] = f"{sampling[0]:g}-{sampling[-1]:g}"
-        for index in range(wanted.first, wanted.first + wanted.objects):
+    cells = list(product(wanted.kinds, spans, wanted.photons, samplings))
+    place = wanted.out / "phase.csv"
+    rows = pd.read_csv(place).to_dict("records") if place.exists() else []
+    there = {tuple(str(row[name]) for name in KEYS) for row in rows}
+    for index in range(wanted.first, wanted.first + wanted.objects):
+        for kind, span, photons, sampling in cells:
+            cell = {"kind": kind, "range_pi": f"{span[0]:g}-{span[1]:g}", "photons": float(photons)}
+            cell |= {"oversampling": f"{sampling[0]:g}-{sampling[-1]:g}", "size": wanted.size, "object": index}
+            engines_left = [e for e in wanted.engines if tuple(str(v) for v in (*cell.values(), e)) not in there]
+            if not engines_left:
+                continue
             truth, counts = made(wanted.size, kind, span, photons, (sampling[0], sampling[-1]), index)
-            for engine in wanted.engines:
+            for engine in engines_left:
                 row = run(engine, counts, index, wanted)
                 row["score"] = score.accuracy(row.pop("_obj"), truth)
                 row["right"] = row["score"] >= score.RIGHT
-                rows.append({**cell, "object": index, **row})
+                rows.append({**cell, **row})
+                storage.write_table(place, pd.DataFrame(rows))
                 told = " ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
-                print(*cell.values(), index, told, flush=True)
-            table = pd.DataFrame(rows)
-            storage.write_table(wanted.out / "phase.csv", table)
-    keys = [*cell, "engine"]
-    print(table.groupby(keys)[["right", "score", "seconds"]].mean().round(3).to_string())
+                print(*cell.values(), told, flush=True)
+    table = pd.DataFrame(rows)
+    cell_keys = [name for name in KEYS if name != "object"]
+    print(table.groupby(cell_keys)[["right", "score", "cpu_seconds"]].mean().round(3).to_string())
     if "verdict" in table:
-        print(table.groupby("verdict")["right"].agg(["mean", "size"]).round(3).to_string())
+        print(table.groupby(["engine", "verdict"])["right"].agg(["mean", "size"]).round(3).to_string())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ polyhedra with a phase field, crosses of 3 to 12 voxels near the peak and far fr
 clean     counting noise alone
 blurred   a partially coherent beam, the detector's point spread, air scattering and pixels of uneven gain, as the stage
           ``perturb`` has them; phase retrieval knows nothing of them
-coherence the same, and phase retrieval takes the Gaussian blur into account that fits the measured voxels best, as
+coherence the same, and phase retrieval takes the blur into account that fits the measured voxels best, as
           ``braggfill phase`` does
 ========  ==============================================================================================================
 
@@ -146,12 +146,12 @@ def cell(name: str, wanted: argparse.Namespace, width: int, distance: int, scene
     inside = support.from_modulus(case.truth, settings.true_phase.support_threshold)
     held = case.truth != 0
     expected = objects.fields(case.truth, inside, case.geometry)
-    widths = None
+    blur = None
     if scene == "coherence":
-        widths = coherence.estimate(case.truth, case.counts.astype(np.float32), ~case.mask)
+        blur = coherence.estimate(case.truth, case.counts.astype(np.float32), ~case.mask)
     rows = []
     for treatment, (intensity, weight) in given(case.counts, found, wanted.tune).items():
-        measured = Measured(intensity, weight, coherence=widths)
+        measured = Measured(intensity, weight, blur=blur)
         obj = reduce_error(case.truth, measured, held, wanted.cycles)
         aligned = align.align(obj, case.truth, inside)
         strain = objects.compare(objects.fields(aligned.obj, inside, case.geometry), expected, inside, case.geometry)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.phasing import drawing, gap, modes, output, report, summary
+from braggfill.phasing.coherence import Blur
 from braggfill.phasing.realspace import real_space
 from braggfill.phasing.result import Phased, Run, Verdict
 from braggfill.physics import fourier
@@ -68,12 +69,37 @@ def test_cxi_has_the_object_where_pynx_and_cdiutils_look(found, real, tmp_path):
         assert image["process_1/configuration/seed"][()] == 7
         assert "numpy" in json.loads(image["process_1/configuration/versions"][()])
         np.testing.assert_array_equal(image["phase_std"][()], found.phase_std)
+        # What PyNX's analysis and cdiutils' PhasingResultAnalyser read of each of their results.
+        results = image["process_1/results"]
+        assert results["llk_poisson"][()] == pytest.approx(found.runs[0].llk / 2)
+        assert results["free_llk_poisson"][()] == pytest.approx(found.llk_free / 2)
+        np.testing.assert_array_equal(file["entry_last/image_1/data"][()], found.obj)
+        # What silx draws: from the default of each group to a signal.
+        place = file
+        while "default" in place.attrs:
+            place = place[place.attrs["default"]]
+        assert place.attrs["NX_class"] == "NXdata"
+        assert place[place.attrs["signal"]].shape == found.obj.shape
+        for name in ("image_1", "image_2", "image_3", "prtf_1"):
+            assert file[f"entry_1/{name}"].attrs["signal"] in file[f"entry_1/{name}"]
         assert file["entry_1/image_2/data"].shape == (2, *found.obj.shape)
         np.testing.assert_allclose(file["entry_1/runs_1/llk_free"][()], [1.1, 2.1])
         assert list(file["entry_1/runs_1/origin"].asstr()[()]) == ["random", "random"]
         np.testing.assert_array_equal(file["entry_1/image_3/strain"][()], real.strain)
         assert file["entry_1/image_3/voxel_size_nm"][()] == real.voxel_nm
         assert file["entry_1/image_3/geometry/energy_ev"][()] == 9000
+
+
+def test_a_blur_is_told(found, tmp_path):
+    blur = Blur((0.3, 0.2, 0.0), "lorentzian")
+    blurred = replace(found, blur=blur, runs=tuple(replace(run, blur=blur) for run in found.runs))
+    output.write(tmp_path / "o.cxi", blurred)
+    with h5py.File(tmp_path / "o.cxi") as file:
+        results = file["entry_1/image_1/process_1/results"]
+        assert results["blur"][()] == b"lorentzian"
+        assert json.loads(results["blur_voxels"][()]) == [0.3, 0.2, 0.0]
+        assert file["entry_1/runs_1/blur"][0] == b"0.30 \xc3\x97 0.20 \xc3\x97 0.00 voxels (lorentzian)"
+    assert "0.30 × 0.20 × 0.00 voxels (lorentzian)" in dict(summary.facts(blurred))["blur of the pattern"]
 
 
 def test_the_stated_transform_gives_the_pattern_back(found, tmp_path):

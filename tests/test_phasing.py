@@ -6,6 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 from braggfill.errors import BraggfillError
 from braggfill.phasing import coherence, cycling, free, pattern, starts, strategy, support
@@ -149,18 +150,49 @@ def test_a_blur_keeps_the_sum_and_widens(shape):
     torch.testing.assert_close(blur(values, gaussian(shape, 0.0)), values, rtol=0, atol=1e-6)
 
 
-def test_the_width_of_a_blur_is_found(truth):
+@pytest.mark.parametrize("kind", ["gaussian", "lorentzian"])
+def test_the_kind_and_the_width_of_a_blur_are_found(truth, kind):
     expected = np.abs(fourier.forward(truth)) ** 2
     expected *= 1e5 / expected.max()
     scaled = truth * np.sqrt(expected.sum() / (np.abs(truth) ** 2).sum())
-    wanted = (0.8, 0.5, 0.6)
-    blurred = coherence.blurred(expected, wanted)
-    counts = np.random.default_rng(1).poisson(blurred).astype(np.float32)
+    wanted = coherence.Blur((0.8, 0.5, 0.6), kind)
+    counts = np.random.default_rng(1).poisson(coherence.blurred(expected, wanted)).astype(np.float32)
     used = np.ones(counts.shape, bool)
-    np.testing.assert_allclose(coherence.estimate(scaled, counts, used), wanted, atol=0.05)
+    found = coherence.estimate(scaled, counts, used)
+    assert found.kind == kind
+    np.testing.assert_allclose(found.widths, wanted.widths, atol=0.05)
     sharp = np.random.default_rng(1).poisson(expected).astype(np.float32)
     found = coherence.estimate(scaled, sharp, used)
-    assert found is None or max(found) < 0.2
+    assert found is None or max(found.widths) < 0.2
+    assert coherence.estimate(scaled, counts, used, should_stop=lambda: True) is None
+
+
+@pytest.mark.parametrize("kind", coherence.TRANSFORMS)
+@pytest.mark.parametrize("width", [0.15, 0.3, 0.6, 2.0])
+def test_a_blur_has_no_negative_values_and_loses_nothing(kind, width):
+    blur = coherence.Blur((width,) * 3, kind)
+    point = np.zeros((12, 13, 16))
+    point[6, 6, 8] = 1
+    spread = scipy.fft.irfftn(np.fft.rfftn(point) * coherence.transform(point.shape, blur), s=point.shape)
+    assert spread.min() > -1e-6
+    assert spread.sum() == pytest.approx(1, abs=1e-5)
+    with pytest.raises(BraggfillError, match="gaussian"):
+        coherence.Blur((1.0,) * 3, "square")
+
+
+@pytest.mark.parametrize("algorithm", ["HIO", "RAAR", "ER"])
+def test_cycles_with_a_narrow_blur_stay_finite(truth, algorithm):
+    """A kernel with negative values makes a model of zero next to a bright voxel, and the cycles grow without end."""
+    blur = coherence.Blur((0.3, 0.25, 0.2))
+    expected = coherence.blurred(np.abs(fourier.forward(truth)) ** 2, blur)
+    counts = np.random.default_rng(1).poisson(expected * 1e5 / expected.max()).astype(np.float32)
+    inside = np.abs(truth) > 0
+    work = begin(100 * starts.random(inside, np.random.default_rng(2)), Measured(counts, blur=blur), inside)
+    work.rescale()
+    work.run(algorithm, 40)
+    work.run("ER", 20)
+    assert float(work.residual()[0]) < 0.1
+    assert float(work.obj.abs().max()) < 50 * np.sqrt(counts.sum() / inside.sum())
 
 
 def test_supports_keep_their_bounds():
@@ -172,6 +204,21 @@ def test_supports_keep_their_bounds():
         np.testing.assert_allclose(new.float().mean(dim=(1, 2, 3)), share, rtol=0.05)
     new = support.update(obj, inside, threshold=[1.2, 2.0], width=0)
     assert new[0].sum() > new[1].sum()
+
+
+def test_faint_voxels_around_the_object_do_not_let_the_support_grow(truth):
+    """The rms over a support that is mostly empty is low; the level that it sets must not fall without end."""
+    rng = np.random.default_rng(4)
+    inside = np.abs(truth) > 0
+    haze = 0.05 * (rng.normal(size=truth.shape) + 1j * rng.normal(size=truth.shape))
+    obj = to_layout((truth + haze).astype(np.complex64))[None]
+    wide = torch.ones(obj.shape, dtype=torch.bool)
+    free, held = (
+        support.update(obj, wide, threshold=0.3, width=0, bounds=(0, 1), looseness=k).sum() / inside.sum()
+        for k in (float("inf"), 2.0)
+    )
+    assert free > 3
+    assert 0.9 < held < 1.6
 
 
 def test_an_update_follows_the_object(truth):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
-from braggfill.phasing import engines, modes, phase, verdict
+from braggfill.phasing import engines, modes, phase, support, verdict
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.phasing.result import Run
@@ -91,6 +91,20 @@ def test_what_is_canonical_stays_and_what_intensities_leave_open_goes(shape):
         np.testing.assert_allclose(found, made, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(24, 26, 29), (96, 100, 97)])
+def test_laying_over_in_a_small_box_is_laying_over(shape):
+    """Large arrays, too, in which NumPy works in place."""
+    obj = crystal(shape)
+    place = np.roll(obj, (5, -3, 2), (0, 1, 2))
+    inside = np.abs(place) > 0
+    other = np.roll(align.twin(obj) * np.exp(0.3j), (2, 1, -6), (0, 1, 2))
+    laid, correlations = modes.align_all([other], place, inside)
+    assert correlations[0] > 0.9999
+    np.testing.assert_allclose(laid[0], place, atol=0.01)
+    assert modes.correlation(other, place, inside) == pytest.approx(correlations[0], abs=1e-4)
+    assert modes.correlation(np.zeros_like(obj), place, inside) == 0
+
+
 def test_modes_of_one_object_are_that_object(truth):
     parts, weights = modes.modes(np.stack([truth, truth, truth]))
     np.testing.assert_allclose(parts[0], truth, atol=1e-5)
@@ -154,6 +168,26 @@ def test_the_verdict_in_words(truth):
     assert told(run(truth, 3.0), run(truth, 3.1), run(other(), 3.2)) == "uncertain"
     assert told(run(other(), 30.0), run(other(), 31.0), run(other(), 32.0)) == "failed"
     assert told(run(truth, 3.0, problem="diverged")) == "failed"
+
+
+def test_starts_that_come_close_make_the_result_and_are_not_called_different(truth):
+    """As on measured scans: correlations of 0.8 to 0.95."""
+    rng = np.random.default_rng(6)
+
+    def near():
+        inside = np.abs(truth) > 0
+        return (truth * np.exp(0.65j * rng.normal(size=truth.shape)) * inside).astype(np.complex64)
+
+    runs = [run(truth, 5.0), run(near(), 5.2), run(near(), 5.4), run(near(), 5.5)]
+    known = verdict.Agreement()
+    assert all(verdict.NEAR < known(one, runs[0]) < verdict.AGREE for one in runs[1:])
+    found = verdict.judge(runs, known, 1.0)
+    assert found.word == "uncertain"
+    assert "4 starts are close (correlation 0.8" in found.why
+    assert verdict.group(runs, known) == [0, 1, 2, 3]
+    assert verdict.close(runs, known)
+    assert not verdict.close(runs[:2], known)
+    assert verdict.NEAR < verdict.support_of(runs, known) < verdict.AGREE
 
 
 def missing_cross(shape, width=3, offset=5):
@@ -270,6 +304,33 @@ def test_time_and_stops_keep_the_best_so_far(counts):
     late = phase_pattern(counts, seed=3, recipe=replace(QUICK, rounds=10_000), threads=1, budget_s=0.0)
     assert time.monotonic() - began < 60
     assert len(late.runs) <= QUICK.long_starts
+
+
+@pytest.mark.parametrize("after", [0, 30, 500])
+def test_a_stop_inside_a_round_is_heard_at_once(after, counts, monkeypatch):
+    """In coarse rounds, between levels, in the search for a blur: no cycle more, no update, one run."""
+    updates, cycles = [], []
+    update = support.update
+    monkeypatch.setattr(support, "update", lambda *a, **k: updates.append(len(cycles)) or update(*a, **k))
+
+    def stop() -> bool:
+        cycles.append(1)
+        return len(cycles) > after
+
+    coarse = replace(QUICK, coarse_voxels=15_000)
+    found = phase_pattern(counts, seed=3, recipe=coarse, threads=1, should_stop=stop)
+    assert found.obj.any()
+    assert len(found.runs) == 1
+    assert 0.9 * after <= found.cycles <= after + 1
+    assert not [place for place in updates if place > after + 1]
+    assert found.runs[0].cycles <= found.cycles
+
+
+def test_runs_count_all_their_cycles(phased):
+    """Those of every level and schedule, and the runs together no more than were made."""
+    assert min(run.cycles for run in phased.runs) >= QUICK.long.cycles
+    assert sum(run.cycles for run in phased.runs if run.origin != "bred") <= phased.cycles
+    assert all(run.seconds > 0 for run in phased.runs)
 
 
 def test_as_many_runs_as_asked_for(counts):

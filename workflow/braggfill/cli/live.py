@@ -27,14 +27,16 @@ class Live:
         self.stop = threading.Event()
         self._began = self._drawn = time.monotonic()
         self._last: Progress | None = None
+        self._asked = 0
 
     def told(self, progress: Progress) -> None:
         """Between rounds."""
-        self._last = progress
+        self._last, self._asked = progress, 0
         self._draw()
 
     def should_stop(self) -> bool:
         """In every cycle."""
+        self._asked += 1
         if self.shown and time.monotonic() - self._drawn > EVERY:
             self._draw()
         return self.stop.is_set()
@@ -44,9 +46,8 @@ class Live:
             return
         self._drawn = time.monotonic()
         width = shutil.get_terminal_size().columns - 1
-        print(
-            f"\r{line(self._last, self._drawn - self._began, self.budget_s)[:width]:<{width}}", end="", file=sys.stderr
-        )
+        told = line(self._last, self._drawn - self._began, self.budget_s, self._asked)
+        print(f"\r{told[:width]:<{width}}", end="", file=sys.stderr)
         sys.stderr.flush()
 
     def clear(self) -> None:
@@ -55,15 +56,15 @@ class Live:
             print(f"\r{' ' * (shutil.get_terminal_size().columns - 1)}\r", end="", file=sys.stderr, flush=True)
 
 
-def line(progress: Progress | None, seconds: float, budget_s: float | None) -> str:
-    """What is drawn: round, best free figure, cycles, time left."""
+def line(progress: Progress | None, seconds: float, budget_s: float | None, more: int = 0) -> str:
+    """What is drawn: round, best free figure, cycles (``more`` of them since the round began), time left."""
     parts = ["phase retrieval"]
     left = None if budget_s is None else max(budget_s - seconds, 0.0)
     if progress is not None:
         parts.append(f"round {min(progress.done + 1, progress.total)} of at most {progress.total}")
         if progress.llk_free == progress.llk_free:
             parts.append(f"best free log-likelihood {progress.llk_free:.3g}")
-        parts.append(f"{progress.cycles} cycles")
+        parts.append(f"{progress.cycles + more} cycles")
         if progress.done:
             most = progress.seconds / progress.done * progress.total - seconds
             left = max(most, 0.0) if left is None else min(left, max(most, 0.0))

@@ -102,7 +102,7 @@ def loss(network: nn.Module, found: Any, phase: Tensor, intensity: Tensor, weigh
     """The loss of what a network predicts, by its kind; see the module."""
     name = network.name
     if name == "braggphase":
-        return phase_training.loss(*found, phase, intensity)
+        return phase_training.loss(found[0], found[1], phase, intensity)
     if name in ("rsp", "central"):
         weigh = losses.amplitude_weights if weights == "amplitude" else losses.log_weights
         return losses.wca(losses.phasor(found), phase, weigh(intensity)).mean()

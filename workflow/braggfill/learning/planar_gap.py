@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from braggfill.learning.gap import losses
+from braggfill.learning.gap import scores
+from braggfill.learning.gap.losses.mse import mse
+from braggfill.learning.gap.losses.nll import nll
 from braggfill.learning.planar_losses import LOSSES
 from braggfill.learning.schedule import cosine_rate
 from braggfill.patterns import gaps
@@ -77,7 +79,8 @@ def value(network: nn.Module, loss: str, log_intensity: Tensor, mask: Tensor) ->
     """A loss of a batch, a number: one of :data:`braggfill.learning.planar_losses.LOSSES`, on the pattern normalised to
     0 to 1, or :func:`own`."""
     if loss == OWN:
-        return own(*network.predict(log_intensity, mask), log_intensity, mask)  # type: ignore[operator]
+        expected, log_variance = network.predict(log_intensity, mask)  # type: ignore[operator]
+        return own(expected, log_variance, log_intensity, mask)
     scale = _scale(log_intensity, mask)
     truth = scale.apply_log(log_intensity)
     if hasattr(network, "predict"):
@@ -93,7 +96,7 @@ def own(expected: Tensor, log_variance: Tensor, truth: Tensor, mask: Tensor) -> 
     .. math:: \langle (\hat y - y)^2 \rangle_\mathrm{gap} + \lambda \tfrac12 \langle (\hat y - y)^2 e^{-v} + v
               \rangle_\mathrm{gap}
     """
-    return losses.mse(expected, truth, mask) + CERTAINTY * losses.nll(expected, log_variance, truth, mask)
+    return mse(expected, truth, mask) + CERTAINTY * nll(expected, log_variance, truth, mask)
 
 
 def train(
@@ -128,7 +131,7 @@ def train(
             some = order[step * batch : (step + 1) * batch]
             optimiser.param_groups[0]["lr"] = cosine_rate(rate, done, each * epochs) if decay else rate
             optimiser.zero_grad(set_to_none=True)
-            found = value(network, loss, log_intensity[some], masks(options, side, some, seed, epoch))
+            found = value(network, loss, log_intensity[some], masks(options, side, some.tolist(), seed, epoch))
             found.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
@@ -155,4 +158,4 @@ def fill(network: nn.Module, log_intensity: Tensor, mask: Tensor, batch: int = 3
 
 def pcc(filled: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Pearson correlation over each gap, (n,), of log(1 + photons) (Eq. 3.1)."""
-    return losses.pcc(filled, truth, mask)
+    return scores.pcc(filled, truth, mask)

@@ -26,6 +26,7 @@ class Cycled:
     model: np.ndarray = field(repr=False)
     """Photons that it predicts."""
     cycles: int
+    """Those that had led to the start included; ``seconds`` likewise."""
     seconds: float
 
 
@@ -84,16 +85,22 @@ def _batch(
                     factors = list(torch.tensor(np.stack(drawn, axis=1), dtype=torch.float32, device=measured.device))
                 work.run(name, number, beta=recipe.beta, relaxations=factors, should_stop=should_stop)
                 done += number
+                if should_stop is not None and should_stop():
+                    break  # no more updates; what follows hears the same answer
                 work.support = support.update(
                     work.obj,
                     work.support,
                     threshold=support.annealed(done / total, thresholds, schedule.threshold),
                     width=support.smoothing(done / total, *schedule.smoothing),
                     border=schedule.border,
+                    looseness=schedule.looseness,
                 )
         work.run("ER", schedule.er_cycles, should_stop=should_stop)
         models = projections.from_layout(work.intensity())
     objects = projections.from_layout(work.obj * work.support)
     supports = projections.from_layout(work.support)
     seconds = (time.perf_counter() - began) / len(starts)
-    return [Cycled(o, s, m, work.cycle, seconds) for o, s, m in zip(objects, supports, models, strict=True)]
+    return [
+        Cycled(o, s, m, start.cycles + work.cycle, start.seconds + seconds)
+        for o, s, m, start in zip(objects, supports, models, starts, strict=True)
+    ]

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from braggfill.physics import align, fourier
+from braggfill.phasing import pattern
+from braggfill.physics import align, boxes, fourier
 
 ASYMMETRY = 1e-3
 """Below this normalised third moment an axis does not tell an object from its twin."""
@@ -87,8 +88,32 @@ def _cut(values: np.ndarray, axis: int, part: slice) -> np.ndarray:
 
 def align_all(objs: Sequence[np.ndarray], reference: np.ndarray, support: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Objects laid over a reference: an array (objects, three axes), and the correlation of each, 0 to 1."""
-    done = [align.align(obj, reference, support) for obj in objs]
-    return np.stack([a.obj for a in done]), np.array([a.correlation for a in done])
+    (base, inside, *small), shift = _cut_out([reference, support, *objs])
+    done = [align.align(obj, base, inside) for obj in small]
+    back = [-s for s in shift]
+    whole = [np.roll(pattern.pad(a.obj, reference.shape), back, axis=range(reference.ndim)) for a in done]
+    return np.stack(whole), np.array([a.correlation for a in done])
+
+
+def correlation(obj: np.ndarray, reference: np.ndarray, support: np.ndarray) -> float:
+    """Correlation of an object with a reference inside the reference's support, 0 to 1, ramps left in."""
+    (base, inside, small), _ = _cut_out([reference, support, obj])
+    return align.align(small, base, inside, ramp=False).correlation
+
+
+def _cut_out(arrays: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[int]]:
+    """Arrays centred and cut to a box that leaves each of them half as much again of zeros, where there are any; and
+    the shift of the first, by which the second was moved, too.  To align objects takes time for every voxel around."""
+    shifts = [_to_centre(np.abs(a).astype(float) ** 2) if a.any() else [0] * a.ndim for a in arrays]
+    shifts[1] = shifts[0]
+    moved = [np.roll(a, shift, axis=range(a.ndim)) for a, shift in zip(arrays, shifts, strict=True)]
+    reach = [[1] * moved[0].ndim]
+    for array in moved:
+        if array.any():
+            box = boxes.bounding_box(array)
+            reach.append([max(n // 2 - s.start, s.stop - n // 2) for s, n in zip(box, array.shape, strict=True)])
+    shape = [min(n, 2 * ((3 * r + 1) // 2 + 2)) for r, n in zip(np.max(reach, axis=0), moved[0].shape, strict=True)]
+    return [pattern.crop(a, shape) for a in moved], shifts[0]
 
 
 def modes(aligned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -33,6 +33,7 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing.coherence import Blur
 from braggfill.phasing.realspace import RealSpace
 from braggfill.phasing.result import Phased, Run
 from braggfill.runs import storage
@@ -107,9 +108,12 @@ def results(found: Phased, real: RealSpace | None = None) -> dict[str, Any]:
         "advice": found.verdict.advice,
         "llk_free": found.llk_free,
         "llk_expected": found.llk_expected,
+        "llk_poisson": found.runs[0].llk / 2 if found.runs else float("nan"),  # as PyNX and cdiutils have them
+        "free_llk_poisson": found.llk_free / 2,
         "agreement": found.agreement,
         "resolution_voxels": found.resolution,
-        "coherence_voxels": list(found.coherence or ()),
+        "blur": None if found.blur is None else found.blur.kind,
+        "blur_voxels": [] if found.blur is None else list(found.blur.widths),
         "cycles": found.cycles,
         "seconds": round(found.seconds, 2),
         "notes": list(found.notes),
@@ -154,7 +158,7 @@ def _real(real: RealSpace) -> dict[str, np.ndarray]:
 
 def _cell(value: Any) -> Any:
     """What a column can hold: blurs as text."""
-    return json.dumps(value) if value is None or isinstance(value, tuple) else value
+    return str(value or "none") if value is None or isinstance(value, Blur) else value
 
 
 def _plain(value: Any) -> Any:
@@ -183,6 +187,7 @@ def _cxi(file: h5py.File, found: Phased, real: RealSpace | None, told: Mapping[s
     file.attrs.update({"default": "entry_1", "creator": "braggfill"})
     file["cxi_version"] = 150
     group("entry_1", "NXentry", default="data_1")
+    file["entry_last"] = h5py.SoftLink("/entry_1")
     file["entry_1/program_name"] = f"braggfill {told['version']}"
     file["entry_1/start_time"] = told["date"]
     one = "entry_1/image_1"

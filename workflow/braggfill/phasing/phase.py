@@ -32,6 +32,10 @@ MOST_CHOSEN = 6
 """So many runs make up the result at the most."""
 STARTED = ("auto", "projections")
 """Engines that begin with other objects than random ones."""
+PATIENCE = 2
+"""Rounds without a better fit after which starts that come close to each other are not followed by more."""
+WORTH = 0.97
+"""A fit is better if its free log-likelihood is below so much of the best before."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
@@ -109,12 +113,16 @@ def phase_pattern(
     agreement = verdict.Agreement()
     runs: list[Run] = []
     found = Verdict(FAILED, "no start was finished", "give more time")
-    expected = float("nan")
+    expected, best_yet, idle = float("nan"), float("inf"), 0
     for runs in make(pattern, recipe, context):
         usable = [run for run in runs if not run.problem]
         if usable:
             expected = _expected(pattern, usable[0])
         found = verdict.judge(runs, agreement, expected)
+        better = bool(usable) and usable[0].llk_free < WORTH * best_yet
+        idle, best_yet = (0, usable[0].llk_free) if better else (idle + 1, best_yet)
+        if idle >= PATIENCE and verdict.close(runs, agreement):
+            break
         if found.word == verdict.CONVERGED or context.over() or (starts is not None and len(runs) >= starts):
             break
     usable = [run for run in runs if not run.problem]
@@ -151,10 +159,10 @@ def _finished(
     """The result: the chosen runs refined with no voxel kept out, aligned, and taken together."""
     best = usable[0]
     same = verdict.group(usable, agreement)[:MOST_CHOSEN]
-    widths = best.coherence
+    blur = best.blur
     objects = [(usable[i].obj, usable[i].support) for i in same]
     if not context.over():
-        objects = _refine(pattern, [usable[i] for i in same], widths, recipe, context)
+        objects = _refine(pattern, [usable[i] for i in same], blur, recipe, context)
     reference, inside = modes.canonical(*objects[0])
     aligned, _ = modes.align_all([obj for obj, _ in objects], reference, inside)
     parts, weights = modes.modes(aligned)
@@ -181,7 +189,7 @@ def _finished(
         phase_std=np.where(inside, phase_std, 0),
         prtf=prtf,
         resolution=modes.resolution(*prtf),
-        coherence=widths,
+        blur=blur,
         seed=context.seed,
         cycles=context.cycles,
         seconds=time.monotonic() - context.began,
@@ -190,13 +198,13 @@ def _finished(
 
 
 def _refine(
-    pattern: Pattern, runs: Sequence[Run], widths: tuple[float, ...] | None, recipe: Recipe, context: Context
+    pattern: Pattern, runs: Sequence[Run], blur: _coherence.Blur | None, recipe: Recipe, context: Context
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Objects and supports after the last schedule, with the voxels that were kept out."""
-    measured = projections.Measured(pattern.intensity, pattern.weight, coherence=widths, device=context.device)
+    measured = projections.Measured(pattern.intensity, pattern.weight, blur=blur, device=context.device)
     rng = seeds.generator(context.seed, "phase/last")
     begun = [Start(run.obj, run.support, _threshold(run, recipe), rng, run.start, run.origin) for run in runs]
-    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads)
+    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads, should_stop=context.over)
     context.cycles += sum(one.cycles for one in done)
     return [(one.obj, one.support) for one in done]
 
@@ -207,7 +215,7 @@ def _threshold(run: Run, recipe: Recipe) -> float:
 
 def _expected(pattern: Pattern, run: Run) -> float:
     """Free log-likelihood that counting noise alone would give with a run's model."""
-    model = _coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.coherence)
+    model = _coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.blur)
     judged = pattern.free if pattern.free.any() else pattern.known
     return free.expected_likelihood(model[judged])
 

@@ -122,7 +122,7 @@ def predictions(
     amplitude = np.sqrt(wide.counts)
     mean = single[0]
     for _ in range(2 if turns > 1 else 0):
-        mean = sum(_suited(one, mean, amplitude) for one in single) / turns
+        mean = np.sum([_suited(one, mean, amplitude) for one in single], axis=0) / turns
     apart = [abs(np.vdot(amplitude * _suited(one, mean, amplitude), mean)) for one in single]
     chosen = [mean, *(single[i] for i in np.argsort(apart))][:number]
     kept = (slice(side),) * 3

@@ -17,7 +17,7 @@ ER      :math:`P`          0
 The weight :math:`w` is 1 where a voxel was counted, 0 where it is missing or kept out, and between the two where it was
 filled with some uncertainty.  Randomised over-relaxation replaces :math:`w` by :math:`\lambda w` with one
 :math:`\lambda` a cycle, uniform in :math:`1 \pm \nu`.  For a partially coherent beam the modulus is compared after a
-blur, :math:`|A|^2 \to |A|^2 * K` with a Gaussian K.
+blur, :math:`|A|^2 \to |A|^2 * K` (:mod:`braggfill.phasing.coherence`).
 
 All arrays here are in the layout of the Fourier transform, origin at index 0; :func:`to_layout` and :func:`from_layout`
 translate.  Transforms are unitary.
@@ -35,10 +35,13 @@ import numpy as np
 import torch
 
 from braggfill.errors import BraggfillError
+from braggfill.phasing import coherence
 
 AXES = (1, 2, 3)
 TINY = 1e-24
 """Smallest squared modulus that is divided by."""
+ROUNDING = 1e-6
+"""Error of a blur in single precision, as a share of the largest intensity."""
 
 
 def to_layout(array: np.ndarray, device: str | torch.device = "cpu") -> torch.Tensor:
@@ -52,21 +55,15 @@ def from_layout(tensor: torch.Tensor) -> np.ndarray:
 
 
 def gaussian(shape: Sequence[int], widths: float | Sequence[float], device: str | torch.device = "cpu") -> torch.Tensor:
-    r"""Fourier transform of a Gaussian of unit sum, :math:`\exp(-2 \pi^2 \sum_i \sigma_i^2 k_i^2 / n_i^2)`, as
-    ``torch.fft.rfftn`` has it: multiply the transform by it to blur an array.
+    """Transform of a Gaussian (:mod:`braggfill.phasing.coherence`) as ``torch.fft.rfftn`` has it: multiply the
+    transform by it to blur an array.
 
     Parameters
     ----------
     widths : standard deviations in voxels, one or one for each axis.
     """
-    each = np.broadcast_to(np.asarray(widths, float), (len(shape),))
-    kernel = torch.ones((1,) * len(shape), dtype=torch.float64)
-    for axis, (n, width) in enumerate(zip(shape, each, strict=True)):
-        last = axis == len(shape) - 1
-        k = torch.fft.rfftfreq(n, dtype=torch.float64) if last else torch.fft.fftfreq(n, dtype=torch.float64)
-        view = [-1 if a == axis else 1 for a in range(len(shape))]
-        kernel = kernel * torch.exp(-2 * (np.pi * float(width) * k) ** 2).view(view)
-    return kernel.to(device, torch.float32)
+    each = tuple(map(float, np.broadcast_to(np.asarray(widths, float), (len(shape),))))
+    return torch.from_numpy(coherence.transform(shape, coherence.Blur(each))).to(device)[None]
 
 
 def blur(values: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
@@ -81,8 +78,7 @@ class Measured:
     ----------
     intensity : photons, three axes, origin at ``n // 2``; values where the weight is 0 do not matter.
     weight : 0 to 1, same shape; boolean for 0 or 1; None for 1 everywhere.
-    coherence : standard deviation in voxels of the Gaussian that blurred the pattern, one or one an axis; None for a
-        fully coherent beam.
+    blur : the kernel that blurred the pattern; None for a fully coherent beam.
     """
 
     def __init__(
@@ -90,7 +86,7 @@ class Measured:
         intensity: np.ndarray,
         weight: np.ndarray | None = None,
         *,
-        coherence: float | Sequence[float] | None = None,
+        blur: coherence.Blur | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         if intensity.ndim != 3:
@@ -109,12 +105,15 @@ class Measured:
         """1 - weight."""
         self.norm = float((weight * amplitude**2).sum())
         """Photons, weighted."""
-        self.blur_by(coherence)
+        self.rounding = ROUNDING * float(amplitude.max(initial=0) ** 2)
+        """Photons below which a blurred intensity is rounding error."""
+        self.blur_by(blur)
 
-    def blur_by(self, coherence: float | Sequence[float] | None) -> None:
-        """Take the pattern to be blurred by Gaussians of these standard deviations; None or 0 for no blur."""
-        blurred = coherence is not None and np.any(np.asarray(coherence))
-        self.kernel = gaussian(self.shape, coherence, self.device) if coherence is not None and blurred else None
+    def blur_by(self, blur: coherence.Blur | None) -> None:
+        """Take the pattern to be blurred by a kernel; None for no blur."""
+        self.kernel = None
+        if blur is not None and any(blur.widths):
+            self.kernel = torch.from_numpy(coherence.transform(self.shape, blur)).to(self.device)[None]
 
 
 class Projections:
@@ -181,7 +180,8 @@ class Projections:
 
     def fit(self, wave: torch.Tensor, relaxation: float | torch.Tensor | None = None) -> None:
         """Give amplitudes their measured moduli, in place, as far as the weights say."""
-        modulus = self._intensity(wave).clamp_(min=TINY).sqrt_()
+        least = TINY if self.measured.kernel is None else max(TINY, self.measured.rounding)
+        modulus = self._intensity(wave).clamp_(min=least).sqrt_()
         torch.addcdiv(self.measured.slack, self.measured.pull, modulus, out=modulus)
         if relaxation is not None:
             factor = torch.as_tensor(relaxation, dtype=torch.float32, device=wave.device).view(-1, 1, 1, 1)

@@ -20,6 +20,8 @@ class Schedule:
     fifths of the updates; None keeps the start's own."""
     border: int | None = None
     """Only voxels within so many of the support's surface may change; None for all."""
+    looseness: float = 4.0
+    """See :func:`braggfill.phasing.support.update`."""
 
     @property
     def cycles(self) -> int:
@@ -58,9 +60,9 @@ class Recipe:
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
     named: Schedule = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
     """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
-    finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2)
+    finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
-    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1)
+    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2)
     """Every run on the whole array at its end: the faint rim of the object comes into the support."""
 
     def with_threshold(self, threshold: float) -> Recipe:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from braggfill.phasing.coherence import Blur
+
 CONVERGED, UNCERTAIN, FAILED = "converged", "uncertain", "failed"
 
 
@@ -31,8 +33,8 @@ class Run:
     """Support threshold, relative to the rms."""
     cycles: int = 0
     seconds: float = 0.0
-    coherence: tuple[float, ...] | None = None
-    """Standard deviations in voxels of the Gaussian by which the pattern was taken to be blurred."""
+    blur: Blur | None = None
+    """The kernel by which the pattern was taken to be blurred (partial coherence)."""
     problem: str = ""
     """Why it cannot be used; empty if it can."""
 
@@ -85,8 +87,8 @@ class Phased:
     """Phase retrieval transfer function: radii in cycles a voxel, values."""
     resolution: float
     """Period in voxels at which the transfer function falls below 1/e; 2 is the array's limit."""
-    coherence: tuple[float, ...] | None
-    """Standard deviation in voxels of the Gaussian by which the pattern is blurred, along each axis; None for none."""
+    blur: Blur | None
+    """The kernel by which the pattern is blurred (partial coherence); None for none."""
     seed: int
     cycles: int
     seconds: float

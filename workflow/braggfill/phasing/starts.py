@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from braggfill.phasing import modes
 from braggfill.phasing import pattern as _pattern
-from braggfill.physics import align, fourier
+from braggfill.physics import fourier
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Start:
     origin: str = "random"
     relaxation: float = 0.0
     """Half width of the interval about 1 that over-relaxations are drawn from; 0 for none."""
+    cycles: int = 0
+    """Cycles that led to it."""
+    seconds: float = 0.0
+    """Time that they took."""
 
 
 def random(support: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -59,6 +64,6 @@ def child(best: np.ndarray, other: np.ndarray, inside: np.ndarray) -> np.ndarray
 
     Source: Chen et al., Phys. Rev. B 76, 064113 (2007).
     """
-    laid = align.align(other, best, inside).obj
+    laid = modes.align_all([other], best, inside)[0][0]
     product = np.sqrt(np.abs(laid) * np.abs(best))
     return (product * np.exp(1j * np.angle(laid + best))).astype(np.complex64)

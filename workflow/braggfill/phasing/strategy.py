@@ -55,8 +55,15 @@ class Level:
         self.used = _pattern.crop(pattern.known, shape) & ~self.free
         self.weight = weight
         self.device = context.device
-        self.blurred: tuple[float, ...] | None = None
+        self._autocorrelation: np.ndarray | None = None
+        self.blurred: _coherence.Blur | None = None
         self.measured = Measured(self.intensity * self.window**2, weight, device=context.device)
+
+    def autocorrelation(self, threshold: float) -> np.ndarray:
+        """Where the object may be; calculated once."""
+        if self._autocorrelation is None:
+            self._autocorrelation = support.autocorrelation(self.intensity * self.window**2, threshold)
+        return self._autocorrelation
 
     def misfit(self, model: np.ndarray) -> float:
         r""":math:`\sum (\sqrt{m} - \sqrt{I})^2 / \sum I` over the voxels kept out, under the window."""
@@ -64,9 +71,9 @@ class Level:
         seen = self.window[where] * np.sqrt(self.intensity[where])
         return float(((np.sqrt(np.maximum(model[where], 0)) - seen) ** 2).sum() / max(float((seen**2).sum()), 1e-30))
 
-    def blur_by(self, widths: tuple[float, ...] | None) -> None:
-        self.blurred = widths
-        self.measured.blur_by(widths)
+    def blur_by(self, blur: _coherence.Blur | None) -> None:
+        self.blurred = blur
+        self.measured.blur_by(blur)
 
     def run(self, done: cycling.Cycled, start: Start) -> Run:
         """A run on the whole array, with its figures."""
@@ -97,6 +104,7 @@ class Search:
         self.made = 0
         self.named = tuple(context.named)
         """Starts that are not random and have not been begun."""
+        self.looked_for_blur = False
 
     def rounds(self) -> Iterator[list[Run]]:
         """The runs so far after each round; the caller stops when they do."""
@@ -109,9 +117,8 @@ class Search:
                 new = self._further(runs) if kind == "further" else self._bred(runs)
             else:
                 new = self._coarse() if kind == "coarse" else self._long()
-            if number == 0 and new:
-                new = self._look_for_blur(new)
-            runs = _merged(runs, new)
+            if not (runs and context.over()):  # a run cut short has a loose support, which fits anything
+                runs = _merged(runs, new)
             yield runs
             if context.over():
                 return
@@ -123,24 +130,19 @@ class Search:
         return ("coarse", "further", "coarse", "further", "long", "bred")[number % 6]
 
     def starts(self, level: Level, number: int) -> list[Start]:
-        """So many random starts, the thresholds in turn."""
-        inside = support.autocorrelation(level.intensity * level.window**2, self.recipe.autocorrelation_threshold)
-        found = []
-        for _ in range(number):
-            rng = seeds.generator(self.context.seed, "phase/start", self.made)
-            threshold = self.recipe.support_thresholds[self.made % len(self.recipe.support_thresholds)]
-            relaxation = self.recipe.relaxations[self.made % len(self.recipe.relaxations)]
-            obj = starts.random(inside, rng)
-            found.append(Start(obj, inside, threshold, rng, self.made, "random", relaxation))
-            self.made += 1
-        return found
+        """So many random starts on a level, the thresholds in turn."""
+        return [_random(self, level, self._next()) for _ in range(number)]
+
+    def _next(self) -> int:
+        self.made += 1
+        return self.made - 1
 
     def _cycle(self, level: Level, begun: Sequence[Start], schedule: Schedule) -> list[cycling.Cycled]:
         context = self.context
         done = cycling.cycle(
             level.measured, begun, schedule, self.recipe, threads=context.threads, should_stop=context.over
         )
-        context.cycles += sum(one.cycles for one in done)
+        context.cycles += sum(one.cycles - start.cycles for one, start in zip(done, begun, strict=True))
         return done
 
     def _coarse(self) -> list[Run]:
@@ -160,23 +162,26 @@ class Search:
         """The starts that are not random on one level."""
         if not self.named:
             return []
-        inside = support.autocorrelation(level.intensity * level.window**2, self.recipe.autocorrelation_threshold)
+        inside = level.autocorrelation(self.recipe.autocorrelation_threshold)
         threshold = self.recipe.support_thresholds[0]
         return _named.on_level(self.named, level.shape, level.window, inside, threshold, self.context.seed)
 
     def _refined(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled], kept: int) -> list[Run]:
         """The best of what was done on one level, taken to the whole array."""
         for finer in self.levels[self.levels.index(level) + 1 :]:
-            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:kept]
+            most = 1 if self.context.over() else kept
+            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:most]
             begun = [self._finer(done[i], begun[i], level, finer) for i in order]
-            done = self._cycle(finer, begun, self.recipe.finer)
+            done = self._look_for_blur(finer, begun, self._cycle(finer, begun, self.recipe.finer))
             level = finer
-        return self._settled(begun, done)
+        return self._settled(begun, self._look_for_blur(level, begun, done))
 
     def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
         """Runs on the whole array, after their last schedule."""
         level = self.levels[-1]
-        begun = [replace(start, obj=one.obj, support=one.support) for start, one in zip(begun, done, strict=True)]
+        if self.context.over():
+            return [level.run(one, start) for one, start in zip(done, begun, strict=True)]
+        begun = _onwards(begun, done)
         settled = self._cycle(level, begun, self.recipe.settle)
         return [level.run(one, start) for one, start in zip(settled, begun, strict=True)]
 
@@ -189,6 +194,8 @@ class Search:
             threshold=self.recipe.coarse.threshold or start.threshold,
             origin="coarse" if start.origin == "random" else start.origin,
             relaxation=0,
+            cycles=done.cycles,
+            seconds=done.seconds,
         )
 
     def _long(self) -> list[Run]:
@@ -206,9 +213,8 @@ class Search:
         for run in chosen:
             rng = seeds.generator(self.context.seed, "phase/further", run.start, run.cycles)
             threshold = self.recipe.finer.threshold or run.threshold
-            begun.append(Start(run.obj, run.support, threshold, rng, run.start, run.origin))
-        done = self._settled(begun, self._cycle(self.levels[-1], begun, self.recipe.finer)) if begun else []
-        return [replace(new, cycles=old.cycles + new.cycles) for old, new in zip(chosen, done, strict=True)]
+            begun.append(_again(run, threshold, rng))
+        return self._settled(begun, self._cycle(self.levels[-1], begun, self.recipe.finer)) if begun else []
 
     def _bred(self, runs: Sequence[Run]) -> list[Run]:
         """Children of the best run and of those that differ from it (a guided generation)."""
@@ -224,28 +230,56 @@ class Search:
             self.made += 1
         return self._settled(begun, self._cycle(level, begun, self.recipe.finer))
 
-    def _look_for_blur(self, runs: list[Run]) -> list[Run]:
-        """The same runs, continued with the pattern's blur where it has one that voxels kept out confirm."""
-        level = self.levels[-1]
-        usable = sorted((run for run in runs if not run.problem), key=lambda run: run.llk_free)
-        if not usable:
-            return runs
+    def _look_for_blur(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled]) -> list[cycling.Cycled]:
+        """Once, on the first level where it can be seen: what was done, continued with the pattern's blur where it has
+        one that voxels kept out confirm.  All levels have the same voxels, so that they share it."""
+        if self.looked_for_blur or not done or self.context.over():
+            return done
+        self.looked_for_blur = True
         for _ in range(_coherence.TURNS):
-            widths = _coherence.estimate(usable[0].obj, level.intensity, level.used)
-            if widths is None or self.context.over():
+            misfit, best = min((level.misfit(one.model), i) for i, one in enumerate(done))
+            blur = _coherence.estimate(
+                done[best].obj, level.intensity * level.window**2, level.used, should_stop=self.context.over
+            )
+            if blur is None:
                 break
             before = level.blurred
-            level.blur_by(widths)
-            begun = [
-                Start(r.obj, r.support, r.threshold, seeds.generator(0, "phase/none"), r.start, r.origin)
-                for r in usable
-            ]
-            better = self._settled(begun, self._cycle(level, begun, self.recipe.finer))
-            if min(run.llk_free for run in better) > _coherence.GAIN * usable[0].llk_free:
-                level.blur_by(before)
+            self._blur_by(blur)
+            again = self._cycle(level, _onwards(begun, done), self.recipe.finer)
+            if self.context.over() or min(level.misfit(one.model) for one in again) > _coherence.GAIN * misfit:
+                self._blur_by(before)
                 break
-            usable = sorted(better, key=lambda run: run.llk_free)
-        return usable
+            done = again
+        return done
+
+    def _blur_by(self, blur: _coherence.Blur | None) -> None:
+        for level in self.levels:
+            level.blur_by(blur)
+
+
+def _random(search: Search, level: Level, number: int) -> Start:
+    """Random values inside the autocorrelation's support."""
+    recipe = search.recipe
+    rng = seeds.generator(search.context.seed, "phase/start", number)
+    inside = level.autocorrelation(recipe.autocorrelation_threshold)
+    threshold = recipe.support_thresholds[number % len(recipe.support_thresholds)]
+    relaxation = recipe.relaxations[number % len(recipe.relaxations)]
+    return Start(starts.random(inside, rng), inside, threshold, rng, number, "random", relaxation)
+
+
+def _onwards(begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Start]:
+    """What was done as the starts of further cycles."""
+    return [
+        replace(start, obj=one.obj, support=one.support, cycles=one.cycles, seconds=one.seconds)
+        for start, one in zip(begun, done, strict=True)
+    ]
+
+
+def _again(run: Run, threshold: float, rng: np.random.Generator) -> Start:
+    """A run as the start of further cycles."""
+    return Start(
+        run.obj, run.support, threshold, rng, run.start, run.origin, cycles=run.cycles, seconds=run.seconds
+    )  # fmt: skip
 
 
 def _merged(runs: Sequence[Run], new: Sequence[Run]) -> list[Run]:

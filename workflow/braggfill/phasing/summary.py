@@ -62,10 +62,8 @@ def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]
             lines.append(("resolution", f"{found.resolution:.1f} voxels (PRTF at 1/e)"))
     if several:
         lines.append(("first mode", f"{found.weights[0]:.1%} of the photons"))
-    if found.coherence:
-        lines.append(
-            ("blur of the pattern", " × ".join(f"{w:.2f}" for w in found.coherence) + " voxels (partial coherence)")
-        )
+    if found.blur:
+        lines.append(("blur of the pattern", f"{found.blur}, partial coherence"))
     if real is not None:
         known = real.strain[np.isfinite(real.strain) & core(real.obj, real.support)]
         lines.append(("size", " × ".join(f"{s:.0f}" for s in real.size_nm) + " nm (z, y, x)"))

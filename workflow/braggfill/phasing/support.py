@@ -60,8 +60,9 @@ def update(
     width: float | Sequence[float],
     border: int | None = None,
     bounds: tuple[float, float] = BOUNDS,
+    looseness: float = float("inf"),
 ) -> torch.Tensor:
-    """New supports from objects.
+    r"""New supports from objects.
 
     Parameters
     ----------
@@ -71,6 +72,8 @@ def update(
     width : standard deviation of the smoothing in voxels; one, or one an axis.
     border : only voxels within so many of the old support's surface may change; None for all.
     bounds : smallest and largest share of the array.
+    looseness : the rms is that over at most so many times the voxels that the object effectively fills,
+        :math:`(\sum m^2)^2 / \sum m^4`, so that faint voxels around it do not lower the level that admits more of them.
 
     Returns
     -------
@@ -80,8 +83,13 @@ def update(
     if np.any(np.asarray(width) > 0.05):
         kernel = projections.gaussian(obj.shape[1:], width, obj.device)
         modulus = projections.blur(modulus, kernel)
-    number = support.sum(dim=projections.AXES).clamp(min=1)
-    rms = ((modulus * support) ** 2).sum(dim=projections.AXES, dtype=torch.float64).div(number).sqrt()
+    number = support.sum(dim=projections.AXES).clamp(min=1).double()
+    squares = (modulus * support) ** 2
+    total = squares.sum(dim=projections.AXES, dtype=torch.float64)
+    if np.isfinite(looseness):
+        fourth = squares.square().sum(dim=projections.AXES, dtype=torch.float64)
+        number = torch.minimum(number, looseness * total**2 / fourth.clamp(min=1e-300)).clamp(min=1)
+    rms = total.div(number).sqrt()
     levels = rms.float() * torch.as_tensor(threshold, dtype=torch.float32, device=obj.device)
     new = torch.empty_like(support)
     for start, level in enumerate(levels.tolist()):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from braggfill.phasing import modes
 from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
-from braggfill.physics import align
 
 AGREE = 0.95
 """Runs whose correlation is at least this are the same object."""
@@ -26,6 +26,12 @@ HOPELESS = 0.5
 """Where the best two runs correlate by less, they found nothing."""
 BOUNDS = (2e-4, 0.3)
 """Smallest and largest share of the array that a support may take up."""
+NEAR = 0.8
+"""Where fewer than :data:`SEVERAL` runs agree, those of at least this correlation are taken, too: their scatter is the
+result's uncertainty."""
+SEVERAL = 3
+FEWEST_VOXELS = 40
+"""Of a support: fewer are a point, as the object of an even background is."""
 MOST = 12
 """So many of the best runs are compared."""
 
@@ -41,7 +47,7 @@ class Agreement:
             return 1.0
         key = (id(run), id(best))
         if key not in self._known:  # The runs are kept, so that no other one can get their id.
-            found = align.align(run.obj, best.obj, best.support, ramp=False).correlation
+            found = modes.correlation(run.obj, best.obj, best.support)
             self._known[key] = (found, run, best)
         return self._known[key][0]
 
@@ -49,18 +55,18 @@ class Agreement:
 def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
     """Which runs (sorted, the best first) are the same object as the best one and fit comparably well."""
     best = runs[0]
-    return [
-        i
-        for i, run in enumerate(runs[:MOST])
-        if run.llk_free <= COMPARABLE * best.llk_free and agreement(run, best) >= AGREE
-    ]
+    comparable = [i for i, run in enumerate(runs[:MOST]) if run.llk_free <= COMPARABLE * best.llk_free]
+    same = [i for i in comparable if agreement(runs[i], best) >= AGREE]
+    if len(same) < SEVERAL:
+        same = [i for i in comparable if agreement(runs[i], best) >= NEAR]
+    return same
 
 
 def support_of(runs: Sequence[Run], agreement: Agreement) -> float:
     """Mean correlation with the best run of the runs that support it; NaN for none."""
     best = runs[0]
     found = [agreement(run, best) for run in runs[1:MOST] if run.llk_free <= SUPPORTING * best.llk_free]
-    found = [one for one in found if one >= AGREE]
+    found = [one for one in found if one >= AGREE] or [one for one in found if one >= NEAR]
     return sum(found) / len(found) if found else float("nan")
 
 
@@ -76,7 +82,8 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
         return Verdict(FAILED, "no start ended with an object", "check the pattern and its mask")
     best = usable[0]
     share = float(best.support.mean())
-    if not 1.5 * BOUNDS[0] < share < 0.95 * BOUNDS[1]:
+    few = best.support.sum() < FEWEST_VOXELS
+    if few or not 1.5 * BOUNDS[0] < share < 0.8 * BOUNDS[1]:
         what = "shrank to a few voxels" if share < BOUNDS[1] / 2 else "grew without end"
         return Verdict(
             FAILED,
@@ -103,6 +110,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
         )
     if len(independent) >= 2 and not rivals:
         why = f"{len(independent)} starts are close (correlation {closest[0]:.2f}) but do not fit the counts; {figure}"
+    elif rivals and min(agreement(run, best) for run in rivals) >= NEAR:
+        how = _range(rivals, best, agreement)
+        why = f"{len(rivals) + 1} starts are close (correlation {how}), not the same; {figure}"
     elif rivals:
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
     elif np.isnan(close):
@@ -110,3 +120,15 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     else:
         why = f"no other start gave the same object (correlation up to {close:.2f}); {figure}"
     return Verdict(UNCERTAIN, why, "give more starts or time")
+
+
+def _range(runs: Sequence[Run], best: Run, agreement: Agreement) -> str:
+    found = [agreement(run, best) for run in runs]
+    return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"
+
+
+def close(runs: Sequence[Run], agreement: Agreement) -> bool:
+    """Whether so many independent starts come close to the best run that its scatter is known: more rounds are worth
+    little where they do not bring a better fit."""
+    usable = [run for run in runs if not run.problem and run.origin != "bred"]
+    return len(usable) >= SEVERAL and len(group(usable, agreement)) >= SEVERAL

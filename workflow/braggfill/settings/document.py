@@ -100,8 +100,8 @@ def _allowed(schema: dict[str, Any]) -> str:
         return " or ".join(filter(None, (_allowed(one) or one.get("type", "") for one in schema["anyOf"])))
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
-    if "propertyNames" in schema and (inside := _allowed(schema["additionalProperties"])):
-        return f"{_allowed(schema['propertyNames'])}: each {inside}"
+    if "propertyNames" in schema and (value := _allowed(schema["additionalProperties"])):
+        return f"{_allowed(schema['propertyNames'])}: each {value}"
     if schema.get("type") == "array":
         inside = schema.get("items") or {}
         if "prefixItems" in schema:

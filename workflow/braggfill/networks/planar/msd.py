@@ -45,6 +45,7 @@ def _few(layer: nn.Module, x: Tensor) -> Tensor:
     """A dilated convolution to few channels, several times faster on a processor: one matrix product for the nine
     weights of every channel, whose results are added up where they belong."""
     assert isinstance(layer, nn.Conv2d)
+    assert not isinstance(layer.padding, str)
     weights = layer.weight.flip(2, 3).permute(0, 2, 3, 1).reshape(-1, x.shape[1])
     parts = weights @ x.flatten(2)
     found = functional.fold(parts, x.shape[2:], 3, dilation=layer.dilation, padding=layer.padding)

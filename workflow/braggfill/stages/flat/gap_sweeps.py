@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def oversampling(settings: FlatSettings, seed: int, models: list[Path], out: Pat
     for i, ratio in enumerate(np.linspace(*gaps.oversampling, gaps.oversampling_patterns)):
         period = max(round(float(ratio * made.extent.max())), *side, *made.object.shape)
         noise = seeds.generator(own, "flat/noise", i)
-        one = expose(amplitude(made.object, side, period), 10 ** np.mean(gaps.photons_exponent), noise)
+        one = expose(amplitude(made.object, side, period), float(10 ** np.mean(gaps.photons_exponent)), noise)
         truth, best = (torch.log1p(torch.from_numpy(x.astype(np.float32)))[None] for x in (one.counts, one.expectation))
         masks = torch.cat([mask for _, mask in _places(gaps)])
         truth, best = (x.expand(len(masks), -1, -1) for x in (truth, best))
@@ -79,6 +80,6 @@ def _fillers(models: list[Path], best: torch.Tensor) -> Iterator[tuple[str, Fill
         network = planar.load(path)
         name, loss = path.stem.removeprefix("gap-").split("-")[:2]
         label = f"{name} ({loss})" if loss == planar_gap.OWN else name
-        yield label, lambda truth, mask, network=network: planar_gap.fill(network, truth, mask)
+        yield label, partial(planar_gap.fill, network)
     yield "linear", lambda truth, mask: bridge(truth[:, None].contiguous(), mask[:, None].contiguous())[:, 0]
     yield "ceiling", lambda truth, mask: best

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def phase_cell(
     own = sets.study_seed(seed, study)
     learning, validation = sets.read(patterns, "train", int(number)).planar, sets.read(patterns, "validation").planar
     torch.manual_seed(seeds.integer(seed, "flat/weights"))
-    options = {"width": float(width), "outputs": planar_phase.outputs(loss)}
+    options: dict[str, Any] = {"width": float(width), "outputs": planar_phase.outputs(loss)}
     network = planar.build("phase_large", **options)
     every = max(1, block.steps // CHECKS)
     rows: dict[str, list[float]] = {name: [] for name in ("step", "loss", "validation_loss", "cpu_seconds")}

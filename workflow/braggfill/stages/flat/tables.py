@@ -35,7 +35,7 @@ def gap_table(cells: list[Path], baseline: Path, seed: int, out: Path) -> None:
     for path in cells:
         network, loss, widths = path.stem.removeprefix("gap-").split("-")
         with storage.read(path) as file:
-            about = {"network": network, "loss": loss, "trained_px": widths.replace("_", " ")}
+            about: dict[str, Any] = {"network": network, "loss": loss, "trained_px": widths.replace("_", " ")}
             about |= {"parameters": int(file.attrs["parameters"]), "epochs": len(file["history/epoch"])}
             rows += _gap_rows(file, seed, about | {"cpu_seconds": float(file["history/cpu_seconds"][-1])})
     with storage.read(baseline) as file:

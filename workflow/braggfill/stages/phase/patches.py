@@ -40,7 +40,13 @@ def learn(settings: PhaseSettings, seed: int, strain: str, model: Path, history:
 
     torch.set_num_threads(settings.learn.threads)
     chosen, cut = settings.patches, options(settings.patches, strain)
-    shared = {"batch": chosen.batch_size, "rate": chosen.learning_rate, "width": chosen.width, "validating": VALIDATING}
+    shared: dict[str, Any] = {"batch": chosen.batch_size, "rate": chosen.learning_rate}
+    shared |= {"width": chosen.width, "validating": VALIDATING}
+        "batch": chosen.batch_size,
+        "rate": chosen.learning_rate,
+        "width": chosen.width,
+        "validating": VALIDATING,
+    }
     central, curve = phase_patches.train_central(seed, cut, chosen.central, chosen.epochs, **shared)
     networks = {"central": central}
     rows = [{"strain": strain, "network": "central", **row} for row in curve]

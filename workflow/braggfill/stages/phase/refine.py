@@ -189,7 +189,7 @@ def mismatch(obj: np.ndarray, counts: np.ndarray) -> float:
     intensity = np.abs(fourier.forward(obj)) ** 2
     intensity = intensity * counts.sum(dtype=np.float64) / max(float(intensity.sum(dtype=np.float64)), 1e-30)
     # What was made canonical has lost the ramp that says where its pattern lies.
-    places = [np.unravel_index(np.argmax(values), counts.shape) for values in (counts, intensity)]
-    intensity = np.roll(intensity, np.subtract(*places), axis=(0, 1, 2))
+    here, there = (np.array(np.unravel_index(np.argmax(values), counts.shape)) for values in (counts, intensity))
+    intensity = np.roll(intensity, here - there, axis=(0, 1, 2))
     sides = [(np.log1p(intensity.sum(axis=a)) - np.log1p(counts.sum(axis=a))) ** 2 for a in range(3)]
     return float(np.mean([side.mean() for side in sides]))
