@@ -42,11 +42,6 @@ def learn(settings: PhaseSettings, seed: int, strain: str, model: Path, history:
     chosen, cut = settings.patches, options(settings.patches, strain)
     shared: dict[str, Any] = {"batch": chosen.batch_size, "rate": chosen.learning_rate}
     shared |= {"width": chosen.width, "validating": VALIDATING}
-        "batch": chosen.batch_size,
-        "rate": chosen.learning_rate,
-        "width": chosen.width,
-        "validating": VALIDATING,
-    }
     central, curve = phase_patches.train_central(seed, cut, chosen.central, chosen.epochs, **shared)
     networks = {"central": central}
     rows = [{"strain": strain, "network": "central", **row} for row in curve]
