@@ -165,6 +165,8 @@ def test_what_is_found_by_name_at_run_time_is_known():
         "learning/gap/losses/__init__.py",  # losses.modules
         "learning/ranks.py",  # the task, which the stage imports itself
         "networks/__init__.py",  # networks.module_of
+        "networks/planar/__init__.py",  # FLAT_NETWORKS of the rules
+        "phasing/single.py",  # its ENGINES, which the rules name
         "settings/train.py",  # the weights of losses that are not named: then parameters of the task
         "settings/base.py",  # the names of a registry, to check settings with
         "runs/external.py",  # other packages
