@@ -19,7 +19,7 @@ rule figures:
         mem_mb=memory(4000),
         runtime=minutes(30),
     params:
-        settings=block("figures"),
+        settings=block("figures", *LOOKS),
         run=settings.only("seed", "inpaint.scan", "evaluate.scan", "reconstruct.retrieval.cases"),
         code=code("stages.figures.catalogue", *filled_by("network")),
         seed=SEED,

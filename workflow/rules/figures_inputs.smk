@@ -45,3 +45,4 @@ if "gaps" not in settings.figures.chapters:
     DRAWN, TOLD = {}, {}
 if "flat" in settings.figures.chapters:
     DRAWN["flat"] = TOLD["flat"] = flat_files()
+LOOKS = [name for name in type(settings.figures).model_fields if name != "title"]  # what a figure looks at

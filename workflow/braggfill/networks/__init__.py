@@ -67,6 +67,8 @@ def _plausible(name: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         numbers = value if isinstance(value, list | tuple) else [value]
         sizes = [n for n in numbers if not isinstance(n, str)]
+        if option == "width" and isinstance(value, float) and 0 < value <= 1:  # of the published number of channels
+            continue
         several = option == "channels"
         if (several and not 0 < len(sizes) == len(numbers) <= DEEPEST) or not all(
             isinstance(n, int) and not isinstance(n, bool) and 0 < n <= WIDEST for n in sizes
