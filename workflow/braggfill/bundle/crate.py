@@ -117,8 +117,7 @@ def _actions(
     command = f"snakemake --configfile {' '.join(about.configfiles)}"
     whole = {"name": f"Run {run}", "description": command, "instrument": workflow}
     actions = [action("#run", [settings], sorted(results), min(moments), max(moments), **whole)]
-    steps: dict[str, Entity] = {}
-    controls: list[Entity] = []
+    steps, controls = dict[str, Entity](), list[Entity]()
     for number, job in enumerate(jobs):
         tool = files[job.script or ""]
         if job.rule not in steps:

@@ -229,8 +229,7 @@ def of_results(name: str) -> bool:
 def _copy(entry: Entry, target: IO[bytes]) -> None:
     with io.BytesIO(entry.content) if isinstance(entry.content, bytes) else open(entry.content, "rb") as source:
         if _copied(iter(lambda: source.read(BLOCK), b""), target) != entry.sha256:
-            told = entry.name if isinstance(entry.content, bytes) else entry.content
-            raise BraggfillError(f"{told}: changed while it was packed; let the run end first")
+            raise BraggfillError(f"{entry.name}: changed while it was packed; let the run end first")
 
 
 def _copied(content: Iterable[bytes], target: IO[bytes] | None) -> str:

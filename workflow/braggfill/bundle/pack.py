@@ -161,8 +161,7 @@ def _results(top: Path, run: str) -> dict[str, Path | bytes]:
 
 def _arrays(results: Mapping[str, Path | bytes]) -> dict[str, Any]:
     """What arrays say of themselves: why a step was left out, and which versions made them."""
-    reasons: dict[str, str] = {}
-    versions: dict[str, list[str]] = {}
+    reasons, versions = dict[str, str](), dict[str, list[str]]()
     for name, file in results.items():
         if name.endswith(DATA) and isinstance(file, Path):
             with storage.read(file) as opened:

@@ -146,9 +146,7 @@ def _plan(top: Path, listed: Iterable[str], texts: Mapping[str, str], settings: 
 
 def _reasons(jobs: Iterable[Plan], about: About) -> dict[str, list[str]]:
     """Stages, in the order of the workflow, with Snakemake's reasons in the words of the run."""
-    told: dict[str, list[str]] = defaultdict(list)
-    needing: dict[str, list[str]] = defaultdict(list)
-    follows: dict[str, list[str]] = defaultdict(list)
+    told, needing, follows = (defaultdict[str, list[str]](list) for _ in range(3))
     for job in jobs:
         stage = records.stage_of(job["output"][0])
         apart = [name in about.not_included for name in job["missing"]]
