@@ -153,6 +153,6 @@ def test_a_network_that_was_not_helped_is_not_written(tmp_path, monkeypatch, cap
     begin = ["inpaint", "scan.npz", "-o", "out.npz", "--network", "net.safetensors", "--device", "cpu"]
     assert main([*begin, "--finetune", "--patches", "40", "--save-network", "own.safetensors"]) == 0
     said = capsys.readouterr().err
-    assert "stays as it was" in said
+    assert "no significant improvement; network unchanged" in said
     assert "own.safetensors is not written" in said
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.safetensors", "out.npz", "scan.npz"]
