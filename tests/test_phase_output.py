@@ -242,3 +242,11 @@ def test_a_gap_without_light_or_without_an_uncertainty_is_told():
         gap.treat(counts, mask, gap="soft", method="linear")
     with pytest.raises(BraggfillError, match="unknown"):
         gap.treat(counts, mask, gap="half")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 31.7])
+def test_values_that_are_no_photons_are_refused_in_python_too(scale):
+    counts = counted(crystal((16, 16, 16)), 1e5)[0] * scale
+    with pytest.raises(BraggfillError, match="photons_per_unit"):
+        braggfill.phase(counts, starts=1, budget_s=1)
+    assert braggfill.phase(np.zeros((16, 16, 16)), photons_per_unit=1 / scale).failed

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from braggfill import scans
 from braggfill.errors import BraggfillError
 from braggfill.phasing import gap as gaps
 from braggfill.phasing import named
@@ -27,6 +29,7 @@ def phase(
     counts: np.ndarray,
     mask: np.ndarray | None = None,
     *,
+    photons_per_unit: float | None = None,
     gap: str = "auto",
     method: str = "braggfill",
     network: str | Path | Module | None = None,
@@ -53,6 +56,7 @@ def phase(
     ----------
     counts : photons, three axes (rocking angle, vertical, horizontal), 8 voxels or more along each.
     mask : True where missing, same shape; or one detector frame, which then holds for all; None for nowhere.
+    photons_per_unit : photons in one unit of ``counts``; None: one, refused where the values cannot be photons.
     gap : what is given for missing voxels: ``"free"`` (nothing), ``"filled"``, ``"sure"``, ``"soft"``, or ``"auto"``,
         see :mod:`braggfill.phasing.gap`.
     method, network : what fills, see :func:`braggfill.inpaint`.
@@ -75,7 +79,8 @@ def phase(
 
     Raises
     ------
-    BraggfillError : the input is no pattern, an engine or a treatment is unknown, memory does not suffice.
+    BraggfillError : the input is no pattern, its values cannot be photons; an engine or a treatment is unknown,
+        memory does not suffice.
 
     Example
     -------
@@ -89,13 +94,21 @@ def phase(
         missing = np.broadcast_to(missing, counts.shape)
     if missing is not None and missing.shape != counts.shape:
         raise BraggfillError(f"mask: shape {missing.shape} against the pattern's {counts.shape}; use equal ones")
+    if counts.ndim == 3 and counts.dtype.kind in "iuf":  # what else there is is refused below
+        nowhere = np.zeros(counts.shape, bool) if missing is None else missing
+        given = scans.photons(
+            counts, nowhere, scans.marked(counts), photons_per_unit, "counts", option="photons_per_unit"
+        )
+        for line in filter(None, (*given.remarks, given.noise_remark(int(np.count_nonzero(~nowhere))))):
+            warnings.warn(line, stacklevel=2)
+        counts = given.values
     expects = named.network(phase_network, start)
-    given = gaps.treat(counts, missing, gap=gap, method=method, network=network, device=device)
+    treated = gaps.treat(counts, missing, gap=gap, method=method, network=network, device=device)
     return phase_pattern(
         counts,
         missing,
-        filled=given.filled,
-        sigma=given.sigma,
+        filled=treated.filled,
+        sigma=treated.sigma,
         engine=engine,
         seed=seed,
         budget_s=budget_s,
