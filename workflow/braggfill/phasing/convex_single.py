@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 
 from braggfill.phasing import convex, single
 from braggfill.phasing.single import Recipe, Retrieved, Start
@@ -22,18 +20,7 @@ def retrieve(starts: Iterable[Start], recipe: Recipe, *, threads: int = 1, title
 
     A start with bounds or late voxels has not converged, and says that this engine knows none.
     """
-    from tqdm import tqdm
-
-    starts = list(starts)
-    for start in starts:
-        single.check(start)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        bar = tqdm(starts, title, unit="start", leave=False, disable=None if title else True, file=sys.stderr)
-        return [_retrieve(start) for start in bar]
-    finally:
-        torch.set_num_threads(before)
+    return single.one_by_one(_retrieve, starts, threads, title)
 
 
 def _retrieve(start: Start) -> Retrieved:

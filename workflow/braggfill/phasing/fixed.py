@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,18 +22,7 @@ def retrieve(starts: Iterable[Start], recipe: Recipe, *, threads: int = 1, title
     ----------
     threads : of each Fourier transform; no result depends on it.
     """
-    from tqdm import tqdm
-
-    starts = list(starts)
-    for start in starts:
-        single.check(start)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        bar = tqdm(starts, title, unit="start", leave=False, disable=None if title else True, file=sys.stderr)
-        return [_retrieve(start, recipe) for start in bar]
-    finally:
-        torch.set_num_threads(before)
+    return single.one_by_one(lambda start: _retrieve(start, recipe), starts, threads, title)
 
 
 class Diverged(Exception):

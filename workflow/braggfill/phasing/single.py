@@ -20,8 +20,9 @@ Source: paper section 2.6.2, supplement S8.
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any
@@ -169,6 +170,25 @@ def retrieve(engine: str, starts: Iterable[Start], recipe: Recipe, *, title: str
     BraggfillError : a pattern does not fit the engine, has no photons or values that are no intensities.
     """
     return import_module(ENGINES[engine]).retrieve(starts, recipe, title=title)
+
+
+def one_by_one(
+    once: Callable[[Start], Retrieved], starts: Iterable[Start], threads: int, title: str | None
+) -> list[Retrieved]:
+    """What an engine that runs on PyTorch makes of each start, all checked first, with so many ``threads``."""
+    import torch
+    from tqdm import tqdm
+
+    starts = list(starts)
+    for start in starts:
+        check(start)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        bar = tqdm(starts, title, unit="start", leave=False, disable=None if title else True, file=sys.stderr)
+        return [once(start) for start in bar]
+    finally:
+        torch.set_num_threads(before)
 
 
 def best(runs: Sequence[Retrieved]) -> Retrieved:

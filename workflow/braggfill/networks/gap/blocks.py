@@ -40,10 +40,11 @@ class Gated(nn.Module):
     fringe (gated convolutions: Yu et al., ICCV 2019, for images with free-form holes).
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, axes: int = 3):
         super().__init__()
-        self.first = nn.Conv3d(channels, 2 * channels, 3, padding=1)
-        self.second = nn.Conv3d(channels, channels, 3, padding=1)
+        convolution = nn.Conv3d if axes == 3 else nn.Conv2d
+        self.first = convolution(channels, 2 * channels, 3, padding=1)
+        self.second = convolution(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.first(x).chunk(2, dim=1)

@@ -9,25 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from braggfill.networks.gap.blocks import SLOPE, Gated
 from braggfill.networks.gap.bridge import averaged, bridge
 from braggfill.networks.gap.unet import CONTRAST, DEVIATION, LEVEL, STEP, joined
-
-SLOPE = 0.1
-
-
-class Gated(nn.Module):
-    r"""Two convolutions, the first gated, added to what they are given:
-    :math:`y = x + B(A(x) \cdot 2\,\mathrm{sigmoid}(G(x)))`."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.first = nn.Conv2d(channels, 2 * channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        content, gate = self.first(x).chunk(2, dim=1)
-        content = functional.leaky_relu(content, SLOPE) * (2 * torch.sigmoid(gate))
-        return functional.leaky_relu(x + self.second(content), SLOPE)
 
 
 class Network(nn.Module):
@@ -44,10 +28,10 @@ class Network(nn.Module):
         self.channels = tuple(int(c) for c in channels)
         pairs = list(pairwise(self.channels))
         self.enter = nn.Conv2d(9, self.channels[0], 3, padding=1)
-        self.down = nn.ModuleList(Gated(c) for c in self.channels)
+        self.down = nn.ModuleList(Gated(c, 2) for c in self.channels)
         self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairs)
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        self.up = nn.ModuleList(Gated(a) for a, _ in pairs)
+        self.up = nn.ModuleList(Gated(a, 2) for a, _ in pairs)
         self.leave = nn.Conv2d(self.channels[0], 8, 3, padding=1)
         pair = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / 2
         scales = torch.tensor([LEVEL] + [CONTRAST] * 3)
