@@ -39,7 +39,8 @@ def disagreement(found: Phased) -> str:
     if not bad.any():
         return f"runs scatter by less than {APART:g} rad everywhere in the object"
     place = ", ".join(f"{n:.0f}" for n in np.argwhere(bad).mean(axis=0))
-    return f"phases of the runs scatter by more than {APART:g} rad in {share:.0%} of the object, about voxel ({place})"
+    part = f"{share:.0%}" if share >= 0.01 else "less than 1%"
+    return f"phases of the runs scatter by more than {APART:g} rad in {part} of the object, about voxel ({place})"
 
 
 def facts(found: Phased, real: RealSpace | None = None) -> list[tuple[str, str]]:
