@@ -5,6 +5,7 @@ set -euo pipefail
 config=$1
 [ -f "$config" ] || { echo "no configuration file '$config'; those at hand: $(ls config/*.yaml | tr '\n' ' ')" >&2; exit 2; }
 bin=.venv/bin
+run=$("$bin/python" -m braggfill.settings "$config") || exit
 mkdir -p .snakemake
 exec 9> .snakemake/run.lock
 if ! flock -n 9; then
@@ -22,7 +23,6 @@ if [ -n "$(ls -A .snakemake/locks 2>/dev/null)" ]; then
   "$bin/snakemake" "${options[@]}" --unlock --quiet all
   find results -name ".*.part*" -delete 2>/dev/null || true
 fi
-run=$("$bin/python" -c 'import sys, yaml; print((yaml.safe_load(open(sys.argv[1])) or {}).get("run", "default"))' "$config")
 log=results/$run/logs/snakemake.log
 echo "run $run: one line a stage; what Snakemake says goes to $log"
 "$bin/snakemake" "${options[@]}" 2>&1 | "$bin/python" -m braggfill.runs.progress "$log"

@@ -126,6 +126,7 @@ def test_what_is_no_scan_is_told(tmp_path, how):
 BAD_MASKS = {
     "another shape": (np.zeros((5, 8, 8), bool), "5 × 8 × 8 does not fit the scan's 5 × 8 × 9"),
     "one frame of another shape": (np.zeros((9, 8), bool), "8 × 9"),
+    "three frames that differ": (np.arange(3)[:, None, None] * np.ones((8, 9), "u1"), "3 × 8 × 9 does not fit"),
     "one row": (np.zeros(9, bool), "does not fit"),
     "complex": (MASK.astype(complex), "complex128"),
     "text": (MASK.astype(str), "a mask holds"),

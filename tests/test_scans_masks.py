@@ -253,3 +253,12 @@ def test_a_detector_with_exactly_these_frames_is_named(name, frame, roi, right):
     line = told(lambda: detectors.placed(name, (2, *frame), roi))
     assert right in line
     detectors.placed(right, (2, *frame))  # the advice is good
+
+
+def test_a_mask_of_one_frame_that_stands_there_several_times_is_taken(tmp_path):
+    frame = np.zeros(SHAPE[1:], bool)
+    frame[2, 1:] = True
+    np.save(tmp_path / "mask.npy", np.stack([frame] * 3))
+    taken = scans.load_mask(tmp_path / "mask.npy", SHAPE).array
+    assert taken.shape == SHAPE
+    assert (taken == frame).all()

@@ -237,6 +237,8 @@ def test_two_files_may_be_wrong_only_together(tmp_path):
         (b"- seed", "not a list"),
         (b"seed", "not a str"),
         (b"\xff\xfe\x00", "not"),
+        (b"seed: 1\nsize: {chunks: 1}\nseed: 2\n", "'seed' in line 3 stands in line 1 already"),
+        (b"size:\n  chunks: 1\n  chunks: 1\n", "'chunks' in line 3 stands in line 2 already"),
         (b"seed: !!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )
@@ -249,6 +251,29 @@ def test_what_is_no_configuration_is_told(tmp_path, content, part):
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
     assert part in str(caught.value)
+
+
+def test_snakemake_and_the_program_that_checks_refuse_a_setting_that_stands_there_twice(tmp_path, top):
+    file = tmp_path / "twice.yaml"
+    file.write_text("size:\n  chunks: 1\nsize:\n  particles: 3\n")
+    checked = subprocess.run([sys.executable, "-m", "braggfill.settings", file], capture_output=True, text=True)
+    told = f"{file}: 'size' in line 3 stands in line 1 already; keep one of them"
+    assert (checked.returncode, checked.stdout, checked.stderr) == (2, "", f"error: {told}\n")
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--configfile",
+        file,
+        "--directory",
+        tmp_path,
+        "-s",
+        Path(top) / "Snakefile",
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert told in ran.stdout + ran.stderr
 
 
 def test_the_program_that_writes_the_files_runs(top):

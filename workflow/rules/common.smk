@@ -22,6 +22,8 @@ from braggfill.runs.fingerprint import code as _code
 from braggfill.settings import root as _root
 
 try:
+    for _file in workflow.configfiles if workflow.is_main_process else ():
+        _root.read(_file)  # Snakemake has merged them by now, and said nothing of a setting that stands there twice.
     settings = _root.parse(config, where="configuration")
 except BraggfillError as error:
     raise WorkflowError(str(error)) from None

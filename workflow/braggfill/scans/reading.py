@@ -103,7 +103,8 @@ def load_mask(
     numbers with fractions      what is not zero, and NaN
     ==========================  =======================================================================================
 
-    ``invert`` is for a file that says it the other way round.  A mask of one frame is taken for all frames.
+    ``invert`` is for a file that says it the other way round.  A mask of one frame, be it there
+    several times, is taken for all frames.
     ``corner`` says that the file holds the whole detector, of which the scan's pixel (0, 0) is the one at that row and
     column; unless ``whole``, a mask of the scan's own frames is taken as it is.
 
@@ -276,6 +277,8 @@ def _fit(mask: np.ndarray, shape: tuple[int, ...], where: str) -> np.ndarray:
         return mask
     if mask.shape in (shape[1:], (1, *shape[1:])):
         return np.broadcast_to(mask, shape)
+    if mask.shape[1:] == shape[1:] and len(mask) and (mask == mask[:1]).all():
+        return np.broadcast_to(mask[:1], shape)  # One frame several times, as cameras save it.
     raise BraggfillError(
         f"{where}: the mask's shape {_shape(mask.shape)} does not fit the scan's {_shape(shape)}; "
         f"give a mask of that shape, or of one frame, {_shape(shape[1:])}, or say with --roi where on it the scan lies"

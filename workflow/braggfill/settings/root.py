@@ -73,26 +73,10 @@ def load(*paths: str | Path) -> Settings:
     BraggfillError : a file is missing or is no YAML mapping; a setting is unknown, of a wrong type or out of bounds.
         One line that names the file and the setting, and the nearest known setting for a misspelt one.
     """
-    import yaml
-
     merged: dict[str, Any] = {}
     contents: list[tuple[str, Mapping[str, Any]]] = []
     for path in paths:
-        try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BraggfillError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-        except UnicodeDecodeError as error:
-            raise BraggfillError(f"{path}: is not a text file; name a YAML file") from error
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f" in line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or "cannot be parsed"
-            raise BraggfillError(f"{path}: is not valid YAML{where} ({problem}); correct it") from error
-        if content is None:
-            continue
-        if not isinstance(content, Mapping):
-            raise BraggfillError(f"{path}: must hold `setting: value` lines, not a {type(content).__name__}")
+        content = read(path)
         contents.append((str(path), content))
         merged = merge(merged, content)
     try:
@@ -101,6 +85,46 @@ def load(*paths: str | Path) -> Settings:
         for path, content in contents:  # Tell the mistake with the file that it is in, where it is in one alone.
             parse(content, path)
         raise
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a configuration file, YAML or JSON; an empty one holds no settings.
+
+    Raises
+    ------
+    BraggfillError : the file is missing, is no text, no YAML or no mapping, or names a setting twice; one line with the
+        file and, where there is one, the line in it.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Refuses what YAML forbids and its readers take in silence: the same name twice in a block."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen: dict[str, int] = {}
+            for key, _ in node.value:
+                line = key.start_mark.line + 1
+                if key.tag != "tag:yaml.org,2002:merge" and seen.setdefault(str(key.value), line) != line:
+                    told = f"{key.value!r} in line {line} stands in line {seen[str(key.value)]} already"
+                    raise BraggfillError(f"{path}: {told}; keep one of them")
+            return super().construct_mapping(node, deep)
+
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)  # noqa: S506 (a safe loader)
+    except OSError as error:
+        raise BraggfillError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise BraggfillError(f"{path}: is not a text file; name a YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise BraggfillError(f"{path}: is not valid YAML{where} ({problem}); correct it") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BraggfillError(f"{path}: must hold `setting: value` lines, not a {type(content).__name__}")
+    return content
 
 
 def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
