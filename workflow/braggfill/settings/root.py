@@ -110,7 +110,7 @@ def read(path: str | Path) -> dict[str, Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)  # noqa: S506 (a safe loader)
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise BraggfillError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
