@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from braggfill.cli import geometry, networks, talk
 from braggfill.cli.texts import COMPARE, INFO
 from braggfill.errors import BraggfillError
 from braggfill.filling import methods as registry
 from braggfill.runs import device as devices
+from braggfill.scans import flatfield
+
+if TYPE_CHECKING:
+    from braggfill.scans import Missing
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
@@ -66,7 +72,13 @@ def _info(options: argparse.Namespace) -> int:
     if factor is not None:
         known = scans.marked(array)._replace(noise=None)  # which is told as it is
         array = scans.photons(array, known.array, known, factor, scan.where).values
-    lines += describe(array, None if missing is None else missing.array, photons=factor is not None)
+    gain = None
+    if flat := talk.flat_field(options, scan):
+        lines += flatfield_lines(flat, array, missing)
+        gain = flat.gain
+    elif near := flatfield.beside(scan.where):
+        lines.append(("flat", f"a flat field lies beside the scan and is not applied: --flat-field {near}"))
+    lines += describe(array, None if missing is None else missing.array, photons=factor is not None, gain=gain)
     if missing is None:
         lines.append(("missing", "nothing says so; name a mask with --mask, or the detector with --detector"))
     elif missing.array.any() and not missing.array.all():
@@ -80,6 +92,15 @@ def _info(options: argparse.Namespace) -> int:
             lines += effort(array, missing.array, file, options.device) if file is not None else []
     _print(lines)
     return 0
+
+
+def flatfield_lines(flat: flatfield.FlatField, counts: np.ndarray, missing: Missing | None) -> list[tuple[str, str]]:
+    """What is told of a flat field."""
+    dead = int(flat.bad.sum())
+    told = f"{flat.where}: pixels count {flat.gain[~flat.bad].std():.1%} more or less; {dead} dead"
+    mask = np.zeros(counts.shape, bool) if missing is None else missing.array
+    doubt = flatfield.doubts(flat, counts, mask)
+    return [("flat", told), *([("warning", doubt)] if doubt else [])]
 
 
 def _print(lines: list[tuple[str, str]]) -> None:

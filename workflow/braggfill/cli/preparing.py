@@ -10,9 +10,11 @@ import numpy as np
 
 from braggfill import scans
 from braggfill.cli import talk
+from braggfill.scans import flatfield
 
 if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
+    from braggfill.scans.flatfield import FlatField
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,17 @@ class Prepared:
     photons_per_unit: float
     clipped: int
     """Measured voxels below zero."""
+    flat_field: FlatField | None = None
+    """What the photons were divided by."""
 
     def restored(self, values: np.ndarray) -> np.ndarray:
-        """``values`` (photons, the scan's shape) in the scan's unit where missing, and the scan as it was elsewhere."""
+        """``values`` (photons, the scan's shape) in the scan's unit where missing, and the scan as it was elsewhere,
+        but for a flat field."""
         from braggfill.filling.checking import exact_type
 
         data = self.scan.array.astype(exact_type(self.scan.array, self.mask))
+        if self.flat_field is not None:
+            data = self.flat_field.photons(data)
         data[self.mask] = values[self.mask] / self.photons_per_unit
         return data
 
@@ -43,13 +50,15 @@ class Prepared:
         """Photons in the scan's unit, e.g. a standard deviation."""
         return photons if self.photons_per_unit == 1 else (photons / self.photons_per_unit).astype(photons.dtype)
 
-    def provenance(self) -> dict[str, float | int]:
+    def provenance(self) -> dict[str, float | int | str]:
         """What an output has to tell of it."""
-        told: dict[str, float | int] = {}
+        told: dict[str, float | int | str] = {}
         if self.photons_per_unit != 1:
             told["photons_per_unit"] = self.photons_per_unit
         if self.clipped:
             told["negative_voxels"] = self.clipped
+        if self.flat_field is not None:
+            told["flat_field"] = talk.name(self.flat_field.where)
         return told
 
 
@@ -66,13 +75,16 @@ def prepare(options: argparse.Namespace, say: talk.Say, *, outputs: tuple[str | 
     """
     scan = scans.load(options.scan)
     missing = talk.missing(options, scan)
+    flat = talk.flat_field(options, scan)
     for remark in (*scan.remarks, *(missing.remarks if missing else ())):
         say(remark)
-    read = (*scan.files, *(missing.files if missing else ()))
+    read = (*scan.files, *(missing.files if missing else ()), *(flat.files if flat else ()))
     for out in filter(None, outputs):
         scans.check_output(out, force=True, inputs=read, any_suffix=True)
     if missing is not None and not missing.where:
         missing = None
+    if flat is not None and flat.bad.any():
+        missing = _without(flat, missing, scan)
     mask = np.zeros(scan.array.shape, bool) if missing is None else missing.array
     told = "nothing says what is missing" if missing is None else f"missing {mask.mean():.2%}: {missing.where}"
     say(f"scan {scan.where}, {talk.size(scan)}; {told}")
@@ -84,4 +96,21 @@ def prepare(options: argparse.Namespace, say: talk.Say, *, outputs: tuple[str | 
     noise = photons.noise_remark(int(np.count_nonzero(~mask)))
     for line in (*photons.remarks, *scans.suspicions(scan.array, mask, marked), *filter(None, [noise])):
         say(f"warning: {line}")
-    return Prepared(scan, missing, mask, photons.values, photons.per_unit, photons.clipped)
+    values = photons.values
+    if flat is None and (near := flatfield.beside(scan.where)):
+        say(f"a flat field lies beside the scan and is not applied; --flat-field {near} divides by it")
+    if flat is not None:
+        if doubt := flatfield.doubts(flat, values, mask):
+            say(f"warning: {doubt}")
+        values = flat.photons(values)
+        say(f"divided by the flat field {flat.where}: pixels count {flat.gain[~flat.bad].std():.1%} more or less")
+    return Prepared(scan, missing, mask, values, photons.per_unit, photons.clipped, flat)
+
+
+def _without(flat: FlatField, missing: Missing | None, scan: Loaded) -> Missing:
+    """What is missing, and the pixels that a flat field says are dead."""
+    told = f"{int(flat.bad.sum())} dead pixels of {flat.where}"
+    dead = np.broadcast_to(flat.bad, scan.array.shape)
+    if missing is None:
+        return scans.Missing(dead.copy(), told)
+    return missing._replace(array=missing.array | dead, where=f"{missing.where}; {told}")

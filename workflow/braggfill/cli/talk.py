@@ -15,6 +15,7 @@ from braggfill.errors import BraggfillError
 
 if TYPE_CHECKING:
     from braggfill.scans import Loaded, Missing
+    from braggfill.scans.flatfield import FlatField
 
 Say = Callable[[str], None]
 NO_LOG = (".npz", ".npy", ".cxi", ".h5", ".hdf5", ".nxs", ".tif", ".tiff", ".safetensors", ".png")
@@ -42,6 +43,8 @@ def scan_options(*, several: bool = False) -> argparse.ArgumentParser:
         metavar="X",
         help="photons in a unit of the scan's values, where these are no photons (scaled by a monitor, ADU …)",
     )
+    add("--flat-field", metavar="FILE", help="divide the counts by this flat field, FILE::NAME; see below")
+    add("--flat-field-factors", action="store_true", help="it holds factors: multiply the counts by it")
     much = parser.add_mutually_exclusive_group()
     much.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no remarks; errors only")
     much.add_argument("-v", "--verbose", action="store_true", help="say more")
@@ -141,7 +144,19 @@ def missing(options: argparse.Namespace, scan: Loaded) -> Missing | None:
         roi=options.roi,
         invert=options.invert_mask,
         join=options.join,
+        placed=options.flat_field is not None,
     )
+
+
+def flat_field(options: argparse.Namespace, scan: Loaded) -> FlatField | None:
+    """The flat field that is named, cut to the scan's frames."""
+    from braggfill.scans import flatfield
+
+    if options.flat_field is None:
+        if options.flat_field_factors:
+            raise BraggfillError("--flat-field-factors: goes with --flat-field only; add it, or leave this out")
+        return None
+    return flatfield.load(options.flat_field, scan.array.shape, options.roi, factors=options.flat_field_factors)
 
 
 def agreed(question: str) -> bool:

@@ -43,6 +43,9 @@ files:
 
   Values are photons. Other values (divided by a monitor, ADU) are an error; the
   message estimates the unit, for --photons-per-unit.
+  --flat-field divides by what each pixel counts of an even beam (one frame, of the
+  scan or, with --roi, of the whole detector; relative to its median); pixels below a
+  third or above three times the median are missing. What is written is divided, too.
 
 what is missing:
   With --mask: only MASK, and the gaps of --detector if that is given too.

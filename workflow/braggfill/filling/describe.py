@@ -58,10 +58,17 @@ def runs(line: np.ndarray) -> list[tuple[int, int]]:
     return [(int(start), int(stop - start)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: bool = False) -> list[tuple[str, str]]:
+def describe(
+    intensity: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    photons: bool = False,
+    gain: np.ndarray | None = None,
+) -> list[tuple[str, str]]:
     """(what, value) lines about a scan and, with a mask, about what is missing and how far it lies from the peak.
 
-    ``photons`` says that the values are known to be photons; else they are looked at.
+    ``photons`` says that the values are known to be photons; else they are looked at.  ``gain`` is that of each pixel
+    of a frame, which the oversampling is estimated without.
     """
     lines = [("size", f"{_times(intensity.shape)} ({', '.join(AXES)}), {intensity.dtype}")]
     measured = np.ones(intensity.shape, bool) if mask is None else ~mask
@@ -88,7 +95,8 @@ def describe(intensity: np.ndarray, mask: np.ndarray | None = None, *, photons: 
             lines += [("warning", line) for line in units.lines(scans.unit(intensity, ~usable))]
         hidden = np.zeros(intensity.shape, bool) if mask is None else mask
         lines += [("warning", line) for line in scans.suspicions(intensity, hidden, known)]
-        sampled = oversampling.estimate(np.maximum(np.where(usable, intensity, 0), 0), ~usable)
+        even = np.maximum(np.where(usable, intensity, 0), 0)
+        sampled = oversampling.estimate(even if gain is None else even / gain, ~usable)
         lines += _oversampling(sampled)
     if mask is None:
         return lines

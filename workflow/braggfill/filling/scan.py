@@ -11,6 +11,7 @@ import numpy as np
 
 from braggfill import scans
 from braggfill.filling import checking, inpainting
+from braggfill.scans import flatfield
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -30,6 +31,7 @@ def inpaint(
     most_missing: bool = False,
     finite: bool = False,
     photons_per_unit: float | None = None,
+    flat_field: np.ndarray | None = None,
 ) -> inpainting.Filled:
     """Fill the gaps of a 3D Bragg coherent diffraction pattern, of any size, with gaps of any shape.
 
@@ -45,10 +47,13 @@ def inpaint(
     method, network, device, step, skip, batch, progress, most_missing, finite : see
         :func:`braggfill.filling.inpainting.inpaint`.
     photons_per_unit : photons in a unit of ``intensity``; None: one, if the values can be photons.
+    flat_field : what each pixel counts of an even beam, one frame; the intensity is divided by it over its median, and
+        its dead pixels are missing (:mod:`braggfill.scans.flatfield`).
 
     Returns
     -------
-    :class:`braggfill.filling.Filled`, in the unit of ``intensity``; measured voxels are what they were, bit for bit.
+    :class:`braggfill.filling.Filled`, in the unit of ``intensity``; measured voxels are what they were, bit for bit,
+    but for a flat field.
 
     Raises
     ------
@@ -72,8 +77,13 @@ def inpaint(
     noise = given.noise_remark(int(np.count_nonzero(~mask)))
     for line in (*given.remarks, *filter(None, [noise])):
         warnings.warn(line, stacklevel=2)
+    photons = given.values
+    if flat_field is not None:
+        field = flatfield.of(flat_field, intensity.shape)
+        photons, mask = field.photons(photons), mask | field.bad
+        intensity = field.photons(intensity.astype(checking.exact_type(intensity, mask)))
     filled = inpainting.inpaint(
-        given.values,
+        photons,
         mask,
         method=method,
         network=network,
@@ -85,7 +95,7 @@ def inpaint(
         most_missing=most_missing,
         finite=finite,
     )
-    if given.values is intensity:
+    if given.values is intensity or (flat_field is not None and given.per_unit == 1 and not given.clipped):
         return filled
     data = intensity.astype(checking.exact_type(intensity, mask))
     data[mask] = given.in_units(filled.data)[mask]

@@ -18,6 +18,7 @@ from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import Phased
 from braggfill.runs import device as devices
+from braggfill.scans import flatfield
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -30,6 +31,7 @@ def phase(
     mask: np.ndarray | None = None,
     *,
     photons_per_unit: float | None = None,
+    flat_field: np.ndarray | None = None,
     gap: str = "auto",
     method: str = "braggfill",
     network: str | Path | Module | None = None,
@@ -57,6 +59,8 @@ def phase(
     counts : photons, three axes (rocking angle, vertical, horizontal), 8 voxels or more along each.
     mask : True where missing, same shape; or one detector frame, which then holds for all; None for nowhere.
     photons_per_unit : photons in one unit of ``counts``; None: one, refused where the values cannot be photons.
+    flat_field : what each pixel counts of an even beam, one frame; counts are divided by it over its median, and its
+        dead pixels are missing (:mod:`braggfill.scans.flatfield`).
     gap : what is given for missing voxels: ``"free"`` (nothing), ``"filled"``, ``"sure"``, ``"soft"``, or ``"auto"``,
         see :mod:`braggfill.phasing.gap`.
     method, network : what fills, see :func:`braggfill.inpaint`.
@@ -102,6 +106,11 @@ def phase(
         for line in filter(None, (*given.remarks, given.noise_remark(int(np.count_nonzero(~nowhere))))):
             warnings.warn(line, stacklevel=2)
         counts = given.values
+        if flat_field is not None:
+            field = flatfield.of(flat_field, counts.shape)
+            counts = field.photons(counts)
+            if field.bad.any():
+                missing = nowhere | field.bad
     expects = named.network(phase_network, start)
     treated = gaps.treat(counts, missing, gap=gap, method=method, network=network, device=device)
     return phase_pattern(

@@ -38,6 +38,7 @@ def missing(
     roi: str | None = None,
     invert: bool = False,
     join: bool = False,
+    placed: bool = False,
 ) -> Missing | None:
     """What is missing in a scan; None if nothing says that anything is.
 
@@ -50,6 +51,7 @@ def missing(
     ----------
     spec : the scan's file, see :mod:`braggfill.scans`; ``intensity`` is what was read from it.
     roi : where the scan lies on the detector, also for a ``mask`` of the whole detector, the scan's own included.
+    placed : something else is placed by ``roi``, too, which then needs no mask.
     invert : the file of the mask, or without one the scan's own, is zero where a voxel is missing.
 
     Raises
@@ -82,7 +84,7 @@ def missing(
         files += own.files
     elif invert and not mask:
         raise BraggfillError("--invert-mask: there is no mask to invert; name one with --mask")
-    elif roi and not (detector or mask):
+    elif roi and not (detector or mask or placed):
         raise BraggfillError(
             "--roi: tells where on the detector the scan lies, but its file holds no mask of the whole detector; name "
             "the detector with --detector, or its mask with --mask"

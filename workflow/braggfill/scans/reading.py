@@ -119,6 +119,27 @@ def load_mask(
     return loaded._replace(array=_fit(mask, tuple(shape), loaded.where))
 
 
+def load_frame(spec: str | Path, shape: Sequence[int], corner: tuple[int, int] | None = None) -> Loaded:
+    """Numbers for every pixel, a flat field: one frame of the scan's size, or several; of the whole detector it is cut
+    at ``corner``, the row and column of the scan's first pixel.
+
+    Raises
+    ------
+    BraggfillError : as :func:`read`, or the frame does not fit ``shape``.
+    """
+    loaded = _load(spec, None, "mask", tuple(shape))
+    array = _three_axes(loaded.array)
+    _numbers(array, loaded.where)
+    if array.shape[-2:] != tuple(shape[1:]) and corner is not None:
+        array = _cut(array, tuple(shape), corner, loaded.where)
+    if array.ndim not in (2, 3) or array.shape[-2:] != tuple(shape[1:]):
+        raise BraggfillError(
+            f"{loaded.where}: {_shape(array.shape)} does not fit frames of {_shape(shape[1:])}; give numbers for each "
+            "pixel of one frame, or say with --roi where on the detector the scan lies"
+        )
+    return loaded._replace(array=array)
+
+
 def own_mask(
     spec: str | Path, shape: Sequence[int], dataset: str | None = None, corner: tuple[int, int] | None = None
 ) -> Loaded | None:
@@ -265,8 +286,8 @@ def _cut(mask: np.ndarray, shape: tuple[int, ...], corner: tuple[int, int], wher
     """The scan's frames out of a mask of the whole detector."""
     if mask.ndim < 2 or any(c + n > m for c, n, m in zip(corner, shape[1:], mask.shape[-2:], strict=True)):
         raise BraggfillError(
-            f"--roi: frames of {_shape(shape[1:])} from row {corner[0]}, column {corner[1]} reach beyond the mask "
-            f"{where}, {_shape(mask.shape)}; give the mask of the whole detector, or leave --roi out"
+            f"--roi: frames of {_shape(shape[1:])} from row {corner[0]}, column {corner[1]} reach beyond "
+            f"{where}, {_shape(mask.shape)}; give that of the whole detector, or leave --roi out"
         )
     return mask[..., corner[0] : corner[0] + shape[1], corner[1] : corner[1] + shape[2]]
 

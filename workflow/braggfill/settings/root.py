@@ -73,10 +73,10 @@ def load(*paths: str | Path) -> Settings:
     BraggfillError : a file is missing or is no YAML mapping; a setting is unknown, of a wrong type or out of bounds.
         One line that names the file and the setting, and the nearest known setting for a misspelt one.
     """
-    merged: dict[str, Any] = {}
+    merged: Mapping[str, Any] = {}
     contents: list[tuple[str, Mapping[str, Any]]] = []
     for path in paths:
-        content = read(path)
+        content: Mapping[str, Any] = read(path)
         contents.append((str(path), content))
         merged = merge(merged, content)
     try:
