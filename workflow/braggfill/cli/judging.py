@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from braggfill.cli import geometry, networks, talk
 from braggfill.cli.texts import COMPARE, INFO
 from braggfill.errors import BraggfillError
 from braggfill.filling import methods as registry
 from braggfill.runs import device as devices
-from braggfill.scans import flatfield
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from braggfill.scans import Missing
+    from braggfill.scans.flatfield import FlatField
 
 
 def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> None:
@@ -46,7 +46,7 @@ def add(commands: Any, parents: list[argparse.ArgumentParser], plain: Any) -> No
 def _info(options: argparse.Namespace) -> int:
     from braggfill import scans
     from braggfill.filling.describe import describe, effort
-    from braggfill.scans import listing
+    from braggfill.scans import flatfield, listing
 
     devices.check(options.device, "--device")
     holds = listing.lines(options.scan)
@@ -74,7 +74,7 @@ def _info(options: argparse.Namespace) -> int:
         array = scans.photons(array, known.array, known, factor, scan.where).values
     gain = None
     if flat := talk.flat_field(options, scan):
-        lines += flatfield_lines(flat, array, missing)
+        lines += _flat_field(flat, array, missing)
         gain = flat.gain
     elif near := flatfield.beside(scan.where):
         lines.append(("flat", f"a flat field lies beside the scan and is not applied: --flat-field {near}"))
@@ -94,8 +94,12 @@ def _info(options: argparse.Namespace) -> int:
     return 0
 
 
-def flatfield_lines(flat: flatfield.FlatField, counts: np.ndarray, missing: Missing | None) -> list[tuple[str, str]]:
+def _flat_field(flat: FlatField, counts: np.ndarray, missing: Missing | None) -> list[tuple[str, str]]:
     """What is told of a flat field."""
+    import numpy as np
+
+    from braggfill.scans import flatfield
+
     dead = int(flat.bad.sum())
     told = f"{flat.where}: pixels count {flat.gain[~flat.bad].std():.1%} more or less; {dead} dead"
     mask = np.zeros(counts.shape, bool) if missing is None else missing.array
