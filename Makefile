@@ -32,10 +32,10 @@ run: setup ## run the demo (or CONFIG=…) and print its results
 	@CORES=$(CORES) PROFILE=$(PROFILE) bash envs/run.sh $(CONFIG)
 
 test: setup ## run the tests, the tiny DAG included, without those that take longest
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile -m 'not slurm and not long'
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 15 -m 'not slurm and not long'
 
 test-all: setup ## run every test
-	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile
+	@$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations 15
 
 test-slurm: setup ## start a Slurm of one node (root, Debian's packages) and run the tiny DAG through it
 	@$(BIN)/python -m pytest -m slurm -rs tests/test_slurm.py

@@ -21,6 +21,36 @@ settings.register_profile("explore", deadline=None, max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+LONGEST = (
+    "test_dag",
+    "test_cache",
+    "test_phasing",
+    "test_bundle_verdict",
+    "test_bundle",
+    "test_viewing",
+    "test_figures_real",
+    "test_flat",
+    "test_phase",
+    "test_phasing_convex",
+    "test_cli_phase",
+    "test_docs_site",
+    "test_docs",
+    "test_examples",
+    "test_tasks",
+    "test_reconstruct",
+    "test_plan",
+    "test_finetune",
+    "test_finite",
+)
+"""Files of tests that take longest, which begin first, so that no process is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others as they are."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
+
+
 @pytest.fixture(scope="session")
 def top() -> Path:
     """The project's root."""
