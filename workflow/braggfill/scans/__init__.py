@@ -5,7 +5,7 @@ A SCAN or MASK is named by a *spec*:
 ============================================  =====================================================================
 spec                                          what is read
 ============================================  =====================================================================
-``scan.npz``, ``scan.npz::name``              the array of that name; else ``data`` (a mask: ``mask``), else the first
+``scan.npz``, ``scan.npz::name``              ``data`` (a mask: ``mask``), else the first that can be one; by name
 ``scan.npy``                                  the array
 ``scan.h5::/path/to/dataset``                 that dataset (``.h5 .hdf5 .hdf .nxs .nx .cxi``, MATLAB's ``.mat`` of
                                               version 7.3), compressed, linked, virtual, or in raw files beside it

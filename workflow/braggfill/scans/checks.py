@@ -215,21 +215,27 @@ def _dead(total: np.ndarray, never: np.ndarray, always: np.ndarray) -> list[str]
             counted[(found, slice(None)) if axis == 1 else (slice(None), found)] = False
     rows, columns = np.nonzero(counted)
     if len(rows):
-        usual = _median(np.where(always | _small(counted), np.nan, total), rows, columns, share=0.2)
+        known = np.where(always, np.inf, total)
+        known[always | _small(counted, known)] = np.nan
+        usual = _median(known, rows, columns, share=0.2)
         if number := int(np.count_nonzero(usual >= LIT)):
             lines.append(f"pixels that look dead, no count among neighbours that have: {number}; if so, mask them")
     return lines
 
 
-def _small(dark: np.ndarray, most: int = 4) -> np.ndarray:
-    """Groups of pixels of at most so many rows and columns; others may be the zero of a fringe."""
-    from scipy.ndimage import find_objects, label
+def _small(dark: np.ndarray, total: np.ndarray, most: int = 4) -> np.ndarray:
+    """Groups of dark pixels, of at most so many rows and columns, all of whose neighbours have many counts: others may
+    be the zero of a fringe."""
+    from scipy.ndimage import binary_dilation, find_objects, label
 
     named, _ = label(dark)
     found = np.zeros(dark.shape, bool)
     for number, box in enumerate(find_objects(named), 1):
         if all(side.stop - side.start <= most for side in box):
-            found[box] |= named[box] == number
+            wide = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+            group = named[wide] == number
+            ring = binary_dilation(group, np.ones((3, 3))) & ~group
+            found[wide] |= group & bool((total[wide][ring] >= LIT).all())
     return found
 
 
