@@ -232,3 +232,71 @@ def test_a_pedestal_in_every_pixel_takes_no_time():
     started = time.process_time()
     assert not scans.hot(data, mask).any()
     assert time.process_time() - started < 20 * once + 1
+
+
+# Other instances ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("change", "name"), [(np.sqrt, "square root"), (np.log1p, "logarithm"), (lambda v: np.log10(v + 1), "decimal")]
+)
+def test_amplitudes_and_logarithms_are_no_photons(change, name, kind):
+    found = scans.unit(change(counts()).astype(kind), GAP)
+    told(lambda: units.refuse(found, "scan.npz"), name, "give the counts themselves")
+
+
+def test_flat_field_corrected_and_divided_by_a_monitor():
+    flat = generator(5, "test/units").normal(1, 0.03, SHAPE[1:])
+    assert not scans.unit(counts() / flat, GAP).impossible
+    found = scans.unit((counts() / flat / 3e4).astype("f4"), GAP)
+    assert found.impossible
+    assert found.photons == pytest.approx(3e4, rel=0.3)
+
+
+def test_numbers_of_half_precision(recwarn):
+    assert scans.unit(np.minimum(counts(), 6e4).astype("f2"), GAP).photons == 1
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+@pytest.mark.parametrize("less", [0.3, 1.25])
+def test_counts_less_a_constant_are_measured_and_photons(kind, less):
+    array = (counts() - less).astype(kind)
+    array[GAP] = -1
+    found = scans.marked(array)
+    np.testing.assert_array_equal(found.array, GAP)
+    np.testing.assert_array_equal(found.noise, (array < 0) & ~GAP)
+    told_unit = scans.unit(array, GAP)
+    assert told_unit.photons == 1
+    assert "a constant" in told_unit.remark
+
+
+def test_whole_counts_less_a_whole_constant_are_measured():
+    array = generator(6, "test/units").poisson(pattern(2e5) / 2).astype("i4") - 2
+    assert not scans.marked(array).kinds
+    array[GAP] = -2  # a sign of the gap in every frame, and the background's value by chance
+    assert not (scans.marked(array).array & ~GAP).any()
+
+
+def test_parts_of_frames_that_were_lost_and_saturation_are_said():
+    array = counts()
+    none = np.zeros(SHAPE, bool)
+    usual = scans.suspicions(array, none)
+
+    def line(*place, value=0.0):
+        changed = array.copy()
+        changed[place] = value
+        (more,) = [line for line in scans.suspicions(changed, none) if line not in usual]
+        return more
+
+    everything = slice(None)
+    rows = line(slice(18, 21), slice(24))
+    assert "rows without a count in some frames only" in rows
+    assert "mask[18:21, 1:24] = True" in rows  # row 0 is too dim to tell
+    assert "mask[20:21, :, 15:25] = True" in line(20, everything, slice(15, 25))
+    full = line(slice(19, 22), slice(23, 26), slice(21, 24), value=2**20 - 1)
+    assert "1048575, stands in 27 voxels" in full
+    dead = line(everything, slice(22, 25), slice(20, 23))
+    assert "look dead" in dead
+    assert ": 9;" in dead

@@ -77,11 +77,16 @@ def outputs(scans: list[str], out: str) -> dict[str, Path]:
         raise BraggfillError(f"{out}: is one file for {len(scans)} scans; name a folder, e.g. -o filled/")
     pattern = Path(out) if "*" in Path(out).name else Path(out) / f"*{SUFFIX}"
     taken: dict[Path, str] = {}
-    files = [Path(scan.rpartition("::")[0] if "::" in scan else scan) for scan in scans]
+    from braggfill.scans import reading
+
+    specs = [reading.split(scan) for scan in scans]
+    files = [spec.path for spec in specs]
     stems = [file.stem if file.suffix else file.name for file in files]
     for number, (scan, stem) in enumerate(zip(scans, stems, strict=True)):
         if stems.count(stem) > 1:
-            inside = scan.rpartition("::")[2] if "::" in scan else ""
+            cut = specs[number].frames
+            some = "" if cut == slice(None) else f"{cut.start or 0}-{'' if cut.stop is None else cut.stop}"
+            inside = "_".join(filter(None, [specs[number].name, some]))
             several = len({str(file) for file, other in zip(files, stems, strict=True) if other == stem}) > 1
             own = "_".join(filter(None, [files[number].parent.name if several else "", inside]))
             stem = f"{stem}_{re.sub(r'[^A-Za-z0-9.-]+', '_', own).strip('_')}"
@@ -99,6 +104,7 @@ def _many(out: str) -> bool:
 def _is_pattern(scan: str) -> bool:
     """Whether a name is a pattern of files that are scans of their own; of TIFF frames it is one scan."""
     plain = glob.has_magic(scan) and not Path(scan).exists() and "::" not in scan and "[" not in scan
+    plain = plain and not scan.startswith(("silx:", "fabio:"))
     return plain and not scan.lower().endswith((".tif", ".tiff", ".edf", ".cbf", ".gz"))
 
 

@@ -143,7 +143,7 @@ def _check(options: argparse.Namespace) -> float | None:
     if options.support_threshold is not None and not 0 < options.support_threshold < 1:
         raise BraggfillError(f"--support-threshold {options.support_threshold:g}: give a number between 0 and 1")
     geometry.spacing(options)
-    device.check(options.device)
+    device.check(options.device, "--device")
     methods.get(options.method)
     engines.engine(options.engine)
     named.file(options.phase_network, options.start)

@@ -5,7 +5,7 @@ A SCAN or MASK is named by a *spec*:
 ============================================  =====================================================================
 spec                                          what is read
 ============================================  =====================================================================
-``scan.npz``, ``scan.npz::name``              the array of that name; else ``data`` (a mask: ``mask``), else the first
+``scan.npz``, ``scan.npz::name``              ``data`` (a mask: ``mask``), else the first that can be one; by name
 ``scan.npy``                                  the array
 ``scan.h5::/path/to/dataset``                 that dataset (``.h5 .hdf5 .hdf .nxs .nx .cxi``, MATLAB's ``.mat`` of
                                               version 7.3), compressed, linked, virtual, or in raw files beside it
@@ -15,7 +15,7 @@ spec                                          what is read
 ``master.h5``, ``scan.h5::/entry/data/d_*``   numbered blocks (``data_000001`` …) or those of a pattern, joined
 ``stack.tif``, ``folder/``, ``"folder/*.tif"``  one file of several pages, or frames in the natural order of their names
 ``frame.edf``, ``.cbf``, ``.msk``, ``… .gz``  by fabio, where it is installed; also as frames of a folder
-``scan.h5::/path[8:40]``                      frames 8 to 39 alone
+``scan.h5::/path[8:40]``                      frames 8 to 39 alone; of every format
 ``silx:scan.h5?path=/path&slice=8:40``        the same, as silx and pyFAI write it
 ============================================  =====================================================================
 

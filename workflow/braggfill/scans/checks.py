@@ -10,6 +10,10 @@ from braggfill.scans.marks import Marked, marked
 HOT = 20.0
 LIT = 20.0
 """Counts that a dead pixel, row or frame would have had by its neighbours."""
+SURE = 100.0
+"""The same for a row or column of one frame, of which there are many."""
+FULL = 1000.0
+"""Greatest count from which on several voxels that share it are more likely saturated than alike."""
 CHANGE = 30.0
 """A frame with so many times less than both its neighbours was not recorded as they were."""
 
@@ -107,6 +111,7 @@ def suspicions(intensity: np.ndarray, mask: np.ndarray, known: Marked | None = N
     """
     found = marked(intensity) if known is None else known
     bad = mask | found.array
+    nothing = bad if found.noise is None else bad | found.noise
     lines = []
     if number := int(np.count_nonzero(hot(intensity, bad))):
         lines.append(f"pixels that look hot, bright in every frame: {number}; if they are, add them to the mask")
@@ -116,18 +121,27 @@ def suspicions(intensity: np.ndarray, mask: np.ndarray, known: Marked | None = N
     total = np.zeros(intensity.shape[1:])
     counted = np.zeros(intensity.shape[1:], bool)
     empty = np.zeros(len(intensity), bool)
-    for k, (frame, hidden) in enumerate(zip(intensity, bad, strict=True)):
+    rows, columns = (np.zeros((len(intensity), n), np.float32) for n in intensity.shape[1:])
+    top, often = 0.0, 0
+    for k, (frame, hidden) in enumerate(zip(intensity, nothing, strict=True)):
         shown = np.where(hidden, 0, frame)
+        rows[k], columns[k] = shown.sum(1, dtype=np.float64), shown.sum(0, dtype=np.float64)
         light[k] = shown.sum(dtype=np.float64)
         total += shown
+        if (most := float(shown.max())) >= top:
+            often = int(np.count_nonzero(shown == most)) + (often if most == top else 0)
+            top = most
         lit = shown != 0
         empty[k] = not lit.any()
         counted |= lit
         if k and light[k] == light[k - 1] >= LIT:
             same[k] = np.array_equal(frame, intensity[k - 1])
     gone = bad.reshape(len(bad), -1).all(axis=1)
+    if top >= FULL and often > 3:
+        lines.append(f"the greatest value, {top:.12g}, stands in {often} voxels; if it is saturation, mask them")
     if len(intensity) > 2:
         lines += _frames(light, empty & ~gone, gone, same & ~gone)
+        lines += _parts(rows, bad.all(axis=2), "rows") + _parts(columns, bad.all(axis=1), "columns")
     return lines + _dead(total, ~counted, bad.all(axis=0))
 
 
@@ -153,6 +167,32 @@ def _frames(light: np.ndarray, empty: np.ndarray, gone: np.ndarray, same: np.nda
     return lines
 
 
+def _parts(light: np.ndarray, masked: np.ndarray, what: str) -> list[str]:
+    """Rows or columns that hold nothing in some frames only, between frames in which they hold much.
+
+    Parameters
+    ----------
+    light : counts of each (frame, row or column); masked : True where all of it is missing, same shape.
+    """
+    every = light.sum(axis=1, keepdims=True)
+    dark = (light == 0) & ~masked & (every > 0)
+    # What the nearest frames that have something there, on either side, let expect for as much light.
+    count = len(light)
+    numbers = np.arange(count)[:, None]
+    last = np.maximum.accumulate(np.where(light > 0, numbers, -1))
+    following = np.minimum.accumulate(np.where(light > 0, numbers, count)[::-1])[::-1]
+    share = light / np.maximum(every, 1)
+    before = np.take_along_axis(share, np.maximum(last, 0), 0)
+    after = np.take_along_axis(share, np.minimum(following, count - 1), 0)
+    lost = dark & (last >= 0) & (following < count) & (np.minimum(before, after) * every >= SURE)
+    if not lost.any():
+        return []
+    frames, lines = lost.any(axis=1), lost.any(axis=0)
+    place = f"mask[{_span(frames)}, {'' if what == 'rows' else ':, '}{_span(lines)}] = True"
+    told = f"{what} without a count in some frames only: {_numbers(lines)} in frames {_numbers(frames)}"
+    return [f"{told}; if lost, add {place}"]
+
+
 def _dead(total: np.ndarray, never: np.ndarray, always: np.ndarray) -> list[str]:
     """Rows, columns and pixels without a count where those beside them have many.
 
@@ -175,10 +215,28 @@ def _dead(total: np.ndarray, never: np.ndarray, always: np.ndarray) -> list[str]
             counted[(found, slice(None)) if axis == 1 else (slice(None), found)] = False
     rows, columns = np.nonzero(counted)
     if len(rows):
-        usual = _median(np.where(always, np.nan, total), rows, columns, share=0.2)
+        known = np.where(always, np.inf, total)
+        known[always | _small(counted, known)] = np.nan
+        usual = _median(known, rows, columns, share=0.2)
         if number := int(np.count_nonzero(usual >= LIT)):
             lines.append(f"pixels that look dead, no count among neighbours that have: {number}; if so, mask them")
     return lines
+
+
+def _small(dark: np.ndarray, total: np.ndarray, most: int = 4) -> np.ndarray:
+    """Groups of dark pixels, of at most so many rows and columns, all of whose neighbours have many counts: others may
+    be the zero of a fringe."""
+    from scipy.ndimage import binary_dilation, find_objects, label
+
+    named, _ = label(dark)
+    found = np.zeros(dark.shape, bool)
+    for number, box in enumerate(find_objects(named), 1):
+        if all(side.stop - side.start <= most for side in box):
+            wide = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)
+            group = named[wide] == number
+            ring = binary_dilation(group, np.ones((3, 3))) & ~group
+            found[wide] |= group & bool((total[wide][ring] >= LIT).all())
+    return found
 
 
 def _beside(light: np.ndarray, dark: np.ndarray) -> np.ndarray:
@@ -214,6 +272,12 @@ def _pick(which: np.ndarray) -> str:
     if last - first + 1 == len(numbers):
         return f"{first}" if first == last else f"{first}:{last + 1}"
     return str([int(n) for n in numbers[:12]])
+
+
+def _span(which: np.ndarray) -> str:
+    """From the first to the last, as an index of an array."""
+    numbers = np.flatnonzero(which)
+    return f"{int(numbers[0])}:{int(numbers[-1]) + 1}"
 
 
 def _add(which: np.ndarray) -> str:

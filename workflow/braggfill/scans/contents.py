@@ -31,6 +31,8 @@ class Chosen:
     """Path in the file that was asked for."""
     lost: list[str] = field(default_factory=list)
     """Blocks that are not there, and why."""
+    sound: int = 0
+    """Blocks before the first that is not there, if one is not."""
 
     @property
     def first(self) -> h5py.Dataset:
@@ -100,10 +102,13 @@ def joined(members: dict[str, Place], lost: dict[str, str], path: str) -> Iterat
         holes = sorted(set(range(order[0], order[-1])) - set(order))
         if holes or order[0] > 1:
             absent = ((stem and f"{stem}_") or "") + f"{(holes or [1])[0]:0{len(names[0]) - len(stem) - bool(stem)}d}"
-            gone.append(f"{path.rstrip('/')}/{absent} is missing between its blocks; name the blocks that are wanted")
+            gone.append(f"{path.rstrip('/')}/{absent} is missing among its blocks; copy it, too")
         done.update(names)
+        gap = next((number for number in order if numbered[number] in lost), order[-1] + 1)
+        gap = min([gap, *holes]) if order[0] < 2 else 0
+        sound = sum(number < gap for number in order) if gone else 0
         shown = there[0].path if len(names) == 1 and there else f"{path.rstrip('/')}/{stem and stem + '_'}*"
-        yield Chosen(there, shown, gone)
+        yield Chosen(there, shown, gone, sound)
     for name, place in members.items():
         if name not in done and axes_of(place.node) >= 2:
             yield Chosen([place], place.path)

@@ -10,6 +10,9 @@ holds the one below                     missing: Dectris' sign for a bad pixel; 
 is negative, the same in every frame    missing: a detector's sign
 is negative, one of few                 missing
 is negative, one of many that scatter   **noise** around zero, left by a dark level that was subtracted: measured
+is negative, a fraction, or the lowest  zero less a constant that was subtracted: measured, too
+of several whole numbers, in pixels
+that count in other frames
 ======================================  ================================================================================
 """
 
@@ -23,6 +26,8 @@ SIGNS = (2**16 - 1, 2**31 - 1, 2**32 - 1, 2**16 - 2, 2**32 - 2)
 """Largest integers, of a gap, and those below, of a bad pixel (Dectris)."""
 MANY = 1e-3
 """Share of the voxels from which on negative values can be noise."""
+FEW = 64
+"""Values below zero that counts less a constant have at most: one, or one a frame."""
 OUTLIER = 8.0
 """Standard deviations of the noise beyond which a negative value is a sign."""
 
@@ -68,7 +73,8 @@ def marked(intensity: np.ndarray) -> Marked:
             below = intensity < 0
         below &= ~found
         if below.any():
-            noise = _noise(intensity, below)
+            noise = _subtracted(intensity, below)
+            noise = _noise(intensity, below) if noise is None else noise
             add("negative", below & ~noise if noise is not None else below)
     return Marked(found, kinds, noise)
 
@@ -85,6 +91,28 @@ def _converted(intensity: np.ndarray, found: np.ndarray) -> float | None:
     pixels = usable == usable.max()
     others = [frame[pixels] for frame in (intensity[len(intensity) // 2], intensity[-1])]
     return usable.max() if all((other == usable.max()).mean() > 0.5 for other in others) else None
+
+
+def _subtracted(intensity: np.ndarray, below: np.ndarray) -> np.ndarray | None:
+    """Which of the negative voxels are counts less a constant; None for none of them.
+
+    They hold few values: fractions, which no detector has for a sign, or whole numbers from -1 down, the lowest of
+    which is the most frequent; and their pixels count in other frames.
+    """
+    if intensity.ndim != 3 or len(intensity) < 3:
+        return None
+    some, every = below.any(axis=0), below.all(axis=0)
+    changing = below & (some & ~every)
+    if np.count_nonzero(some & ~every) < 0.02 * np.count_nonzero(some):
+        return None
+    held, often = np.unique(intensity[changing], return_counts=True)
+    if often.sum() < max(10, MANY * intensity.size) or len(held) > FEW:
+        return None
+    if (held != np.rint(held)).all():
+        return below & np.isin(intensity, held)
+    steps = [*often.tolist(), *(np.count_nonzero(intensity == k) for k in (0, 1))]
+    follow = len(held) > 1 and np.array_equal(held, np.arange(-len(held), 0))
+    return below & np.isin(intensity, held) if follow and steps == sorted(steps, reverse=True) and steps[-1] else None
 
 
 def _noise(intensity: np.ndarray, below: np.ndarray) -> np.ndarray | None:

@@ -23,7 +23,7 @@ import numpy as np
 from braggfill.errors import BraggfillError
 from braggfill.scans import contents, nexus, sources
 from braggfill.scans.contents import Chosen
-from braggfill.scans.store import Place, Store, find, key
+from braggfill.scans.store import Broken, Place, Store, find, key
 
 NAMES = ("pixel_mask", "mask", "pixel_mask_1", "mask_1")
 BELOW = ("detectorSpecific", "detector_specific")
@@ -178,13 +178,31 @@ def _beside(store: Store, group: Place, names: list[str]) -> Iterator[Place]:
     if any(name.startswith("data") for name in names):
         own.append("data_mask")
     for name in [*own, *NAMES, *(f"{below}/pixel_mask" for below in BELOW)]:
-        one = contents.reach(store, group, name)
+        one = _reached(store, group, name)
         if one is None or not isinstance(one.node, h5py.Dataset) or not _usable(one.node):
             continue
         if one.node.id.get_storage_size() or one.node.is_virtual or one.node.external:
             yield one
         else:
             store.remarks.append(f"warning: {one.path} was never written, and is not taken for a mask")
+
+
+def _reached(store: Store, group: Place, name: str) -> Place | None:
+    """A member of a group, or below one; a link that leads nowhere is told."""
+    place = group
+    try:
+        for part in name.split("/"):
+            if not isinstance(place.node, h5py.Group):
+                return None
+            place = store.member(place.node, part, place.path)
+        return place
+    except Broken as error:
+        told = f"warning: a mask of the scan cannot be read: {error}"
+        if told not in store.remarks:
+            store.remarks.append(told)
+    except BraggfillError:
+        pass
+    return None
 
 
 def _usable(dataset: h5py.Dataset) -> bool:

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.scans import sources
+from braggfill.scans import series, sources
 from braggfill.scans.ambiguous import Ambiguous
 from braggfill.scans.contents import (
     BLOCK,
@@ -79,7 +79,11 @@ def choose(
             raise BraggfillError(f"{told}: {lost[0]}")
         every = [f"{one.name} ({times(one.shape)} {one.first.dtype})" for one in found]
         has = f"has {some(every)}" if every else "has no array at all"
-        raise BraggfillError(f"{told}: {inside} has no 3D dataset of numbers ({has}); name one: {_base(told)}::/path")
+        if stacks := [one for one in found if len(one.shape) == 4 and one.first.dtype.kind in "iuf"]:
+            way = f"of several scans name one, {_base(told)}::{stacks[0].name}[0:1]"
+        else:
+            way = f"name one: {_base(told)}::/path"
+        raise BraggfillError(f"{told}: {inside} has no 3D dataset of numbers ({has}); {way}")
     others = [one for one in found if one.first.dtype.kind in "iuf" and len(one.shape) >= 3]
     return _best(store, candidates, others, broken, inside, told)
 
@@ -91,8 +95,13 @@ def whole(store: Store, chosen: Chosen, told: str, frames: slice) -> np.ndarray:
     ------
     BraggfillError : see :func:`braggfill.scans.sources.read`; a block is missing or of another shape.
     """
+    places = chosen.places
     if chosen.lost:
-        raise BraggfillError(f"{told}: {chosen.lost[0]}")
+        places = places[: chosen.sound]
+        there = sum(_frames_of(place) for place in places)
+        if frames.stop is None or not 0 <= frames.stop <= there:
+            way = f"; or name the frames that are there, {_base(told)}::{chosen.name}[0:{there}]" if there > 1 else ""
+            raise BraggfillError(f"{told}: {chosen.lost[0]}{way}")
     if len(chosen.places) == 1:
         array = sources.read(store, chosen.first, f"{told}::{chosen.name}", frames)
         if matlab(chosen.first) and array.ndim >= 2:
@@ -101,22 +110,33 @@ def whole(store: Store, chosen: Chosen, told: str, frames: slice) -> np.ndarray:
         return array
     first = chosen.first
     parts = []
-    for place in chosen.places:
+    wanted = np.arange(sum(_frames_of(place) for place in places))[frames]
+    before = 0
+    for place in places:
         if place.node.shape[-2:] != first.shape[-2:] or place.node.dtype != first.dtype:
             raise BraggfillError(
                 f"{told}: {place.path} is {times(place.node.shape)} {place.node.dtype} and does not continue "
                 f"{chosen.places[0].path}, {times(first.shape)} {first.dtype}; name one block"
             )
-        part = sources.read(store, place.node, f"{told}::{place.path}")
-        parts.append(part if part.ndim == 3 else part[None])
-    _in_order(chosen, told)
-    return np.concatenate(parts)[frames]
+        mine = wanted[(wanted >= before) & (wanted < before + _frames_of(place))] - before
+        before += _frames_of(place)
+        if len(mine) or not parts:
+            some = slice(int(mine[0]), int(mine[-1]) + 1) if len(mine) else slice(0, 0)
+            some = some if len(place.node.shape) == 3 else slice(None)
+            part = sources.read(store, place.node, f"{told}::{place.path}", some)
+            parts.append(part if part.ndim == 3 else part[None][: len(mine)])
+    _in_order(places, told)
+    return np.concatenate(parts)
 
 
-def _in_order(chosen: Chosen, told: str) -> None:
+def _frames_of(place: Place) -> int:
+    return place.node.shape[0] if len(place.node.shape) == 3 else 1
+
+
+def _in_order(places: list[Place], told: str) -> None:
     """Dectris numbers the frames of each block: they must follow each other."""
     last = None
-    for place in chosen.places:
+    for place in places:
         low, high = (np.asarray(place.node.attrs.get(f"image_nr_{end}", "")) for end in ("low", "high"))
         if any(number.size != 1 or number.dtype.kind not in "iu" for number in (low, high)):
             return
@@ -161,15 +181,25 @@ def _pattern(store: Store, file: h5py.File, name: str, told: str) -> Chosen:
     group, _, pattern = name.rpartition("/")
     place = _named(store, file, group or "/", told)
     names = fnmatch.filter(list(place.node) if isinstance(place.node, h5py.Group) else [], pattern)
-    names.sort(key=lambda each: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", each)])
-    try:
-        places = [store.member(place.node, each, place.path) for each in names]
-    except BraggfillError as error:
-        raise BraggfillError(f"{told}: {error}") from error
-    places = [one for one in places if axes_of(one.node) >= 2]
-    if not places:
+    names.sort(key=series.natural)
+    found = Chosen([], f"{place.path.rstrip('/')}/{pattern}")
+    for each in names:
+        try:
+            one = store.member(place.node, each, place.path)
+        except BraggfillError as error:
+            found.sound = found.sound if found.lost else len(found.places)
+            found.lost.append(str(error))
+            continue
+        if axes_of(one.node) >= 2:
+            found.places.append(one)
+    if not (found.places or found.lost):
         raise BraggfillError(f"{told}: no dataset {name}; {place.path} holds {some(list(place.node)) or 'nothing'}")
-    return Chosen(places, f"{place.path.rstrip('/')}/{pattern}")
+    if not found.places:
+        raise BraggfillError(f"{told}: {found.lost[0]}")
+    hole = series.left_out([one.path.rpartition("/")[2] for one in found.places]) if not found.lost else None
+    if hole is not None:
+        store.remarks.append(f"warning: the numbers of {found.name} leave some out, the first {hole}; is none missing?")
+    return found
 
 
 def _alone(store: Store, place: Place, told: str) -> None:

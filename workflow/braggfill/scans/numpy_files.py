@@ -65,8 +65,7 @@ def npz(path: Path, name: str | None, role: str) -> tuple[np.ndarray, str, tuple
     with _npz(path) as file:
         if not file.files:
             raise BraggfillError(f"{path}: holds no array; name another file")
-        usual = "data" if role == "scan" else "mask"
-        chosen = name or (usual if usual in file.files else file.files[0])
+        chosen = name or _usual(path, file.files, role)
         if chosen not in file.files:
             raise BraggfillError(f"{path}: holds no array {chosen!r}; it holds {', '.join(file.files)}")
         try:
@@ -75,6 +74,22 @@ def npz(path: Path, name: str | None, role: str) -> tuple[np.ndarray, str, tuple
             raise
         except Exception as error:
             raise _not_numpy(path, error) from error
+
+
+def _usual(path: Path, held: list[str], role: str) -> str:
+    """``data`` or ``mask``, as is asked for; else the first array that can be one; else the first."""
+    usual = "data" if role == "scan" else "mask"
+    if usual in held:
+        return usual
+    if role == "mask":
+        fit = [name for name, _, kind in headers(path) if kind.kind == "b"]
+    else:
+        fit = [name for name, shape, kind in headers(path) if _may_be_scan(name, shape, kind)]
+    return fit[0] if fit else held[0]
+
+
+def _may_be_scan(name: str, shape: tuple[int, ...], kind: np.dtype) -> bool:
+    return len(shape) >= 3 and shape[:-3] == (1,) * (len(shape) - 3) and kind.kind in "iuf" and name != "mask"
 
 
 def headers(path: Path) -> list[tuple[str, tuple[int, ...], np.dtype]]:
@@ -96,7 +111,7 @@ def _others(path: Path, name: str | None, chosen: str, role: str) -> tuple[str, 
     """Other 3D arrays of numbers, where none was named and none is called ``data``."""
     if name or chosen == "data" or role == "mask":
         return ()
-    several = [(other, shape) for other, shape, kind in headers(path) if len(shape) == 3 and kind.kind in "iuf"]
+    several = [(other, shape) for other, shape, kind in headers(path) if _may_be_scan(other, shape, kind)]
     others = [f"{other} ({' × '.join(map(str, shape))})" for other, shape in several if other != chosen]
     if not others:
         return ()

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.scans import images, numpy_files, tiff
+from braggfill.scans import images, numpy_files, series, tiff
 
 if TYPE_CHECKING:
     from braggfill.scans.experiment import Experiment
@@ -73,9 +73,14 @@ def load(spec: str | Path, dataset: str | None = None) -> Loaded:
     _numbers(array, where)
     array = _three_axes(array)
     if array.ndim != 3:
+        one = f"; of several scans name one, {where}[0:1]" if array.ndim == 4 else ""
         raise BraggfillError(
             f"{where}: is {array.ndim}D, shape {_shape(array.shape)}; a scan has 3 axes: rocking, vertical, horizontal"
+            f"{one}"
         )
+    if not len(array) and (frames := split(spec, dataset).frames) != slice(None):
+        cut = ":".join("" if n is None else str(n) for n in (frames.start, frames.stop))
+        raise BraggfillError(f"{where}: has no frames [{cut}]; count from 0, and name fewer")
     if not array.size:
         raise BraggfillError(f"{where}: is empty, shape {_shape(array.shape)}; name an array with frames in it")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
@@ -176,9 +181,12 @@ def split(spec: str | Path, dataset: str | None = None) -> Spec:
     if not Path(text).exists() if len(text) < 4096 else True:
         if text.startswith(("silx:", "fabio:")):
             text, frames = _silx(text)
-        hit = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", text, re.DOTALL)
-        if hit and not Path(text).exists():
-            text, frames = hit[1], slice(*(int(part) if part else None for part in hit.groups()[1:]))
+        hit = re.fullmatch(r"(.*)\[([-\d:]+)\]", text, re.DOTALL)
+        if hit and not Path(text).exists() and (":" in hit[2] or "::" in hit[1]):
+            cut = re.fullmatch(r"(\d*):(\d*)", hit[2])
+            if cut is None:
+                raise BraggfillError(f"{spec}: [{hit[2]}] names no frames; write [FIRST:LAST], e.g. [8:40]")
+            text, frames = hit[1], slice(*(int(part) if part else None for part in cut.groups()))
     if "::" in text and not Path(text).exists():
         text, _, name = text.rpartition("::")
         if not text or not name:
@@ -278,6 +286,12 @@ def _boolean(loaded: Loaded, invert: bool) -> np.ndarray:
             raise BraggfillError(f"{where}: holds too many different values for a mask; is it a scan?")
         if array.dtype.kind in "iu" and where.partition("::")[0].lower().endswith(".cxi"):
             array = array & ~array.dtype.type(CXI_HAS_SIGNAL) if array.dtype.itemsize > 1 else array
+        if array.size and array.all() and (array != array.flat[0]).any():
+            held = " and ".join(f"{value:g}" for value in np.unique(array)[:4])
+            raise BraggfillError(
+                f"{where}: holds {held} but no zero, and does not say which of them is missing; give a mask that is "
+                "zero where measured"
+            )
         array = array != 0  # of NaN, too, this is true
     return ~array if invert else array
 
@@ -313,11 +327,6 @@ def _shape(shape: Sequence[int]) -> str:
 # Frames -------------------------------------------------------------------------------------------------------------
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Sorts frame_2 before frame_10."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
-
-
 def _frames(path: Path, name: str | None, frames: slice) -> Loaded:
     """Frames of a folder or of a pattern of names, each a 2D file; a single file may hold the whole stack."""
     if name:
@@ -329,16 +338,26 @@ def _frames(path: Path, name: str | None, frames: slice) -> Loaded:
         files = files or [file for file in every if images.suffix_of(file) in images.SUFFIXES]
     else:
         files = [Path(file) for file in glob.glob(str(path))]  # noqa: PTH207 (absolute patterns, too)
+        if not files and images.suffix_of(path) not in kinds:
+            raise BraggfillError(f"{path}: no such file; check the path")
         other = [file for file in files if images.suffix_of(file) not in kinds]
         if other:
             raise BraggfillError(f"{path}: {other[0].name} is no TIFF file; write a pattern of .tif files")
+    if odd := [file for file in files if not file.is_file()]:
+        raise BraggfillError(f"{odd[0]}: is no file (a folder, a pipe or a device); write a pattern of files alone")
     if not files:
         raise BraggfillError(f"{path}: no TIFF file there, and no other frames; check the path")
-    files.sort(key=_natural)
+    files.sort(key=lambda file: series.natural(file.name))
     if len(files) == 1:
         return Loaded(_single(files[0], images.suffix_of(files[0]))[frames], str(files[0]), tuple(files))
+    if several := series.apart([file.name for file in files]):
+        raise BraggfillError(
+            f"{path}: holds frames of several names, {several}; name those of one scan by a pattern, "
+            f"'{files[0].parent}/{series.stem(files[0].name)}*{images.suffix_of(files[0])}'"
+        )
     files = files[frames]
-    remarks = _numbers_left_out(files)
+    hole = series.left_out([file.name for file in files])
+    remarks = () if hole is None else (f"warning: the frames' numbers leave some out, the first {hole}: all copied?",)
     stack = None
     for index, file in enumerate(files):
         frame = _single(file, images.suffix_of(file))
@@ -355,20 +374,3 @@ def _frames(path: Path, name: str | None, frames: slice) -> Loaded:
     if stack is None:
         raise BraggfillError(f"{path}: none of its frames are among those asked for; check the numbers")
     return Loaded(stack, f"{path} ({len(files)} frames)", tuple(files), remarks)
-
-
-def _numbers_left_out(files: list[Path]) -> tuple[str, ...]:
-    """Say that numbered frames do not follow each other: some were not copied."""
-    names = [re.split(r"(\d+)", file.name) for file in files]
-    if len({len(parts) for parts in names}) > 1:
-        return ()
-    varying = [k for k in range(len(names[0])) if len({parts[k] for parts in names}) > 1]
-    if len(varying) != 1 or not names[0][varying[0]].isdigit():
-        return ()
-    numbers = [int(parts[varying[0]]) for parts in names]
-    steps = np.diff(numbers)
-    usual = int(np.median(steps)) if len(steps) else 1
-    holes = [n + usual for n, step in zip(numbers, steps, strict=False) if step != usual]
-    if not holes:
-        return ()
-    return (f"warning: the frames' numbers leave some out, the first {holes[0]}: were all files copied?",)

@@ -43,14 +43,17 @@ def read(store: Store, dataset: h5py.Dataset, where: str, frames: slice = slice(
     ------
     BraggfillError : the numbers of a frame that is asked for cannot be had; says why.
     """
-    found = gather(store, dataset, where)
+    alone = frames != slice(None) and bool(dataset.shape) and not (dataset.is_virtual or dataset.external)
+    found = _plain(dataset, where, frames) if alone else gather(store, dataset, where)
     if found.array.ndim:
-        wanted = np.arange(len(found.array))[frames]
-        every = len(found.array)
+        every = len(dataset) if alone else len(found.array)
+        wanted = np.arange(every)[frames]
         missing = np.unique(np.concatenate([f for f, _ in found.lost])) if found.lost else np.array([], int)
         for lost, why in found.lost:
             if np.isin(lost, wanted).any():
                 raise BraggfillError(f"{where}: {_told(every, missing)}{why}{_way(where, every, missing)}")
+        if alone:
+            return found.array
         found.array = found.array[frames]
         if found.unmapped is not None:
             return _marked(found.array, found.unmapped[frames])
@@ -102,10 +105,11 @@ def gather(store: Store, dataset: h5py.Dataset, where: str, depth: int = 0) -> G
 # One file ------------------------------------------------------------------------------------------------------------
 
 
-def _plain(dataset: h5py.Dataset, where: str) -> Gathered:
+def _plain(dataset: h5py.Dataset, where: str, frames: slice | None = None) -> Gathered:
+    """A dataset of one file, or some of its frames; what is lost is told by its place in the whole."""
     _filters(dataset, where)
     try:
-        array = dataset[()]
+        array = dataset[()] if frames is None else dataset[frames]
     except (OSError, ValueError, RuntimeError, MemoryError, TypeError) as error:
         if isinstance(error, MemoryError):
             line = (
@@ -116,8 +120,8 @@ def _plain(dataset: h5py.Dataset, where: str) -> Gathered:
             f"{where}: cannot be read ({reason(error)}); if the file is damaged, copy it again"
         ) from error
     found = Gathered(array)
-    if array.ndim and len(array) and (frames := _unwritten(dataset)).size:
-        found.lost.append((frames, "the others were never written" if len(frames) < len(array) else NEVER))
+    if array.ndim and len(dataset) and (lost := _unwritten(dataset)).size:
+        found.lost.append((lost, "the others were never written" if len(lost) < len(dataset) else NEVER))
     return found
 
 
@@ -231,9 +235,9 @@ def _within(values: np.ndarray, kind: np.dtype) -> np.ndarray:
 class _Short(BraggfillError):
     """A source that holds fewer frames than the virtual data set takes from it."""
 
-    def __init__(self, values: np.ndarray, wanted: tuple[int, ...]):
+    def __init__(self, values: np.ndarray, wanted: tuple[int, ...], why: str = ""):
         self.values, self.wanted = values, wanted
-        super().__init__(f"which holds {len(values)} of the {wanted[0]} frames that are taken from it")
+        super().__init__(why or f"which holds {len(values)} of the {wanted[0]} frames that are taken from it")
 
     def frames(self, length: int) -> int:
         """How many of ``length`` frames of the virtual data set are there."""
@@ -280,9 +284,11 @@ def _part(
     bad = np.concatenate([f for f, _ in found.lost]) if found.lost else np.array([], int)
     hit = np.isin(within[0], bad)
     if hit.any():
-        if found.lost[0][1].startswith("is made of") or not hit.argmax():
-            raise Broken(f"{told}, which {found.lost[0][1]}")
+        why = found.lost[0][1]
+        if not hit.argmax():
+            raise Broken(f"{told}, which {why}")
         values = values[: int(hit.argmax())]
+        raise _Short(values, wanted, f"which {why}" if why.startswith("is made of") else "")
     if len(values) < wanted[0]:
         raise _Short(values, wanted)
     return values

@@ -196,7 +196,10 @@ def _unreadable(error: OSError) -> str:
     text = reason(error)
     lengths = re.search(r"eof = (\d+).*stored_eof = (\d+)", str(error))
     if lengths:
-        return f"not a readable HDF5 file: it breaks off after {lengths[1]} of {lengths[2]} bytes; copy it again"
+        return (
+            f"not a readable HDF5 file: it breaks off after {lengths[1]} of {lengths[2]} bytes; copy it again, unless "
+            "its writer ended before it was closed"
+        )
     if "signature not found" in str(error):
         return "not a readable HDF5 file (it does not begin as one); check what it is, or copy it again"
     if "already open for write" in str(error) or "file is already open" in str(error):

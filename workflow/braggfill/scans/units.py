@@ -28,6 +28,8 @@ APART = 3.0
 """Factor from which on an estimate by the variance, good to a tenth where there is light, speaks against photons."""
 SMOOTH = 100.0
 """Photons a unit by the variance from which on it is rather that there is no noise."""
+FAINT = 20.0
+"""Greatest value of a scan that is no pattern if values are photons, and next to noiseless if it is."""
 PEDESTAL = 5
 """Counts that nearly every voxel has where a dark level was not subtracted."""
 BLOCK = (4, 8, 8)
@@ -66,6 +68,8 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
     step = float(_common(values)) if whole else _step(values)
     if whole and step == 1:
         return Unit(1.0, "whole", "", _of_whole(*_part(intensity, bad, QUICK), top))
+    if not whole and (less := _offset(values)):
+        return Unit(1.0, "whole", "", f"the values are whole numbers less {less:.4g}, a constant; taken as photons")
     if step is not None:
         return _of_step(step, top)
     if per := _frame_steps(intensity, bad):
@@ -77,6 +81,8 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
         if low > 0.5 and high < 2:  # a monitor around one: nearly photons
             return Unit(middle, "frames", "", f"{why}; taken as photons all the same")
         return Unit(middle, "frames", why, "")
+    if what := _transformed(values):
+        return Unit(None, "", f"every value is {what} of a whole number", "")
     found = _variance(intensity, bad)
     if found is None:
         if top <= 1:
@@ -87,6 +93,8 @@ def unit(intensity: np.ndarray, missing: np.ndarray) -> Unit:
         return Unit(found, "variance", why, "" if why else "the values are not whole numbers; taken as photons")
     if 1 / APART < found < APART:
         return Unit(found, "variance", "", "")
+    if found > SMOOTH and top < FAINT:
+        return Unit(found, "variance", f"no value is above {top:.3g}, with the noise of far more photons", "")
     if found > SMOOTH:
         told = "the values bear far less noise than counts (smoothed, or a simulation without noise?); taken as photons"
         return Unit(None, "", "", told)
@@ -136,6 +144,8 @@ def refuse(found: Unit, where: str) -> None:
 
 
 def _advice(found: Unit) -> str:
+    if found.impossible.startswith("every value is the "):
+        return f"{found.impossible}, so that they are no photons, which filling needs; give the counts themselves"
     guess = f"{found.photons:.6g}" if found.photons else "X"
     return (
         f"{found.impossible}, so that they are no photons, which filling needs; give counts, or tell the unit with "
@@ -154,11 +164,45 @@ def _of_step(step: float, top: float) -> Unit:
     return Unit(1 / step, "steps", f"every value is a multiple of {step:.6g}, up to {top:.6g}", "")
 
 
+def _offset(values: np.ndarray) -> float:
+    """The constant that was subtracted from whole numbers, between 0 and 1; 0 for none."""
+    several = np.unique(values)[:SMALL].astype(np.float64)
+    several = several[several * float(np.finfo(values.dtype).eps) < 1e-3]
+    steps = several - several[0] if len(several) else several
+    if len(several) < 8 or np.abs(steps - np.rint(steps)).max() > 0.01:
+        return 0.0
+    less = float(-several[0] % 1)
+    return less if 0.01 < less < 0.99 else 0.0
+
+
+def _transformed(values: np.ndarray) -> str:
+    """Which function of counts the values are, if every one comes out whole; empty for none."""
+    several = np.unique(values)[:SMALL].astype(np.float64)
+    precise = 8 * float(np.finfo(values.dtype).eps)
+    if len(several) < 8:
+        return ""
+    for name, undone, slope in (
+        ("the square root", np.square, lambda v: 2 * v**2),
+        ("the logarithm (of one more)", np.expm1, lambda v: v * np.exp(v)),
+        ("the decimal logarithm (of one more)", lambda v: np.expm1(v * np.log(10)), lambda v: v * np.log(10) * 10**v),
+        ("the decimal logarithm", lambda v: 10**v, lambda v: v * np.log(10) * 10**v),
+    ):
+        with np.errstate(over="ignore"):
+            counts, blurred = undone(several), np.abs(slope(several)) * precise
+        clear = blurred < 0.02  # beyond, the type does not tell counts apart
+        counts = counts[clear]
+        near = np.abs(counts - np.rint(counts))
+        if len(near) >= 8 and len(near) > len(several) // 4 and near.max() < 0.02 and counts.max() > 5:
+            return name
+    return ""
+
+
 def _common(values: np.ndarray) -> int:
     """Greatest common divisor of whole numbers; 1 where too few of them differ to tell."""
     several = np.unique(values[: 1 << 20])[: 4 * SMALL]
     if len(several) < 8:
         return 1
+    several = several.astype(np.float64)
     several = several[several < MOST].astype(np.int64)
     first = int(np.gcd.reduce(several))
     return first if first > 1 and int(np.gcd.reduce(np.unique(values).astype(np.int64))) == first else 1

@@ -22,14 +22,14 @@ class CrystalSettings(StageSettings):
     """Objects in the run. The published data sets have 8,500 and 30,000 (2D) and 95,000 (3D)."""
 
     chunk: int = Field(500, ge=1, le=100_000)
-    """Objects in one job and one file. It changes no number."""
+    """Objects per job and file. Does not change the results."""
 
     dimensions: int = Field(3, ge=2, le=3)
     """2 (polygons) or 3 (polyhedra)."""
 
     extent_voxels: float = Field(32.0, ge=4, le=512)
-    """Longest width of the body along an axis. Times the least oversampling it must be at least the width of the
-    pattern, `diffract.shape`."""
+    """Largest width of the body along an axis. Multiplied by the lowest oversampling it must be at least the width of
+    the pattern, `diffract.shape`."""
 
     bodies: tuple[Body, ...] = Field(("hull", "wulff", "winterbottom", "cube", "octahedron", "random"), min_length=1)
     """Shapes, one of which is drawn: `hull`, the convex hull of random points, in 2D and 3D; and the families of the

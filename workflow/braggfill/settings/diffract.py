@@ -1,4 +1,4 @@
-"""Settings of the stage ``diffract``: how the objects are seen."""
+"""Settings of the stage ``diffract``: patterns of the objects."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ class DiffractSettings(StageSettings):
     """Voxels of a pattern along each axis, as many axes as `crystal.dimensions`."""
 
     patterns: int = Field(1, ge=1, le=1_000)
-    """Patterns of each object, each with an oversampling, photons and counts of its own."""
+    """Patterns of each object, each with its own oversampling, photons and counts."""
 
     oversampling: Annotated[Range, within(2.0, 20.0)] = (2.0, 4.0)
-    """Width of the array that is transformed over the body's longest width. Where the array is wider than the pattern,
-    its middle is the pattern."""
+    """Width of the transformed array divided by the largest width of the body. The pattern is the central part of the
+    array."""
 
     photons_exponent: Annotated[Range, within(0.0, 9.3)] = (4.5, 7.0)
     """Power of ten of the photons expected in the brightest voxel."""
 
     counting: bool = True
-    """Whether counts are Poisson numbers. If false, they are the expectation, rounded: patterns without noise."""
+    """Whether counts have Poisson noise. If false, they are the rounded expectation."""
 
     split_validation: float = Field(0.05, ge=0, le=0.5)
     """Fraction of the objects for the validation."""
 
     split_test: float = Field(0.05, ge=0, le=0.5)
-    """Fraction of the objects for the test. What is left is for the training."""
+    """Fraction of the objects for the test. The rest is for training."""
 
     @model_validator(mode="after")
     def _sizes(self) -> DiffractSettings:

@@ -1,4 +1,4 @@
-"""Settings of the stage ``extract``: which patches are cut out, and which of them are never trained on."""
+"""Settings of the stage ``extract``: patches, and their split into training, validation and test."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class ScanSource(StageSettings):
     """Path or name of the mask inside that file."""
 
     source: str = ""
-    """Where the scan comes from: beamline, sample, reference, licence. Kept with its patches."""
+    """Origin of the scan: beamline, sample, reference, licence. Stored with its patches."""
 
     split: Literal["train", "validation", "test"] = "train"
-    """Where all patches of this scan go."""
+    """Set that all patches of this scan belong to."""
 
     peak: tuple[int, int, int] | None = None
     """Voxel of the Bragg peak; by default the brightest voxel that is not masked."""
 
 
 class ExtractSettings(StageSettings):
-    """Patches of 32 x 32 x 32 voxels at pseudo-random places (paper section 2.1, thesis 3.4.1)."""
+    """Patches of 32 x 32 x 32 voxels at pseudo-random positions (paper section 2.1, thesis 3.4.1)."""
 
     shape: tuple[Side, Side, Side] = (32, 32, 32)
     """Voxels of a patch along the three axes."""
@@ -46,28 +46,29 @@ class ExtractSettings(StageSettings):
     """Patches of each simulated pattern."""
 
     periphery: float = Field(1.0, ge=-5.0, le=5.0)
-    """Preference for the outer regions: the probability of a place grows as the distance of the patch's centre from
-    the peak to this power. 0 makes every place equally likely, negative values prefer the peak."""
+    """Preference for the outer regions: the probability of a position is proportional to the distance of the patch's
+    centre from the peak to this power. 0: uniform; negative values prefer the peak."""
 
     near_peak_share: float = Field(0.0, ge=0.0, le=1.0)
-    """Share of the patches that are drawn, without that preference, with their centre near the peak. 0 is the paper's;
-    more of them teach a network the bright fringes that decide the strain."""
+    """Fraction of the patches with their centre near the peak, drawn without that preference (paper: 0). They contain
+    the bright fringes that determine the strain."""
 
     near_peak_radius_voxels: float = Field(25.0, ge=1.0)
-    """What counts as near the peak for `near_peak_share`."""
+    """Largest distance from the peak for `near_peak_share`."""
 
     min_photons: int = Field(100, ge=0)
-    """Fewest photons in a patch; emptier ones are drawn again. A pattern with too few such places gives fewer."""
+    """Fewest photons in a patch; emptier ones are drawn again. A pattern with too few such positions gives fewer
+    patches."""
 
     split_train: float = Field(0.935, ge=0.5, le=1.0)
-    """Share of the particles whose patches are trained on, at least half."""
+    """Fraction of the particles for training, at least half."""
 
     split_validation: float = Field(0.04, ge=0.0, le=0.5)
-    """Share of the particles that decide when to stop. The rest is for the final test. Whole particles are dealt out in
-    rounds of 1 / (smallest share): a run of fewer particles than that needs larger shares here."""
+    """Fraction of the particles for validation; the rest is for the test. Particles are assigned in rounds of
+    1 / (smallest fraction): a run of fewer particles needs larger fractions."""
 
     measured_share: float = Field(0.5, ge=0.0, lt=1.0)
-    """Share of measured patches in the whole set, where `scans` lists measured scans (the paper's is half)."""
+    """Fraction of measured patches in the whole set, if `scans` lists measured scans (paper: half)."""
 
     scans: dict[str, ScanSource] = Field(default_factory=dict)
     """Measured scans by name, each with `path`, `dataset`, `mask`, `mask_dataset`, `source`, `split` and `peak`."""

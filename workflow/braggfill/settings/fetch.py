@@ -13,8 +13,8 @@ class FetchSettings(StageSettings):
     environment variable `BRAGGFILL_DATA`, if set, is looked at first."""
 
     download: bool = True
-    """Whether data that are in no folder are downloaded from their public source. If not, what needs them is left
-    out."""
+    """Whether data that are in no folder are downloaded from their public source. If not, whatever needs them is
+    skipped."""
 
     download_folder: str = Field("data/downloaded", min_length=1)
     """Folder that keeps what was downloaded, so that it is downloaded once."""
@@ -26,10 +26,10 @@ class FetchSettings(StageSettings):
     """Where a single file of a GitHub repository is served; another address serves a mirror or a test."""
 
     timeout_s: float = Field(5.0, gt=0, le=600)
-    """Seconds that a server may stay silent before a request counts as failed. Raise it on a slow line."""
+    """Time limit of a request to a server without an answer, in seconds. Increase it for slow connections."""
 
     retries: int = Field(1, ge=0, le=20)
-    """Times that a failed request is repeated, after 1 s, 2 s, 4 s and so on. Offline, each data set costs about
+    """Repetitions of a failed request, after 1 s, 2 s, 4 s and so on. Offline, each data set costs about
     (retries + 1) x timeout_s."""
 
     connections: int = Field(8, ge=1, le=32)

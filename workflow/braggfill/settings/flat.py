@@ -40,8 +40,8 @@ class FlatGaps(StageSettings):
     widths_px: tuple[Annotated[tuple[Width, ...], Field(min_length=1)], ...] = Field(
         ((3,), (6,), (9,), (12,)), min_length=1
     )
-    """Widths of gaps. Each list is a training of its own, which draws from its widths; `[[3, 6, 9, 12]]` trains every
-    network once on all four."""
+    """Widths of gaps. Each list is a separate training with these widths; `[[3, 6, 9, 12]]` trains every network once
+    on all four."""
 
     cross_fraction: float = Field(0.5, ge=0, le=1)
     """Fraction of the gaps that are crosses; the others are vertical."""
@@ -65,7 +65,7 @@ class FlatGaps(StageSettings):
     """Passes over the patterns. Published: 10."""
 
     batch: int = Field(32, ge=1, le=1_024)
-    """Patterns a step. Published: 32."""
+    """Patterns per step. Published: 32."""
 
     rate: float = Field(1e-4, gt=0, le=1)
     """Learning rate of the published networks. Published: 0.0001."""
@@ -86,13 +86,13 @@ class FlatGaps(StageSettings):
     """Width of the gaps in figures, and of those that are moved over the patterns. Published: 9."""
 
     position_patterns: Number = 150
-    """Patterns that a vertical gap is moved over. Published: 150."""
+    """Patterns across which a vertical gap is moved. Published: 150."""
 
     oversampling_patterns: Number = 150
     """Oversamplings of one object, from the lowest to the highest. Published: 150, from 2 to 6."""
 
     spacing_px: int = Field(1, ge=1, le=64)
-    """Distance between the places of the gap. Published: every place, 1."""
+    """Distance between positions of the gap. Published: 1."""
 
     @model_validator(mode="after")
     def _fits(self) -> FlatGaps:
@@ -130,7 +130,7 @@ class FlatPhases(StageSettings):
     steps (high strain)."""
 
     batch: int = Field(32, ge=1, le=1_024)
-    """Patterns a step. Published: 32."""
+    """Patterns per step. Published: 32."""
 
     rate: float = Field(3e-4, gt=0, le=1)
     """Learning rate. Published: 0.0003 (low strain), 0.001 (high strain)."""
@@ -213,7 +213,7 @@ class FlatFull(StageSettings):
     """Steps of each."""
 
     batch: int = Field(2, ge=1, le=256)
-    """Patterns a step."""
+    """Patterns per step."""
 
 
 class FlatSettings(StageSettings):

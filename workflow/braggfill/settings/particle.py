@@ -38,11 +38,12 @@ class ParticleSettings(StageSettings):
     their number; elements take turns so that every pair comes up once in (elements x shapes) particles."""
 
     size_by: Literal["atoms", "diameter"] = "atoms"
-    """What is drawn as the size: `atoms` (min_atoms to max_atoms) or `diameter` (min_diameter_nm to max_diameter_nm).
+    """Definition of the size: `atoms` (min_atoms to max_atoms) or `diameter` (min_diameter_nm to max_diameter_nm).
     Both are drawn uniformly in the logarithm, so that small particles, which are cheap, are not rare."""
 
     min_atoms: int = Field(5_000, ge=1)
-    """Fewest atoms in a particle, when `size_by` is `atoms`. Gold has 59 atoms a cubic nanometre: 5,000 are 5.5 nm."""
+    """Fewest atoms in a particle, when `size_by` is `atoms`. Gold has 59 atoms per cubic nanometre: 5,000 are 5.5
+    nm."""
 
     max_atoms: int = Field(150_000, ge=1)
     """Most atoms in a particle, when `size_by` is `atoms`. Relaxation time grows in proportion to them."""
@@ -81,10 +82,10 @@ class ParticleSettings(StageSettings):
     """Largest ratio of two edges of a cube, or of two facet distances of an octahedron; 1 keeps them regular."""
 
     truncated_share: float = Field(0.5, ge=0, le=1)
-    """Share of cubes and octahedra whose corners are cut, and of random polyhedra that lose one more cap."""
+    """Fraction of cubes and octahedra that are truncated, and of random polyhedra that are cut once more."""
 
     max_truncation: float = Field(0.6, ge=0, le=1)
-    """Deepest cut, as a share: at 1 the corners of cubes and octahedra are cut to the middle of the edges."""
+    """Deepest truncation, as a fraction: at 1 the corners of cubes and octahedra are cut to the middle of the edges."""
 
     min_facets: int = Field(8, ge=4, le=200)
     """Fewest cutting planes of a random polyhedron."""

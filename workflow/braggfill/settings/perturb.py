@@ -1,4 +1,4 @@
-"""Settings of the stage ``perturb``: how far a simulated pattern is taken towards a measured one."""
+"""Settings of the stage ``perturb``: simulated patterns are made more like measured ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from braggfill.settings.ranges import Range, within
 
 
 class PerturbSettings(StageSettings):
-    """Changes in real and in reciprocal space (supplement S2.2, S2.3); each pattern draws anew from each range."""
+    """Changes in real and in reciprocal space (supplement S2.2, S2.3); for each pattern every value is drawn anew."""
 
     smoothing_sigma_voxels: Annotated[Range, within(0.0, 10.0)] = (0.45, 0.75)
     """Gaussian smoothing of the object's modulus, standard deviation in voxels: rounds edges and corners."""
 
     support_threshold: float = Field(0.1, ge=0.0, lt=1.0)
-    """Where the smoothed modulus is under this share of its maximum, the object is set to zero."""
+    """Where the smoothed modulus is below this fraction of its maximum, the object is set to zero."""
 
     modulus_noise: Annotated[Range, within(0.0, 10.0)] = (0.5, 3.0)
     """Span of the correlated random field that the modulus is multiplied with: 1 + field, the field between 0 and this.
@@ -26,13 +26,13 @@ class PerturbSettings(StageSettings):
 
     modulus_correlation: Annotated[Range, within(0.001, 1.0)] = (0.01, 0.1)
     """Correlation length of that field: standard deviation of the Gaussian that white noise is convolved with, as a
-    share of half the array's width."""
+    fraction of half the array's width."""
 
     phase_replaced_share: float = Field(0.5, ge=0.0, le=1.0)
-    """Share of the patterns whose phase, which comes from the relaxed atoms, is replaced by a random field."""
+    """Fraction of the patterns whose phase, that of the relaxed atoms, is replaced by a random field."""
 
     phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (math.pi / 3, 3 * math.pi)
-    """Span of the phase that replaces it, from least to most over the array, in radians."""
+    """Range of that random phase over the array, peak to valley, in radians."""
 
     phase_correlation: Annotated[Range, within(0.001, 1.0)] = (0.01, 0.1)
     """Correlation length of that phase, as for the modulus."""
@@ -42,24 +42,24 @@ class PerturbSettings(StageSettings):
 
     photons_exponent: Annotated[Range, within(0.0, 9.3)] = (5.0, 6.3)
     """Power of ten of the photons in the brightest voxel. The paper's range is [5, 6.3]; brighter patterns, up to
-    [6, 8.5], show a network fringes through the peak and serve the strain."""
+    [6, 8.5], contain fringes through the peak, which improve the strain."""
 
     background_photons: Annotated[Range, within(0.0, 1e6)] = (0.0, 0.0)
     """Uniform background added to the expectation before counting, in photons per voxel. Off by default."""
 
     background_exponent: Annotated[Range, within(-6.0, 3.0)] | None = None
-    """Power of ten of a further background, photons per voxel, as scattering by air leaves it: the same in each frame,
-    uneven over the detector (`background_unevenness`). Null: none. Measured scans have about 0.02 photons."""
+    """Power of ten of a further background in photons per voxel, like scattering by air: the same in each frame,
+    non-uniform over the detector (`background_unevenness`). Null: none. Measured scans have about 0.02 photons."""
 
     background_unevenness: Annotated[Range, within(0.0, 3.0)] = (0.0, 1.0)
     """Standard deviation of the logarithm of that background over the detector; it changes over a quarter of it."""
 
     point_spread_pixels: Annotated[Range, within(0.0, 10.0)] = (0.0, 0.0)
-    """Spread of the detector, standard deviation in pixels: blurs along axes 1 and 2 alone. Off by default."""
+    """Point spread of the detector, standard deviation in pixels, along axes 1 and 2. Off by default."""
 
     flat_field: Annotated[Range, within(0.0, 0.5)] = (0.0, 0.0)
-    """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame: a scan whose flat
-    field was not corrected for. Off by default."""
+    """Standard deviation of the logarithm of the pixels' gains, which are the same in each frame, as in a scan
+    without flat-field correction. Off by default."""
 
     coherence: bool = True
     """Whether the beam is fully coherent. If false, its Gaussian mutual coherence blurs the intensity further, along

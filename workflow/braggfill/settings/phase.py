@@ -22,33 +22,33 @@ class LearnSettings(StageSettings):
     drawn as it is needed."""
 
     networks: Annotated[tuple[Net, ...], Field(min_length=1)] = ("braggphase", "complex", "autophasenn")
-    """Which are trained. `braggphase`: the default, with an uncertainty. `rsp`: the published one of 143,759,937
+    """Networks to train. `braggphase`: the default, with an uncertainty. `rsp`: the published one of 143,759,937
     parameters, patterns of 64 voxels a side. `central`, `complex`, `autophasenn`: published, 32 voxels."""
 
     patterns: int = Field(20_000, ge=1, le=10**9)
-    """Patterns that each network sees in an epoch (published: 95,000)."""
+    """Patterns per epoch (published: 95,000)."""
 
     epochs: int = Field(1, ge=1, le=10_000)
-    """Published: 60."""
+    """Epochs of each training (published: 60)."""
 
     exposures: int = Field(8, ge=1, le=10_000)
-    """In how many patterns each crystal is, turned, with other photons, oversampling and gaps."""
+    """Patterns of each crystal, rotated, with other photons, oversampling and gaps."""
 
     batch_size: int = Field(16, ge=1, le=4096)
-    """Patterns a step."""
+    """Patterns per step."""
 
     learning_rate: float = Field(1e-3, gt=0, le=1)
-    """Adam's largest step size (published: 1e-4)."""
+    """Largest learning rate of Adam (published: 1e-4)."""
 
     weights: Literal["amplitude", "log"] = "amplitude"
-    """What `rsp` and `central` weigh errors with: the square root of the intensity (the text) or its logarithm (the
+    """Weights of the errors of `rsp` and `central`: the square root of the intensity (the text) or its logarithm (the
     published script)."""
 
     width: float = Field(1.0, gt=0, le=4)
     """Factor on the channels of `rsp` and `central`; 1 as published."""
 
     channels: Annotated[tuple[int, ...], Field(min_length=3, max_length=3)] = (32, 96, 224)
-    """Of `braggphase` at 16, 8 and 4 voxels a side; the last a multiple of `heads`."""
+    """Channels of `braggphase` at 16, 8 and 4 voxels per side; the last a multiple of `heads`."""
 
     blocks: int = Field(4, ge=1, le=64)
     """Transformer blocks of `braggphase` at its coarsest level."""
@@ -63,10 +63,10 @@ class LearnSettings(StageSettings):
     """Span of the crystals' phase, peak to valley."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """`auto`: a GPU where there is one."""
+    """`auto`: a GPU if there is one."""
 
     devices: int | None = Field(None, ge=1, le=64)
-    """GPUs; all by default."""
+    """Number of GPUs; all by default."""
 
     threads: int = Field(2, ge=1, le=256)
     """Processor threads."""
@@ -82,7 +82,7 @@ class AssessSettings(StageSettings):
     """Accuracy (Eq. 4.5) against the strength of the phase (thesis, section 4.10, Figs. 4.46 to 4.51)."""
 
     network: Literal["shipped", "trained"] = "trained"
-    """Whose objects: of the weights that come with the package, or of `braggphase` as this run trained it."""
+    """Network: that of the package, or `braggphase` as trained by this run."""
 
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = ("gaussians", "cosines", "correlated")
     """Phase fields."""
@@ -96,24 +96,25 @@ class AssessSettings(StageSettings):
     """Phase ranges, peak to valley (published: 10)."""
 
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network",)
-    """What these particles are phased by. `network`: its object. `network_er`: and 300 cycles of ER, only voxels at the
-    border of the support change. `network_run`: and one run of RAAR, HIO, RAAR, ER. `run`: 400 HIO, 1000 RAAR, 300 ER
-    from random phases. `best_of_6`: the best of six random starts of the schedule of `network_run`."""
+    """Phase retrieval of these particles. `network`: the object of the network. `network_er`: followed by 300 cycles of
+    ER, in which the support changes only at its border. `network_run`: followed by one run of RAAR, HIO, RAAR, ER.
+    `run`: 400 HIO, 1000 RAAR, 300 ER from random phases. `best_of_6`: the best of six random starts of the schedule of
+    `network_run`."""
 
     compared: Body = "winterbottom"
     """Body of the one particle on which the methods are compared in fine steps."""
 
     compared_strengths: int = Field(50, ge=0, le=1000)
-    """Steps of the phase range, up to the largest of `strengths_radians` (published: 50). 0: it is left out."""
+    """Steps of the phase range, up to the largest of `strengths_radians` (published: 50). 0: skipped."""
 
     compared_methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network", "run", "network_er")
-    """What that particle is phased by."""
+    """Phase retrieval of that particle."""
 
     box_px: int = Field(64, ge=32, le=512)
     """Edge of the cubic pattern."""
 
     oversampling: float = Field(2.8, ge=2, le=10)
-    """Along the longest axis of the body."""
+    """Oversampling along the longest axis of the body."""
 
     photons_exponent: float = Field(6.0, ge=2, le=9)
     """Power of ten of the photons in the brightest voxel."""
@@ -144,28 +145,28 @@ class PatchSettings(StageSettings):
     """Shells around the central patch."""
 
     central: int = Field(10_000, ge=1, le=10**8)
-    """Patterns whose central patch is learned from (published: 10,000 low, 50,000 high)."""
+    """Patterns whose central patch is used for training (published: 10,000 low, 50,000 high)."""
 
     outer: int = Field(50_000, ge=1, le=10**8)
-    """Outer patches that are learned from (published: 50,000)."""
+    """Outer patches for training (published: 50,000)."""
 
     exposures: int = Field(8, ge=1, le=1000)
     """Patches cut from each pattern of the outer network."""
 
     epochs: int = Field(50, ge=1, le=1000)
-    """How often each number is seen, drawn afresh (published: 50)."""
+    """Epochs, with newly drawn patches in each (published: 50)."""
 
     batch_size: int = Field(16, ge=1, le=1024)
-    """Patches a step."""
+    """Patches per step."""
 
     learning_rate: float = Field(3e-4, gt=0, le=1)
-    """Adam's step size."""
+    """Learning rate of Adam."""
 
     width: float = Field(1.0, gt=0, le=4)
-    """Factor on the channels; 1 is about 3.5 million parameters a network."""
+    """Factor on the channels; 1 is about 3.5 million parameters per network."""
 
     guesses: Annotated[tuple[Literal["truth", "own"], ...], Field(min_length=1)] = ("truth", "own")
-    """What the outer network is told in training: the true phase (published), or what the networks predict."""
+    """Known phase given to the outer network in training: the true one (published), or the predicted one."""
 
     tested: int = Field(6, ge=1, le=10_000)
     """Whole patterns that are stitched."""
@@ -192,19 +193,19 @@ class RefineSettings(StageSettings):
     """Power of ten of the photons in the brightest voxel."""
 
     engines: Annotated[tuple[Literal["projections", "pynx"], ...], Field(min_length=1)] = ("projections", "pynx")
-    """What makes the random starts; `pynx` is left out where it is not installed."""
+    """Engines of the random starts; `pynx` is skipped if it is not installed."""
 
     runs: int = Field(60, ge=1, le=1000)
-    """Random starts of the published recipe, the best three of which are taken together."""
+    """Random starts of the published recipe; the best three are combined."""
 
     hio_cycles: int = Field(400, ge=0, le=20_000)
-    """Cycles of hybrid input-output in these runs, first."""
+    """Cycles of hybrid input-output (HIO) in these runs, first."""
 
     raar_cycles: int = Field(1000, ge=0, le=20_000)
-    """Cycles of relaxed averaged alternating reflections, second."""
+    """Cycles of relaxed averaged alternating reflections (RAAR), second."""
 
     er_cycles: int = Field(300, ge=1, le=20_000)
-    """Of error reduction: last in those runs, and the refinement of the network's object."""
+    """Cycles of error reduction (ER): last in these runs, and for the refinement of the network's object."""
 
 
 class PhaseSettings(StageSettings):

@@ -1,4 +1,4 @@
-"""Settings of the stage ``relax``: how far the atoms of a particle are moved to their places of least energy."""
+"""Settings of the stage ``relax``: the minimisation of the energy of a particle's atoms."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ class RelaxSettings(StageSettings):
     """Minimisation of the energy by LAMMPS with an embedded-atom potential (supplement S2.1, thesis 3.4.1)."""
 
     energy_tolerance: float = Field(1e-8, ge=0, lt=1)
-    """Stop when one step changes the energy by less than this share of it; 0 leaves it to the force tolerance alone."""
+    """Stop when one step changes the energy by less than this fraction of it; 0: only the force tolerance counts."""
 
     force_tolerance_ev_per_angstrom: float = Field(1e-6, ge=0)
     """Stop when the largest force on any free atom is below this."""
 
     max_force_ev_per_angstrom: float = Field(0.1, gt=0)
-    """Largest force on a free atom of a converged particle. Where the energy tolerance is met earlier, as when one atom
-    of a rough surface slides slowly to its place, the minimisation goes on until the forces are below this. Some ten
-    more steps reach 0.1; 0.05 may take hundreds, in which surface atoms migrate."""
+    """Largest force on a free atom of a converged particle. If the energy tolerance is met earlier, e.g. when one atom
+    of a rough surface moves slowly, the minimisation continues until the forces are below this. About ten more steps
+    reach 0.1; 0.05 may take hundreds, in which surface atoms migrate."""
 
     max_steps: int = Field(2_000, ge=1)
     """Most steps of conjugate gradients; a particle that needs more counts as not converged."""

@@ -37,8 +37,7 @@ class Settings(StageSettings):
     """Name of the run: its results lie in `results/<run>/`. Small letters, digits, `-` and `_`."""
 
     seed: int = Field(1, ge=0, le=2**32 - 1)
-    """Where every random number of the run comes from. The same seed gives the same arrays, however many
-    jobs make them."""
+    """Seed of all random numbers of the run. The same seed gives the same arrays, whatever the number of jobs."""
 
     size: SizeSettings = SizeSettings()
     fetch: FetchSettings = FetchSettings()

@@ -35,32 +35,32 @@ class ScatterSettings(StageSettings):
 
     equal_steps: bool = True
     """Whether the reciprocal-space step is the same along the three axes. If false, each axis draws its own
-    oversampling, as where the rocking step and the pixel size have nothing to do with each other."""
+    oversampling, because rocking step and pixel size are independent in an experiment."""
 
     tilt_degrees: Annotated[Range, within(0.0, 60.0)] = (0.0, 0.0)
-    """By how much the rocking axis leans away from the normal of the detector's axes, to a side drawn at random: the
-    axes of an experiment are oblique, by about half the diffraction angle. Off by default."""
+    """Angle between the rocking axis of the array and the normal of the detector's axes, in a random direction. In an
+    experiment the axes are oblique by about half the diffraction angle. Off by default."""
 
     reach: float = Field(0.75, gt=0.0, le=1.0)
-    """Largest half width of the array, as a share of the distance to the next Bragg peak. For a particle so small that
-    the array would reach further at the oversampling drawn, the oversampling is raised until it does not."""
+    """Largest half width of the array, as a fraction of the distance to the next Bragg peak. For small particles the
+    oversampling is raised until the array is within it."""
 
     isolate: bool = True
-    """Whether the amplitude is faded out on the way to the neighbouring Bragg peaks, which no detector around this one
-    would see: factor 1 up to half the distance, 0 from nine tenths of it. Touches only the corners of the array of a
-    large particle. If false, the amplitude is the bare sum."""
+    """Whether the amplitude is faded out towards the neighbouring Bragg peaks, which are not on the detector: factor 1
+    up to half the distance, 0 from nine tenths of it. For large particles this affects only the corners of the array.
+    If false, the amplitude is the kinematic sum itself."""
 
     backend: Literal["nufft", "pynx", "direct"] = "nufft"
-    """What does the sum: `nufft` (non-uniform fast Fourier transform, a thousand times faster), `pynx` (PyNX on OpenCL
-    or CUDA) or `direct` (term by term, the reference, for small cases)."""
+    """Method of summation: `nufft` (non-uniform fast Fourier transform, a thousand times faster), `pynx` (PyNX on
+    OpenCL or CUDA) or `direct` (term by term, the reference, for small cases)."""
 
     tolerance: float = Field(1e-6, ge=1e-14, le=1e-3)
-    """Relative precision asked of the `nufft` back end. The largest error is well below it (5e-8 of the peak at 1e-6);
+    """Relative precision of the `nufft` back end. The largest error is well below it (5e-8 of the peak at 1e-6);
     each further digit costs about a tenth of the time."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where the `nufft` back end runs. `auto` takes a GPU where CUDA and the package cufinufft are found, else the
-    processor. The two agree to `tolerance`, not bit by bit: name one where a run spreads over different machines."""
+    """Where the `nufft` back end runs. `auto`: a GPU if CUDA and the package cufinufft are found, else the
+    processor. The two agree to `tolerance`, not bit by bit: choose one if a run uses different machines."""
 
     check_voxels: int = Field(64, ge=1, le=100_000)
     """Voxels in which one pattern of the run is summed term by term to check the fast transform."""

@@ -9,7 +9,8 @@ MOST_CHUNKS = 500  # planning takes about 40 ms a chunk; a queue takes some hund
 
 
 class SizeSettings(StageSettings):
-    """How much is simulated, and in how many files. Chunks change no number: each particle has seeds of its own."""
+    """How much is simulated, and in how many files. Chunks do not change the results: each particle has its own
+    seeds."""
 
     particles: int = Field(150, ge=1, le=1_000_000)
     """Particles in the run. Each is seen in several views (`scatter.views`) and each view gives several patches
@@ -17,12 +18,12 @@ class SizeSettings(StageSettings):
     give more diverse shapes."""
 
     particles_per_chunk: int | None = Field(None, ge=1, le=100_000)
-    """Particles in one job and one file of each stage from `particle` to `extract`. Few make many short jobs, which a
-    cluster's scheduler dislikes; many leave cores idle. A chunk should take minutes. `null`: 10 up to 5,000
-    particles, then 20, 40, 80 and so on, so that there are never more than 500 chunks and planning stays quick."""
+    """Particles in one job and one file of each stage from `particle` to `extract`. Small chunks give many short
+    jobs, large ones leave cores idle; a chunk should take minutes. `null`: 10 up to 5,000 particles, then 20, 40, 80
+    and so on, so that there are at most 500 chunks and planning is fast."""
 
     keep_patterns: bool = False
-    """Whether the whole simulated patterns, about 20 MB a view, are kept once their patches are cut."""
+    """Whether the simulated patterns, about 20 MB per view, are kept after their patches were cut."""
 
     @property
     def chunk(self) -> int:

@@ -16,7 +16,7 @@ Channels = Annotated[int, Field(ge=4, le=512)]
 
 
 class GapSettings(StageSettings):
-    """The gaps that are put into training patches, drawn afresh each time a patch is seen."""
+    """Gaps in training patches, drawn anew each time a patch is used."""
 
     style: Literal["any", "paper"] = "any"
     """`any`: planes anywhere, touching the border too, across any axis. `paper`: a vertical gap in the middle of the
@@ -27,11 +27,11 @@ class GapSettings(StageSettings):
     e.g. [6, 6]."""
 
     cross_fraction: float = Field(default=0.2, ge=0, le=1)
-    """Share of patches with a second gap across the first; the paper has 1 in 5. With style `any` its width is drawn
-    on its own."""
+    """Fraction of patches with a second gap across the first (paper: 1 in 5). With style `any` its width is drawn
+    independently."""
 
     dead_fraction: float = Field(default=0.1, ge=0, le=1)
-    """Share of patches that also have a few dead pixels (style `any` only)."""
+    """Fraction of patches that also have a few dead pixels (style `any` only)."""
 
     @model_validator(mode="after")
     def _ordered(self) -> GapSettings:
@@ -60,21 +60,22 @@ class TrainSettings(StageSettings):
     """`braggfill`: one network for every gap, with an uncertainty. `paper`: the published network, one gap width."""
 
     channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 96)
-    """Channels at each level of the `braggfill` network (`paper` has its own). Halve them for a quick try: time goes
-    about with their square."""
+    """Channels at each level of the `braggfill` network (`paper` has its own). The time is about
+    proportional to their square: halve them for a quick test."""
 
     design: Literal["gated", "residual", "fourier", "concatenated"] = "gated"
-    """What the `braggfill` network is made of: gated convolutions, plain residual blocks, residual blocks with a
-    Fourier transform beside them, or a U-Net that concatenates. For comparison; `docs/networks.md` has the figures."""
+    """Architecture of the `braggfill` network: gated convolutions, plain residual blocks, residual blocks with a
+    Fourier transform beside them, or a U-Net with concatenation. For comparison; the results are in
+    `docs/networks.md`."""
 
     start: Literal["averaged", "interpolation", "nothing"] = "averaged"
-    """What the `braggfill` network corrects. `averaged`: the mean of the photons measured around, near ones counting
-    more, and where it is bright the interpolation. `interpolation`: the linear interpolation of the log intensity.
-    `nothing`, as `paper` does: zeros in the gap."""
+    """First estimate that the `braggfill` network corrects. `averaged`: the distance-weighted mean of the measured
+    photons around the gap, and where it is bright the interpolation. `interpolation`: linear interpolation of the log
+    intensity. `nothing`: zeros in the gap, as in `paper`."""
 
     first_weights: Literal["random", "shipped"] = "random"
-    """What training begins with: random weights, or those that came with the package, to train them further. These want
-    a smaller learning rate, e.g. 4e-4."""
+    """Initial weights: random, or those of the package, to train them further. The latter need a smaller learning rate,
+    e.g. 4e-4."""
 
     gap: GapSettings | None = None
     """Gaps in training and validation. None: the network's own (`braggfill`: any gap of 1 to 16 voxels; `paper`: its
@@ -86,17 +87,17 @@ class TrainSettings(StageSettings):
     network's own (`braggfill`: these three; `paper`: the published sum of `mae`, `ssim` and `gradient`)."""
 
     target: Literal["expectation", "counts"] = "expectation"
-    """What the network is to predict: the noise-free expectation where a patch has one (simulation), else its
-    counts; or always the counts, as the paper does."""
+    """Training target: the noise-free expectation if a patch has one (simulation), else its counts; or always the
+    counts, as in the paper."""
 
     epochs: int = Field(default=100, ge=1, le=10_000)
-    """How many times every patch is seen."""
+    """Passes over the training patches."""
 
     batch_size: int = Field(default=32, ge=1, le=4096)
-    """Patches a step, on all devices together."""
+    """Patches per step, on all devices together."""
 
     learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
-    """Adam's largest step size. 3e-3 has been seen to diverge."""
+    """Largest learning rate of Adam. With 3e-3 training diverged."""
 
     schedule: Literal["plateau", "cosine"] | None = None
     """`plateau`: multiplied by 0.15 after 4 epochs with no better validation loss, down to 1e-6 (the paper).
@@ -107,39 +108,38 @@ class TrainSettings(StageSettings):
     """Largest norm of the gradient of a step; 0: no limit."""
 
     symmetries: bool = True
-    """Turn and mirror each patch by one of the 48 symmetries of the cube, drawn afresh each time."""
+    """Augmentation by one of the 48 symmetries of the cube, drawn anew each time."""
 
     noise_free_fraction: float = Field(default=0.0, ge=0, le=1)
-    """Share of training patches that are shown without their Poisson noise, where the expectation is known: teaches
-    fringes that the noise would hide."""
+    """Fraction of training patches without Poisson noise, where the expectation is known, so that the network learns
+    fringes below the noise."""
 
     brightness_exponent: tuple[Exponent, Exponent] | None = None
-    """Each time a simulated patch is seen its expectation is multiplied by ten to a power drawn between these two,
-    and its counts are drawn afresh, e.g. [-0.5, 2]: one pattern then teaches every exposure, and the same noise is
-    never seen twice. None: the counts that the pattern came with."""
+    """Exposure augmentation: each time a simulated patch is used, its expectation is multiplied by ten to a power drawn
+    between these two, e.g. [-0.5, 2], and its counts are drawn anew. None: the counts of the pattern."""
 
     patches_max: int | None = Field(default=None, ge=1)
-    """Use at most this many training patches, as many of each file. None: all."""
+    """Largest number of training patches, equally many from each file. None: all."""
 
     validation_max: int = Field(default=1200, ge=1)
-    """Use at most this many validation patches after each epoch, spread evenly (the paper: 4 % of 30,000)."""
+    """Largest number of validation patches after each epoch, evenly spread (paper: 4 % of 30,000)."""
 
     photons_min: float = Field(default=0.0, ge=0)
-    """Leave out training patches with fewer photons per voxel on average: there is nothing to learn in an empty one."""
+    """Training patches with fewer photons per voxel on average are left out."""
 
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Arithmetic. `auto`: bfloat16 mixed with single precision on a GPU that has it, single precision elsewhere."""
+    """Arithmetic. `auto`: mixed bfloat16 and single precision on a GPU that supports it, else single precision."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """`auto`: the GPUs that there are, else the processor."""
+    """`auto`: GPUs if there are any, else the processor."""
 
     devices: int | None = Field(default=None, ge=1, le=64)
-    """How many GPUs of one machine train together; None: all that there are, or that a job was given, as long
-    as each has 8 patches of a batch, which is divided among them: with several, make `batch_size` larger. On the
-    processor: processes, one by default."""
+    """Number of GPUs of one machine; each batch is divided among them. None: all that are available to the job, as long
+    as each has at least 8 patches of a batch (increase `batch_size` for several). On the processor: number of
+    processes, one by default."""
 
     threads: int = Field(default=2, ge=1, le=256)
-    """Processor threads. The last bits of a result depend on it, so it is a setting and not what the machine has."""
+    """Processor threads. A setting, because the last bits of a result depend on it."""
 
     tensorboard: bool = False
     """Also write TensorBoard logs beside the checkpoint."""
