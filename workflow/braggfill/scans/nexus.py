@@ -109,7 +109,7 @@ def whole(store: Store, chosen: Chosen, told: str, frames: slice) -> np.ndarray:
             array = np.swapaxes(array, -1, -2)
         return array
     first = chosen.first
-    parts = []
+    parts: list[np.ndarray] = []
     wanted = np.arange(sum(_frames_of(place) for place in places))[frames]
     before = 0
     for place in places:
