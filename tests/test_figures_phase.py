@@ -208,7 +208,7 @@ def test_the_report_shows_the_chapter_and_leads_to_the_object_to_turn(folder, dr
     (folder / "figures/figures.json").write_text(json.dumps(entries))
     report(SETTINGS, RUN, folder, folder / "report.html", {"phase": []})
     html = (folder / "report.html").read_text()
-    assert 'href="figures/phase_measured_some.html"' in html
+    assert '<p class="turned"><a href="figures/phase_measured_some.html">' in html
     assert "starts are &lt;close&gt;" in html
     assert len(html) < 15e6
     page = folder / "figures/phase_measured_some.html"

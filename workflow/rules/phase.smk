@@ -55,9 +55,7 @@ rule phase_compared:
             "learn.phase_range_radians",
             *(f"assess.{name}" for name in PHASE_PATTERNS),
         ),
-        code=code(
-            "stages.phase.compared", *(networks.module_of(name) for name in PHASE_NETWORKS)
-        ),
+        code=code("stages.phase.compared", *(networks.module_of(name) for name in PHASE_NETWORKS)),
         seed=SEED,
     script:
         "../../scripts/phase.py"
@@ -218,9 +216,7 @@ rule phase_measured_scan:
         runtime=minutes(240),
     params:
         settings=block("phase", *PHASE_MEASURING),
-        code=code(
-            "stages.phase.measured", "phasing.convex", "phasing.pynx", "networks.phase.braggphase", *PHASE_FILLS
-        ),
+        code=code("stages.phase.measured", "phasing.convex", "phasing.pynx", "networks.phase.braggphase", *PHASE_FILLS),
         seed=SEED,
         shipped=[SHIPPED, SHIPPED_PHASE],
     script:
