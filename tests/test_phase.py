@@ -339,7 +339,7 @@ def test_networks_are_compared_on_the_same_patterns(tmp_path):
     )
     compared.compare(settings, 1, models, tmp_path / "c.csv", tmp_path / "c.h5")
     table = pd.read_csv(tmp_path / "c.csv")
-    assert table.groupby("network").range_radians.apply(list).nunique() == 1
+    assert table.groupby("network").range_radians.apply(tuple).nunique() == 1
     assert table[table.network == "autophasenn"].parameters.iloc[0] == 6_975_362
     assert table.accuracy.between(0, 1).all()
     with storage.read(tmp_path / "c.h5") as file:
