@@ -101,7 +101,7 @@ def refined(place) -> None:
             group["obj"] = TRUTH
             for axis, side in enumerate(refine.projections(TRUTH, counts)):
                 group[f"projection_{axis}"] = side
-            group.attrs.update({"accuracy": accuracy, "mismatch": error})
+            group.attrs.update({"accuracy": accuracy, "mismatch": error, "runs": 6})
     rows(refine.COLUMNS, *table).to_csv(place / "refine.csv", index=False)
 
 
@@ -185,7 +185,7 @@ def test_the_verdict_is_words_and_four_numbers(folder):
     assert [(one.value, one.tone) for one in found.numbers] == [
         ("0.910", ""), ("1 of 1", "good"), ("0.85", ""), ("1 of 2", "bad"),
     ]  # fmt: skip
-    for words in ("some uncertain (starts are <close>)", "1 of 1 objects", "30 times the time", "1 of 2 statements"):
+    for words in ("some: uncertain, starts are <close>.", "1 of 1 objects", "30 times the time", "1 of 2 statements"):
         assert words in found.text
 
 

@@ -30,10 +30,12 @@ STARTS = (
     ("network", "network"),
     ("network_er_projections", "network,\nthen ER"),
     ("network_run_projections", "network,\nthen one run"),
-    ("runs_projections", "best of\nmany runs"),
-    ("runs_pynx", "best of many\nruns, PyNX"),
+    ("runs_projections", "best of {runs}\nrandom runs"),
+    ("runs_pynx", "best of {runs} random\nruns, PyNX"),
 )
 """Groups of a file of ``phase_refine_case``, and what they are called."""
+SIDE = 1.75
+"""Inches of a panel."""
 
 
 def measured(settings: FiguresSettings, stem: Path, phased: Path) -> list[Path] | None:
@@ -66,13 +68,19 @@ def measured(settings: FiguresSettings, stem: Path, phased: Path) -> list[Path] 
     starts.axhline(float(about["llk_expected"]), color="black", linewidth=0.6, linestyle=":")
     starts.text(0.98, float(about["llk_expected"]), "counting noise alone", transform=starts.get_yaxis_transform(),
                 ha="right", va="bottom", fontsize=7)  # fmt: skip
-    starts.set(xlabel="start, the best first", ylabel="free log-likelihood", yscale="log")
+    starts.set(xlabel="start, the best first", ylabel="free log-likelihood")
+    if runs["llk_free"].max() > 10 * float(about["llk_expected"]):
+        starts.set_yscale("log")
+    else:
+        starts.set_ylim(bottom=0)
     starts.xaxis.get_major_locator().set_params(integer=True)
     starts.legend()
-    if len(transfer[0]):
+    if found["several"] and len(transfer[0]):
         curve.plot(*transfer, color=style.COLOURS["network"])
         curve.axhline(1 / np.e, color="black", linewidth=0.6, linestyle=":")
         curve.text(0.5, 1 / np.e, "1/e ", ha="right", va="bottom", fontsize=7)
+    else:
+        curve.text(0.25, 0.5, "one run alone has none", ha="center")
     curve.set(xlim=(0, 0.5), ylim=(0, 1.05), xlabel="spatial frequency (cycles per voxel)", ylabel="PRTF")
     words.axis("off")
     text = [str(about["verdict"]).upper(), *textwrap.wrap(str(about["why"]), 38), ""]
@@ -190,13 +198,18 @@ def _escaped(text: Any) -> str:
     return escape(str(text))
 
 
+def _starts(file: h5py.File) -> list[tuple[str, str]]:
+    """The groups that a file of ``phase_refine_case`` has, and what they are called."""
+    return [(name, said.format(runs=file[name].attrs.get("runs", ""))) for name, said in STARTS if name in file]
+
+
 def refined(settings: FiguresSettings, stem: Path, case: Path) -> list[Path] | None:
     """Modulus and phase of the truth, of the network's object, refined, and of the best random runs.
 
     ``case``: a file of ``phase_refine_case``.
     """
     with storage.read(case) as file:
-        names = [(group, said) for group, said in STARTS if group in file]
+        names = _starts(file)
         if not names:
             return None
         truth = storage.array(file, "truth")
@@ -207,7 +220,7 @@ def refined(settings: FiguresSettings, stem: Path, case: Path) -> list[Path] | N
     middle = len(truth) // 2
     near = flat_phases.window(truth[middle])
     columns = {"truth": truth[middle][near]} | {said: obj[middle][near] for said, (obj, _) in made.items()}
-    figure = style.new(0.6 + 2 * style.WIDTH / (max(len(columns), 5) + 0.6))
+    figure = style.new(0.8 + 2 * SIDE, 1.0 + SIDE * len(columns))
     panels = figure.subplots(2, len(columns), squeeze=False)
     for column, (said, image) in enumerate(columns.items()):
         top = np.percentile(np.abs(image), 99.5) or 1.0
@@ -228,7 +241,7 @@ def projections(settings: FiguresSettings, stem: Path, case: Path) -> list[Path]
     ``case``: a file of ``phase_refine_case``.
     """
     with storage.read(case) as file:
-        names = [(group, said) for group, said in STARTS if group in file]
+        names = _starts(file)
         if not names:
             return None
         counts = storage.array(file, "counts")
@@ -236,7 +249,7 @@ def projections(settings: FiguresSettings, stem: Path, case: Path) -> list[Path]
         for name, said in names:
             sides = [storage.array(file[name], f"projection_{axis}") for axis in range(3)]
             columns[said] = (sides, float(file[name].attrs["mismatch"]))
-    figure = style.new(0.6 + 3 * style.WIDTH / (max(len(columns), 5) + 0.6))
+    figure = style.new(0.8 + 3 * SIDE, 1.0 + SIDE * len(columns))
     panels = figure.subplots(3, len(columns), squeeze=False)
     norm = style.intensity_norm(*columns["measured"][0])
     for column, (said, (sides, error)) in enumerate(columns.items()):

@@ -205,11 +205,11 @@ def _scans(folder: Path) -> Iterator[Said]:
     table = read(folder / "phase/measured.csv")
     if table is None:
         return
-    told = "; ".join(f"{row.scan} {row.verdict} ({row.why})" for row in table.itertuples())
+    told = ". ".join(f"{row.scan}: {row.verdict}, {row.why}" for row in table.itertuples())
     first = table.iloc[0]
     agreement = f"agreement of {first.chosen} starts, {first.scan}: {first.verdict}"
     yield (
-        f"Measured: {told}.",
+        f"{told}.",
         Number(number(first.agreement), agreement, TONES.get(first.verdict, "")) if first.chosen > 1 else None,
     )
 
