@@ -183,7 +183,8 @@ def _turned(stem: Path, found: dict[str, Any], about: dict[str, Any]) -> Path:
     if found["several"]:
         layers.append(Layer("phase spread between starts", known(found["phase_std"]), "rad", top=APART))
     middle = tuple((b.start + b.stop) // 2 - c.start for b, c in zip(box, cut, strict=True))
-    stack = Stack("Slices of the object", layers, found["axes"], found["unit"], step, start=middle)  # type: ignore[arg-type]
+    origin = tuple(float(n // 2 - c.start) for n, c in zip(obj.shape, cut, strict=True))
+    stack = Stack("Slices of the object", layers, found["axes"], found["unit"], step, origin, start=middle)  # type: ignore[arg-type]
     surface = Surface("The object", found["support"][cut], tuple(colours), found["axes"], found["unit"], step)
     title = f"{about['scan']}: {about['verdict']}"
     before = f"<h1>Object of {about['scan']}</h1><p>{_escaped(about['verdict'])}: {_escaped(about['why'])}</p>"

@@ -235,7 +235,7 @@ def _refinement(folder: Path) -> Iterator[Said]:
         f"Network and one run find {right['one']} of {len(both)} objects whose truth is known, "
         f"{int(many.runs.iloc[0])} random runs {right['many']}, in {figures(faster, 2)} times the time.",
         Number(f"{right['one']} of {len(both)}", f"objects right by network and one run; random runs: {right['many']}",
-               "good" if right["one"] >= right["many"] else "bad"),
+               "good" if right["one"] == len(both) or right["one"] > right["many"] else "bad"),
     )  # fmt: skip
 
 
