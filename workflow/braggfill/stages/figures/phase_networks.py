@@ -68,9 +68,10 @@ def curves(settings: FiguresSettings, stem: Path, histories: list[Path]) -> list
     if max(len(table) for table in tables.values()) == 1:  # one epoch has no curve
         figure = style.new(0.9 + 0.32 * len(tables), 6.5)
         axes = figure.subplots()
-        for name, table in tables.items():
-            axes.barh(NETWORKS[name], table.wca.iloc[0], color=NETWORK_COLOURS[name])
-            axes.text(table.wca.iloc[0], NETWORKS[name], f" {table.wca.iloc[0]:.3f}", va="center")
+        for place, (name, table) in enumerate(tables.items()):
+            axes.barh(place, table.wca.iloc[0], color=NETWORK_COLOURS[name])
+            axes.text(table.wca.iloc[0], place, f" {table.wca.iloc[0]:.3f}", va="center")
+        axes.set_yticks(range(len(tables)), [NETWORKS[name] for name in tables])
         axes.set_xlabel("WCA of the phases after one epoch, validation (0 is right)")
         axes.set_xlim(0, 1.15 * max(float(table.wca.iloc[0]) for table in tables.values()))
         axes.invert_yaxis()
@@ -229,7 +230,7 @@ def networks(settings: FiguresSettings, stem: Path, objects: Path, table: Path) 
         return None
     side = (style.WIDTH - 0.4) / (2 * len(shown))
     figure = style.new(side * (len(names) + 1) + 3.4)
-    above, below = figure.subfigures(2, 1, height_ratios=(side * (len(names) + 1) + 0.6, 2.8))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(side * (len(names) + 1) + 0.6, 2.8)))
     panels = above.subplots(len(names) + 1, 2 * len(shown), squeeze=False)
     for number, (about, slices, accuracy) in enumerate(shown):
         near = flat_phases.window(slices["truth"])

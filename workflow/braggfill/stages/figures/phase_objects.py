@@ -55,7 +55,7 @@ def measured(settings: FiguresSettings, stem: Path, phased: Path) -> list[Path] 
     panels = _panels(found)
     rows = 3
     figure = style.new(2.6 * rows + 3.0)
-    above, below = figure.subfigures(2, 1, height_ratios=(2.6 * rows, 3.0))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(2.6 * rows, 3.0)))
     grid = above.subplots(rows, len(panels) + 1, squeeze=False)
     _pattern(grid[:, 0], counts, above, settings)
     for column, panel in enumerate(panels, 1):
@@ -246,7 +246,9 @@ def projections(settings: FiguresSettings, stem: Path, case: Path) -> list[Path]
         if not names:
             return None
         counts = storage.array(file, "counts")
-        columns = {"measured": ([counts.sum(axis=axis) for axis in range(3)], None)}
+        columns: dict[str, tuple[list[np.ndarray], float | None]] = {
+            "measured": ([counts.sum(axis=axis) for axis in range(3)], None)
+        }
         for name, said in names:
             sides = [storage.array(file[name], f"projection_{axis}") for axis in range(3)]
             columns[said] = (sides, float(file[name].attrs["mismatch"]))

@@ -122,8 +122,9 @@ def stitch(
                 file["shell"], file["obj"] = brought[middle], one.obj[middle].astype(np.complex64)
             for guess, way, phase, there in _phases(one, networks, places):
                 about = {"strain": strain, "pattern": index, "guess": guess, "way": way}
-                rows.append({**about, **_judged(one, phase, there)})
-                parts += [{**about, **part} for part in _by_shell(one, phase, there, brought, rows[-1]["accuracy"])]
+                judged = _judged(one, phase, there)
+                rows.append({**about, **judged})
+                parts += [{**about, **part} for part in _by_shell(one, phase, there, brought, judged["accuracy"])]
                 if index == 0 and way != "truth":
                     group = file.create_group(f"{guess}-{way}".strip("-"))
                     sign, constant = _suits(one, phase, there & (brought == 0))

@@ -229,13 +229,13 @@ def _refinement(folder: Path) -> Iterator[Said]:
         text = f"Without a network, random runs find {right} of {len(many)} objects whose truth is known."
         yield text, Number(f"{right} of {len(many)}", "objects right (≥ 0.95) by random runs alone")
         return
-    right = {name: int((part.loc[both].accuracy >= RIGHT).sum()) for name, part in (("one", one), ("many", many))}
+    found = {name: int((part.loc[both].accuracy >= RIGHT).sum()) for name, part in (("one", one), ("many", many))}
     faster = float((many.loc[both].cpu_seconds / one.loc[both].cpu_seconds.clip(lower=1e-9)).mean())
     yield (
-        f"Network and one run find {right['one']} of {len(both)} objects whose truth is known, "
-        f"{int(many.runs.iloc[0])} random runs {right['many']}, in {figures(faster, 2)} times the time.",
-        Number(f"{right['one']} of {len(both)}", f"objects right by network and one run; random runs: {right['many']}",
-               "good" if right["one"] == len(both) or right["one"] > right["many"] else "bad"),
+        f"Network and one run find {found['one']} of {len(both)} objects whose truth is known, "
+        f"{int(many.runs.iloc[0])} random runs {found['many']}, in {figures(faster, 2)} times the time.",
+        Number(f"{found['one']} of {len(both)}", f"objects right by network and one run; random runs: {found['many']}",
+               "good" if found["one"] == len(both) or found["one"] > found["many"] else "bad"),
     )  # fmt: skip
 
 
