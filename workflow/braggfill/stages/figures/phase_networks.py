@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -230,7 +230,7 @@ def networks(settings: FiguresSettings, stem: Path, objects: Path, table: Path) 
         return None
     side = (style.WIDTH - 0.4) / (2 * len(shown))
     figure = style.new(side * (len(names) + 1) + 3.4)
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(side * (len(names) + 1) + 0.6, 2.8)))
+    above, below = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(side * (len(names) + 1) + 0.6, 2.8)))
     panels = above.subplots(len(names) + 1, 2 * len(shown), squeeze=False)
     for number, (about, slices, accuracy) in enumerate(shown):
         near = flat_phases.window(slices["truth"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -55,7 +55,7 @@ def measured(settings: FiguresSettings, stem: Path, phased: Path) -> list[Path] 
     panels = _panels(found)
     rows = 3
     figure = style.new(2.6 * rows + 3.0)
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(2.6 * rows, 3.0)))
+    above, below = cast("np.ndarray", figure.subfigures(2, 1, height_ratios=(2.6 * rows, 3.0)))
     grid = above.subplots(rows, len(panels) + 1, squeeze=False)
     _pattern(grid[:, 0], counts, above, settings)
     for column, panel in enumerate(panels, 1):
