@@ -1,4 +1,4 @@
-"""Train networks that predict phases, judge what they give, or put the results together."""
+"""Train networks that predict phases, judge what they give, phase measured scans, or put the results together."""
 
 from importlib import import_module
 from pathlib import Path
@@ -7,15 +7,18 @@ from braggfill.runs.job import job
 
 TASKS = {
     "phase_learn": ("learn", "learn"),
+    "phase_compared": ("compared", "compare"),
     "phase_assess_kind": ("assess", "assess"),
     "phase_assess": ("assess", "join"),
     "phase_patches_learn": ("patches", "learn"),
     "phase_patches": ("patches", "stitch"),
     "phase_refine_case": ("refine", "refine"),
     "phase_refine": ("refine", "table"),
+    "phase_measured_scan": ("measured", "measure"),
+    "phase_measured": ("measured", "table"),
     "phase": ("claims", "claims_table"),
 }
-MAY_BE_MISSING = ("model", "obj")
+MAY_BE_MISSING = ("model", "obj", "compared", "assess", "refine")
 
 
 def named(files):

@@ -37,6 +37,8 @@ CHANGES = {
     "reconstruct: {map: {hio_cycles: 41}}": {"reconstruct_map_cell"},
     "reconstruct: {retrieval: {er_cycles: 21}}": {"reconstruct_phase"},
     "reconstruct: {finetune: {epochs: 2}}": {"reconstruct_finetune"},
+    "phase: {measured: {starts: 3}}": {"phase_measured_scan"},
+    "phase: {learn: {tested: 4}}": {"phase_compared"},
     "figures: {dpi: 61}": {"figures"},
     "figures: {title: Another}": set(),
 }
@@ -54,6 +56,7 @@ CODE = {
     "stages/inpaint.py": {"inpaint"},
     "stages/evaluate/cases.py": {"evaluate_cases"},
     "stages/reconstruct/treatment_map.py": {"reconstruct_map_cell", "reconstruct_map"},
+    "stages/phase/measured.py": {"phase_measured_scan", "phase_measured"},
     "filling/finetune.py": {"reconstruct_finetune"},
     "stages/figures/page.html": {"report"},
 }
@@ -68,7 +71,6 @@ def project(top, tmp_path_factory) -> Project:
     traced = Project(project.folder, project.environment | trace)
     traced.snakemake()
     traced.snakemake("results/test/diffract/chunk-0000.h5")  # the branch of the phase, which is run on request
-    traced.snakemake("results/test/phase/summary.csv")
     return project
 
 

@@ -14,8 +14,14 @@ from braggfill.learning.phase_task import PhaseTask, loss
 from braggfill.networks.phase.braggphase import Braggphase
 from braggfill.phasing import stitching
 from braggfill.runs import storage
-from braggfill.settings.phase import AssessSettings, LearnSettings, PatchSettings, PhaseSettings, RefineSettings
-from braggfill.stages.phase import assess, claims, learn, patches, refine
+from braggfill.settings.phase import (
+    AssessSettings,
+    LearnSettings,
+    PatchSettings,
+    PhaseSettings,
+    RefineSettings,
+)
+from braggfill.stages.phase import assess, claims, compared, learn, patches, refine
 from braggfill.stages.phase.starts import Starts
 from phasing_objects import counted, crystal
 from pydantic import ValidationError
@@ -189,14 +195,36 @@ def test_patches_are_learned_and_stitched(tmp_path):
     history = pd.read_csv(tmp_path / "low-history.csv")
     assert set(history.network) == {"central", "outer, truth", "outer, own"}
     assert history.val_loss.notna().all()
-    patches.stitch(settings, 1, "low", tmp_path / "low.safetensors", tmp_path / "low.csv")
+    stitch_low(settings, tmp_path)
     table = pd.read_csv(tmp_path / "low.csv")
     assert len(table) == 2 + 2 * len(stitching.WAYS)
     assert table[table.way == "truth"].accuracy.iloc[0] > 0.8
     assert table[table.way == "truth"].wca.iloc[0] < 1e-5
     (tmp_path / "low.safetensors").write_bytes(b"no")
     with pytest.raises(BraggfillError, match="damaged"):
-        patches.stitch(settings, 1, "low", tmp_path / "low.safetensors", tmp_path / "low.csv")
+        stitch_low(settings, tmp_path)
+
+
+def stitch_low(settings, place):
+    made = {"out": "low.csv", "shells": "low-shells.csv", "slices": "low-slices.h5"}
+    files = {name: place / file for name, file in made.items()}
+    patches.stitch(settings, 1, "low", place / "low.safetensors", **files)
+
+
+def test_what_each_shell_brings_is_judged_by_itself(one):
+    """A constant of its own costs the shell nothing, and the whole everything."""
+    places = stitching.shells(64, 10, 2, 20)
+    brought = patches._brought(64, places)
+    assert set(np.unique(brought)) == {-1, 0, 1, 2}
+    assert (brought[16:48, 16:48, 16:48] == 0).all()
+    there = brought >= 0
+    wrong = np.where(brought == 2, one.phase + 2.0, -one.phase + 1.0)
+    rows = list(patches._by_shell(one, wrong, there, brought, 0.5))
+    assert [row["shell"] for row in rows] == [0, 1, 2]
+    assert rows[-1]["accuracy"] == 0.5
+    assert max(row["wca"] for row in rows) < 1e-6
+    assert rows[1]["wca_joined"] == pytest.approx(0, abs=1e-6)
+    assert rows[2]["wca_joined"] > 0.3
 
 
 # Starts -------------------------------------------------------------------------------------------------------------
@@ -227,9 +255,15 @@ def test_starts_are_judged_by_what_they_do_not_see():
 def test_the_mismatch_is_that_of_the_intensity():
     truth = crystal()
     counts, expected = counted(truth, 1e6)
-    assert refine.mismatch(truth, expected) < 1e-6
-    assert refine.mismatch(np.conj(truth), counts) < 1.0 < refine.mismatch(np.abs(truth) + 0j, counts) * 1e6
-    assert refine.mismatch(truth, counts) < refine.mismatch(np.abs(truth) + 0j, counts)
+
+    def mismatch(obj, seen):
+        return refine.mismatch(refine.projections(obj, seen), seen)
+
+    assert mismatch(truth, expected) < 1e-6
+    assert mismatch(np.conj(truth), counts) < 1.0 < mismatch(np.abs(truth) + 0j, counts) * 1e6
+    assert mismatch(truth, counts) < mismatch(np.abs(truth) + 0j, counts)
+    sides = refine.projections(truth, counts)
+    assert [side.sum() for side in sides] == pytest.approx([counts.sum()] * 3, rel=1e-5)
 
 
 def test_tables_and_statements(tmp_path):
@@ -259,10 +293,11 @@ def test_tables_and_statements(tmp_path):
     assert set(pd.read_csv(tmp_path / "refine.csv").method) == {"network", "network_er", "network_run", "runs"}
     with storage.read(tmp_path / "p.h5") as file:
         assert file["runs_projections/obj"].shape == (32, 32, 32)
+        assert file["runs_projections/projection_1"].shape == (32, 32)
     patches.learn(settings, 1, "low", tmp_path / "low.safetensors", tmp_path / "low-history.csv")
-    patches.stitch(settings, 1, "low", tmp_path / "low.safetensors", tmp_path / "low.csv")
+    stitch_low(settings, tmp_path)
     out = tmp_path / "summary.csv"
-    claims.claims_table([tmp_path / "braggphase.csv"], tmp_path / "assess.csv", [tmp_path / "low.csv"],
+    claims.claims_table([tmp_path / "braggphase.csv"], None, tmp_path / "assess.csv", [tmp_path / "low.csv"],
                         tmp_path / "refine.csv", out)  # fmt: skip
     found = pd.read_csv(out)
     assert set(found.holds) <= {"yes", "no"}
@@ -275,3 +310,37 @@ def test_wrong_settings_are_told():
         assess.load_network(AssessSettings(), None)
     with pytest.raises(ValidationError, match="multiple of heads"):
         LearnSettings(channels=(4, 6, 9), heads=2)
+
+
+def test_a_run_without_some_parts_has_fewer_statements(tmp_path):
+    claims.claims_table([], None, None, [], None, tmp_path / "none.csv")
+    assert list(pd.read_csv(tmp_path / "none.csv").columns) == claims.COLUMNS
+
+
+def test_without_a_network_there_are_random_starts_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "is_shipped", lambda name: False)
+    settings = PhaseSettings(
+        assess=AssessSettings(network="shipped"),
+        refine=RefineSettings(box_px=32, engines=("projections",), runs=2, hio_cycles=5, raar_cycles=5, er_cycles=5),
+    )
+    refine.refine(settings, 1, "particle_1", None, None, tmp_path / "p.h5")
+    refine.table([tmp_path / "p.h5"], tmp_path / "p.csv")
+    assert list(pd.read_csv(tmp_path / "p.csv").method) == ["runs"]
+    with storage.read(tmp_path / "p.h5") as file:
+        assert "random starts alone" in file.attrs["left_out_network"]
+
+
+def test_networks_are_compared_on_the_same_patterns(tmp_path):
+    models = [tmp_path / f"{name}.safetensors" for name in ("braggphase", "autophasenn")]
+    networks.save(models[0], Braggphase(**SMALL), {})
+    networks.save(models[1], networks.build("autophasenn"), {})
+    settings = PhaseSettings(
+        learn=LEARN.model_copy(update={"tested": 2}), assess=AssessSettings(kinds=("gaussians",), box_px=32)
+    )
+    compared.compare(settings, 1, models, tmp_path / "c.csv", tmp_path / "c.h5")
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert table.groupby("network").range_radians.apply(tuple).nunique() == 1
+    assert table[table.network == "autophasenn"].parameters.iloc[0] == 6_975_362
+    assert table.accuracy.between(0, 1).all()
+    with storage.read(tmp_path / "c.h5") as file:
+        assert set(file["001"]) == {"truth", "braggphase", "autophasenn"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 from braggfill.runs import progress
 
@@ -66,8 +67,33 @@ def test_on_a_terminal_one_line_changes(tmp_path):
 
     out = Terminal()
     progress.follow(io.StringIO(SAID), tmp_path / "run.log", out)
-    assert "relax 1/2" in out.getvalue()
+    assert "1 of 4 jobs  relax 1/2, 0 s" in out.getvalue()
     assert out.getvalue().count("\n") == 2
+
+
+def test_the_line_moves_while_a_job_says_nothing():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    now = [0.0]
+    told = progress.Told(Terminal(), clock=lambda: now[0])
+    for line in SAID.split("Finished")[0].splitlines():
+        told.line(line)
+    for now[0] in (7, 125):
+        told.tick()
+    shown = [line.strip() for line in told.out.getvalue().split("\r")]
+    assert "7 s  0 of 4 jobs  relax 0/2, 7 s" in shown
+    assert shown[-1] == "2 min 05 s  0 of 4 jobs  relax 0/2, 2 min 05 s"
+
+
+def test_the_clock_ticks_by_itself_on_a_terminal_alone():
+    for live in (True, False):
+        told, ticks = progress.Told(io.StringIO()), []
+        told.live, told.tick = live, lambda found=ticks: found.append(1)
+        with told.ticking(0.02):
+            time.sleep(0.2)
+        assert bool(ticks) == live
 
 
 def test_times_are_read_easily():

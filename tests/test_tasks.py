@@ -24,7 +24,9 @@ JOINING = {"evaluate_patches", "evaluate_whole", "reconstruct_phase", "reconstru
 """Those that go on with what was filled, in the same module or with its columns: they follow anyway."""
 PHASING = {"reconstruct_prepare", "reconstruct_phase", "reconstruct_retrieval"}
 REFINING = {"phase_refine", "phase_refine_case"}
-ASSESSING = {"phase_assess", "phase_assess_kind"}
+ASSESSING = {"phase_assess", "phase_assess_kind", "phase_compared"}
+MEASURING = {"phase_measured", "phase_measured_scan"}
+"""Measured scans, which are filled where they have gaps."""
 FLAT_LOSSES = {"flat_gap_cell", "flat_full", "flat_baseline", "flat_position", "flat_oversampling"}
 """The studies in two dimensions compare all losses."""
 MAPPING = {"reconstruct_map_cell", "reconstruct_map"}
@@ -228,21 +230,24 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
 @pytest.mark.parametrize(
     ("file", "rules"),
     [
-        ("networks/gap/unet.py", FILLING | FLAT_FILLING | {"train", "evaluate_calibration"}),
+        ("networks/gap/unet.py", FILLING | FLAT_FILLING | {"train", "evaluate_calibration", "phase_measured_scan"}),
         ("networks/gap/paper.py", set()),  # no task of the tiny run builds one
         ("filling/finetune.py", {"reconstruct_finetune"}),
-        ("filling/finite.py", FILLING | JOINING | {"report"}),
-        ("filling/wide.py", FILLING),
+        ("filling/finite.py", FILLING | JOINING | MEASURING | {"report"}),
+        ("filling/wide.py", FILLING | {"phase_measured_scan"}),
         ("patterns/coverage.py", {"evaluate_calibration"}),
-        ("patterns/distribution.py", FILLING | JOINING | PHASING | MAPPING | {"evaluate_calibration", "report"}),
-        ("phasing/pynx.py", {"reconstruct_phase"} | REFINING),
+        (
+            "patterns/distribution.py",
+            FILLING | JOINING | PHASING | MAPPING | MEASURING | {"evaluate_calibration", "report"},
+        ),
+        ("phasing/pynx.py", {"reconstruct_phase"} | REFINING | MEASURING),
         ("phasing/fixed.py", {"reconstruct_map_cell"}),
         (
             "phasing/projections.py",
-            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING,
+            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING | MEASURING,
         ),
-        ("phasing/single.py", PHASING | MAPPING | REFINING),
-        ("scans/reading.py", {"extract_scan"}),
+        ("phasing/single.py", PHASING | MAPPING | REFINING | MEASURING),
+        ("scans/reading.py", {"extract_scan"} | MEASURING),
         ("networks/planar/gated.py", FLAT_FILLING),
         ("learning/planar_phase.py", {"flat_phase_low", "flat_phase_high", "flat_fit", "flat_full", "flat_starts"}),
         ("stages/flat/claims.py", {"flat_claims"}),
@@ -260,6 +265,8 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("stages/reconstruct/true_phase.py", {"reconstruct_true_phase", "reconstruct_particles"}),
         ("stages/reconstruct/treatment_map.py", MAPPING),
         ("stages/reconstruct/finetuning.py", {"reconstruct_finetune"}),
+        ("stages/phase/measured.py", MEASURING),
+        ("stages/phase/compared.py", {"phase_compared"}),
         ("stages/figures/page.py", {"report"}),
         ("stages/figures/page.html", {"report"}),
         ("stages/figures/sweeps.py", {"figures", "report"}),
@@ -305,6 +312,8 @@ def test_every_task_depends_on_what_writes_its_files(tasks, package):
             "reconstruct.threads",
             {f"reconstruct_{name}" for name in ("true_phase", "particles", "prepare", "finetune")},
         ),
+        ("phase.measured.crop_px", {"phase_measured_scan"}),
+        ("phase.learn.tested", {"phase_compared"}),
         ("scatter.check_side", {"scatter_check"}),
         ("scatter.views", {"scatter"}),
         ("extract.scans", {"extract_scan"}),

@@ -20,7 +20,7 @@ rule figures:
         runtime=minutes(30),
     params:
         settings=block("figures", *LOOKS),
-        run=settings.only("seed", "inpaint.scan", "evaluate.scan", "reconstruct.retrieval.cases"),
+        run=settings.only("seed", "inpaint.scan", "evaluate.scan", "reconstruct.retrieval.cases", *PHASE_LOOKS),
         code=code("stages.figures.catalogue", *filled_by("network")),
         seed=SEED,
     script:

@@ -45,4 +45,9 @@ if "gaps" not in settings.figures.chapters:
     DRAWN, TOLD = {}, {}
 if "flat" in settings.figures.chapters:
     DRAWN["flat"] = TOLD["flat"] = flat_files()
+if "phase" in settings.figures.chapters:
+    DRAWN["phase"], TOLD["phase"] = phase_files(), PHASE_TABLES
+PHASE_LOOKS = [
+    f"phase.{name}" for name in ("parts", "learn.networks", "refine.cases", "patches.strains", "measured.scans")
+]
 LOOKS = [name for name in type(settings.figures).model_fields if name != "title"]  # what a figure looks at

@@ -1,4 +1,4 @@
-# Phases by networks: training, patches, refinement, assessment; on request, as results/<run>/phase/summary.csv.
+# Phases by networks: training, patches, refinement, assessment; measured scans, phased.
 include: "phase_inputs.smk"
 
 
@@ -7,6 +7,7 @@ wildcard_constraints:
     kind=r"[a-z]+",
     strain=r"low|high",
     case=r"[a-z0-9_]+",
+    scan=r"[a-z0-9_]+",
 
 
 rule phase_learn:
@@ -26,6 +27,35 @@ rule phase_learn:
     params:
         settings=block("phase", *PHASE_LEARNING),
         code=code("stages.phase.learn", "networks.phase.braggphase", "networks.phase.whole"),
+        seed=SEED,
+    script:
+        "../../scripts/phase.py"
+
+
+rule phase_compared:
+    input:
+        models=expand(f"{RUN}/phase/learn/{{network}}.safetensors", network=PHASE_NETWORKS),
+    output:
+        out=f"{RUN}/phase/compared.csv",
+        objects=f"{RUN}/phase/compared.h5",
+    log:
+        f"{RUN}/logs/phase/compared.log",
+    benchmark:
+        f"{RUN}/benchmarks/phase_compared.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=memory(6000),
+        runtime=minutes(240),
+    params:
+        settings=block(
+            "phase",
+            "learn.networks",
+            "learn.tested",
+            "learn.phase_range_radians",
+            *(f"assess.{name}" for name in PHASE_PATTERNS),
+        ),
+        code=code("stages.phase.compared", *(networks.module_of(name) for name in PHASE_NETWORKS)),
         seed=SEED,
     script:
         "../../scripts/phase.py"
@@ -103,6 +133,8 @@ rule phase_patches:
         model=f"{RUN}/phase/patches/{{strain}}.safetensors",
     output:
         out=f"{RUN}/phase/patches/{{strain}}.csv",
+        shells=f"{RUN}/phase/patches/{{strain}}-shells.csv",
+        slices=f"{RUN}/phase/patches/{{strain}}-slices.h5",
     log:
         f"{RUN}/logs/phase/patches-{{strain}}.log",
     benchmark:
@@ -168,12 +200,58 @@ rule phase_refine:
         "../../scripts/phase.py"
 
 
+rule phase_measured_scan:
+    input:
+        data=phase_scan,
+    output:
+        out=f"{RUN}/phase/measured-{{scan}}.h5",
+    log:
+        f"{RUN}/logs/phase/measured-{{scan}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/phase_measured_scan-{{scan}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=memory(4000),
+        runtime=minutes(240),
+    params:
+        settings=block("phase", *PHASE_MEASURING),
+        code=code("stages.phase.measured", "phasing.convex", "phasing.pynx", "networks.phase.braggphase", *PHASE_FILLS),
+        seed=SEED,
+        shipped=[SHIPPED, SHIPPED_PHASE],
+    script:
+        "../../scripts/phase.py"
+
+
+rule phase_measured:
+    input:
+        files=expand(f"{RUN}/phase/measured-{{scan}}.h5", scan=PHASE_SCANS),
+    output:
+        out=f"{RUN}/phase/measured.csv",
+    log:
+        f"{RUN}/logs/phase/measured.log",
+    benchmark:
+        f"{RUN}/benchmarks/phase_measured.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=memory(2000),
+        runtime=minutes(10),
+    params:
+        settings=block("phase", "measured.scans"),
+        code=code("stages.phase.measured"),
+        seed=SEED,
+    script:
+        "../../scripts/phase.py"
+
+
 rule phase:
     input:
-        models=expand(f"{RUN}/phase/learn/{{network}}.csv", network=PHASE_NETWORKS),
-        assess=f"{RUN}/phase/assess.csv",
-        patches=expand(f"{RUN}/phase/patches/{{strain}}.csv", strain=PHASE_STRAINS),
-        refine=f"{RUN}/phase/refine.csv",
+        models=PHASE_CURVES,
+        compared=phase_part("learn", f"{RUN}/phase/compared.csv"),
+        assess=phase_part("assess", f"{RUN}/phase/assess.csv"),
+        patches=PHASE_STITCHED,
+        refine=phase_part("refine", f"{RUN}/phase/refine.csv"),
     output:
         out=f"{RUN}/phase/summary.csv",
     log:
@@ -186,7 +264,7 @@ rule phase:
         mem_mb=memory(2000),
         runtime=minutes(10),
     params:
-        settings=block("phase", "learn.networks"),
+        settings=block("phase", "parts", "learn.networks"),
         code=code("stages.phase.claims"),
         seed=SEED,
     script:

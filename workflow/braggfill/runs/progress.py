@@ -1,30 +1,36 @@
 """What Snakemake says while it runs, told calmly: one line a stage; everything it said stays in a log file.
 
+On a terminal a last line moves every second: the time so far, how many jobs are done of how many, and which stages are
+at work, each with its jobs and its time, so that two minutes of training are seen to be work.
+
 snakemake … 2>&1 | python -m braggfill.runs.progress LOG
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 STATISTICS = re.compile(r"^([a-z_]+)\s+(\d+)\s*$")
 FINISHED = re.compile(r"^Finished jobid: \d+ \(Rule: (\w+)\)")
 STARTED = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):")
-STEPS = re.compile(r"^(\d+) of (\d+) steps")
 TROUBLE = re.compile(
     r"^(Error|RuleException|WorkflowError|MissingInputException|LockException|IncompleteFiles)|Exception in|Traceback"
 )
 NOTHING = "Nothing to be done"
-WIDTH = 78
+TICK_S = 1.0
+"""Between two looks at the clock, on a terminal."""
 
 
 class Told:
-    """Jobs by stage, and what has been said of them."""
+    """Jobs by stage, and what has been said of them; what it is told and the ticks of the clock take turns."""
 
     def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic):
         self.out, self.clock = out, clock
@@ -33,12 +39,39 @@ class Told:
         self.done: dict[str, int] = {}
         self.began: dict[str, float] = {}
         self.start = clock()
-        self.steps = ""
         self.counting = False
+        self.turn = threading.Lock()
 
     def line(self, text: str) -> None:
         """One line of Snakemake."""
-        text = text.rstrip("\n")
+        with self.turn:
+            self._line(text.rstrip("\n"))
+
+    def tick(self) -> None:
+        """The clock moved on."""
+        with self.turn:
+            self._show()
+
+    @contextmanager
+    def ticking(self, every: float = TICK_S) -> Iterator[None]:
+        """Ticks from time to time, on a terminal."""
+        over = threading.Event()
+
+        def tick() -> None:
+            while not over.wait(every):
+                self.tick()
+
+        clock = threading.Thread(target=tick, daemon=True)
+        if self.live:
+            clock.start()
+        try:
+            yield
+        finally:
+            over.set()
+            if self.live:
+                clock.join()
+
+    def _line(self, text: str) -> None:
         if text.startswith("Job stats:"):
             self.counting, self.wanted = True, {}
         elif self.counting and not text.strip():
@@ -50,8 +83,6 @@ class Told:
             self.began.setdefault(found[1].split("_")[0], self.clock())
         elif (found := FINISHED.match(text)) and found[1] != "all":
             self._finished(found[1].split("_")[0])
-        elif found := STEPS.match(text):
-            self.steps = f"{found[1]} of {found[2]} jobs"
         elif NOTHING in text:
             self._say("nothing to do: everything is up to date")
         self._show()
@@ -64,25 +95,35 @@ class Told:
             self._say(f"{stage:<12} {total:>4} job{'s' if total != 1 else ' '} {span(took):>12}")
 
     def _say(self, text: str) -> None:
-        if self.live:
-            self.out.write("\r" + " " * WIDTH + "\r")
+        self._clear()
         self.out.write(text + "\n")
         self.out.flush()
 
     def _show(self) -> None:
         """The line that changes, on a terminal alone."""
+        if not self.live:
+            return
+        now, total = self.clock(), sum(self.wanted.values())
+        text = [
+            span(now - self.start),
+            f"{sum(self.done.values())} of {total} jobs" if total else "looking at what to do",
+        ]
+        for stage, wanted in self.wanted.items():
+            done = self.done.get(stage, 0)
+            if stage in self.began and done < wanted:
+                text.append(f"{stage} {done}/{wanted}, {span(now - self.began[stage])}")
+        width = shutil.get_terminal_size().columns - 1
+        self.out.write("\r" + "  ".join(text)[:width].ljust(width))
+        self.out.flush()
+
+    def _clear(self) -> None:
         if self.live:
-            left = {s: (self.done.get(s, 0), n) for s, n in self.wanted.items() if s in self.began}
-            busy = [f"{stage} {done}/{n}" for stage, (done, n) in left.items() if done < n]
-            text = "  ".join([span(self.clock() - self.start), self.steps, ", ".join(busy)])[: WIDTH - 1]
-            self.out.write("\r" + text.ljust(WIDTH - 1))
-            self.out.flush()
+            self.out.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
 
     def end(self) -> None:
         """Clear the line that changes."""
-        if self.live:
-            self.out.write("\r" + " " * WIDTH + "\r")
-            self.out.flush()
+        self._clear()
+        self.out.flush()
 
 
 def span(seconds: float) -> str:
@@ -98,7 +139,7 @@ def follow(lines: Iterable[str], log: Path, out: TextIO) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     told = Told(out)
     trouble: list[str] = []
-    with open(log, "a", encoding="utf-8") as file:
+    with open(log, "a", encoding="utf-8") as file, told.ticking():
         for line in lines:
             file.write(line)
             file.flush()

@@ -1,4 +1,4 @@
-"""Settings of the stage ``phase``: networks that predict phases, how they are trained, and how they are judged."""
+"""Settings of the stage ``phase``: networks that predict phases, how they are trained and judged; measured scans."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Kind = Literal["gaussians", "cosines", "correlated"]
 Method = Literal["network", "network_er", "network_run", "run", "best_of_6"]
 Body = Literal["hull", "wulff", "winterbottom", "cube", "octahedron", "random"]
 Strength = Annotated[float, Field(ge=0, le=20 * math.pi)]
+Part = Literal["learn", "assess", "patches", "refine", "measured"]
 
 
 class LearnSettings(StageSettings):
@@ -61,6 +62,9 @@ class LearnSettings(StageSettings):
 
     phase_range_radians: Annotated[Range, within(0.0, 20 * math.pi)] = (0.0, 5 * math.pi)
     """Span of the crystals' phase, peak to valley."""
+
+    tested: int = Field(12, ge=1, le=10_000)
+    """Patterns that no network has seen, on which the objects of all of them are compared (Fig. 4.52)."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """`auto`: a GPU if there is one."""
@@ -208,10 +212,65 @@ class RefineSettings(StageSettings):
     """Cycles of error reduction (ER): last in these runs, and for the refinement of the network's object."""
 
 
+class GeometrySettings(StageSettings):
+    """How a scan was measured: what turns the phase of its object into strain."""
+
+    energy_ev: float = Field(gt=0, le=1e6)
+    """Energy of the photons."""
+
+    distance_m: float = Field(gt=0, le=1000)
+    """From the sample to the detector."""
+
+    pixel_um: float = Field(gt=0, le=10_000)
+    """Edge of a pixel."""
+
+    rocking_step_deg: float = Field(ge=-10, le=10)
+    """Between neighbouring frames; its sign as `braggfill phase --rocking-step` has it."""
+
+    delta_deg: float = Field(0.0, ge=-180, le=180)
+    """Elevation of the detector's arm."""
+
+    nu_deg: float = Field(0.0, ge=-180, le=180)
+    """Azimuth of the detector's arm."""
+
+    rocking_axis: Literal["horizontal", "vertical"] = "horizontal"
+    """What the crystal turns about."""
+
+
+class MeasuredSettings(StageSettings):
+    """Measured scans, phased as `braggfill phase` does it, with the network that comes with the package, if there is
+    one, among the starts."""
+
+    scans: Annotated[tuple[str, ...], Field(min_length=1)] = ("aps_staff20_s0054",)
+    """Of those that `fetch` knows."""
+
+    crop_px: int = Field(96, ge=16, le=512)
+    """Edge of the cube around the peak that is phased, cut down where the scan is smaller."""
+
+    engine: Literal["auto", "projections", "convex", "pynx"] = "auto"
+    """What phases: `auto` is projections, and convex where these do not agree."""
+
+    starts: int | None = Field(None, ge=1, le=1000)
+    """Runs on the whole array at the most; by default as many as it takes until they agree, within the engine's rounds.
+    """
+
+    support_threshold: float | None = Field(None, gt=0, lt=1)
+    """The only threshold of the support, relative to the rms of the modulus; by default several side by side."""
+
+    geometry: dict[str, GeometrySettings] = Field(default_factory=dict)
+    """Of those scans whose geometry is known: their objects are shown in nanometres, with strain. Scan: `energy_ev`,
+    `distance_m`, `pixel_um`, `rocking_step_deg`, `delta_deg`, `nu_deg`, `rocking_axis`."""
+
+
 class PhaseSettings(StageSettings):
-    """Networks that predict the phase of a pattern: training, patches, refinement, assessment."""
+    """Phase retrieval: networks that predict the phase of a pattern, their training, patches, refinement, assessment;
+    measured scans, phased. Part of a run if `figures.chapters` has `phase`."""
+
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)] = ("learn", "assess", "patches", "refine", "measured")
+    """What is made, a block below each."""
 
     learn: LearnSettings = LearnSettings()
     assess: AssessSettings = AssessSettings()
     patches: PatchSettings = PatchSettings()
     refine: RefineSettings = RefineSettings()
+    measured: MeasuredSettings = MeasuredSettings()

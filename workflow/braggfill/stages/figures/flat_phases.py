@@ -73,7 +73,7 @@ def _object(intensity: np.ndarray, phase: np.ndarray) -> np.ndarray:
     return fourier.inverse(np.sqrt(intensity) * np.exp(1j * phase))
 
 
-def _window(made: np.ndarray) -> tuple[slice, slice]:
+def window(made: np.ndarray) -> tuple[slice, slice]:
     """A square around the object."""
     modulus = np.abs(made)
     rows, columns = np.nonzero(modulus > FAINT * modulus.max())
@@ -82,12 +82,14 @@ def _window(made: np.ndarray) -> tuple[slice, slice]:
     return (slice(max(n - half, 0), n + half + 1),) * 2
 
 
-def _phase_panel(axes: Any, made: np.ndarray) -> None:
+def phase_panel(axes: Any, made: np.ndarray) -> Any:
+    """The phase of a slice of an object, where that is not faint."""
     modulus = np.abs(made)
-    style.show(axes, np.angle(made), _turn(), PHASES, hidden=modulus < FAINT * modulus.max())
+    return style.show(axes, np.angle(made), turn(), PHASES, hidden=modulus < FAINT * modulus.max())
 
 
-def _turn() -> Any:
+def turn() -> Any:
+    """The scale of a phase."""
     from matplotlib.colors import Normalize
 
     return Normalize(-np.pi, np.pi)
@@ -110,10 +112,10 @@ def phases(settings: FiguresSettings, stem: Path, patterns: Path, cells: list[Pa
     drawn: Any = None
     for column in range(number):
         style.show(panels[0, column], seen[column], style.intensity_norm(seen[column]), settings.intensity_map)
-        drawn = style.show(panels[1, column], truth[column], _turn(), PHASES)
+        drawn = style.show(panels[1, column], truth[column], turn(), PHASES)
         for row, values in enumerate(predicted.values(), 2):
             found = laid(values[column], truth[column], seen[column])
-            style.show(panels[row, column], found, _turn(), PHASES)
+            style.show(panels[row, column], found, turn(), PHASES)
     _letters(panels, rows)
     bar = figure.colorbar(drawn, ax=list(panels.flat), shrink=0.4, pad=0.01, aspect=25, ticks=[-np.pi, 0, np.pi])
     bar.ax.set_yticklabels(["−π", "0", "π"])
@@ -132,14 +134,14 @@ def objects(settings: FiguresSettings, stem: Path, patterns: Path, cells: list[P
     panels = figure.subplots(len(rows), 2 * number, squeeze=False)
     for column in range(number):
         true = _object(seen[column], truth[column])
-        window = _window(true)
+        near = window(true)
         for row, values in enumerate((truth, *predicted.values())):
             phase = truth[column] if row == 0 else laid(values[column], truth[column], seen[column])
-            made = _object(seen[column], phase)[window]
+            made = _object(seen[column], phase)[near]
             # One constant more, so that the objects' phases are alike where they agree.
-            made = made * np.exp(-1j * np.angle(np.vdot(true[window], made)))
+            made = made * np.exp(-1j * np.angle(np.vdot(true[near], made)))
             style.show(panels[row, 2 * column], np.abs(made), None, "viridis")
-            _phase_panel(panels[row, 2 * column + 1], made)
+            phase_panel(panels[row, 2 * column + 1], made)
     for column in range(number):
         panels[0, 2 * column].set_title("modulus", fontsize=8)
         panels[0, 2 * column + 1].set_title("phase", fontsize=8)
@@ -151,15 +153,15 @@ def example(settings: FiguresSettings, stem: Path, patterns: Path) -> list[Path]
     """A pattern, its phase, and its object (Fig. 4.1)."""
     seen, truth = _test(patterns, 1)
     made = _object(seen[0], truth[0])
-    window = _window(made)
+    near = window(made)
     figure = style.new(2.6)
     panels = figure.subplots(1, 4)
     drawn = style.show(panels[0], seen[0], style.intensity_norm(seen[0]), settings.intensity_map)
     style.bar(figure, drawn, panels[0], "photons")
-    turn = style.show(panels[1], truth[0], _turn(), PHASES)
-    style.show(panels[2], np.abs(made[window]), None, "viridis")
-    _phase_panel(panels[3], made[window])
-    bar = figure.colorbar(turn, ax=panels[3], shrink=0.9, pad=0.01, aspect=25, ticks=[-np.pi, 0, np.pi])
+    turned = style.show(panels[1], truth[0], turn(), PHASES)
+    style.show(panels[2], np.abs(made[near]), None, "viridis")
+    phase_panel(panels[3], made[near])
+    bar = figure.colorbar(turned, ax=panels[3], shrink=0.9, pad=0.01, aspect=25, ticks=[-np.pi, 0, np.pi])
     bar.ax.set_yticklabels(["−π", "0", "π"])
     for axes, name in zip(panels, ("intensity", "phase (RSP)", "modulus", "phase of the object"), strict=True):
         axes.set_title(name)
@@ -200,7 +202,7 @@ def grid(settings: FiguresSettings, stem: Path, patterns: Path, cells: list[Path
     if seen is None or truth is None:
         return None
     true = _object(seen, truth)
-    window = _window(true)
+    near = window(true)
     losses_ = list(dict.fromkeys(key[0] for key in files))
     figure = style.new(9.4, 8.6)
     panels = figure.subplots(3 * len(losses_), len(sizes) + 1, squeeze=False)
@@ -213,11 +215,11 @@ def grid(settings: FiguresSettings, stem: Path, patterns: Path, cells: list[Path
                     axes.axis("off")
                 continue
             phase = truth if path is None else laid(_predicted(path)[2], truth, seen)
-            made = _object(seen, phase)[window]
-            made = made * np.exp(-1j * np.angle(np.vdot(true[window], made)))
-            style.show(three[0], phase, _turn(), PHASES)
+            made = _object(seen, phase)[near]
+            made = made * np.exp(-1j * np.angle(np.vdot(true[near], made)))
+            style.show(three[0], phase, turn(), PHASES)
             style.show(three[1], np.abs(made), None, "viridis")
-            _phase_panel(three[2], made)
+            phase_panel(three[2], made)
             if column:
                 n, width = sizes[column - 1]
                 row = scores[(scores.loss == loss) & (scores.patterns == n) & (scores.width == width)]
@@ -242,12 +244,12 @@ def fit(settings: FiguresSettings, stem: Path, fitted: Path) -> list[Path]:
     panels = figure.subplots(2, len(steps) + 1)
     style.show(panels[0, 0], intensity, style.intensity_norm(intensity), settings.intensity_map)
     panels[0, 0].set_title("pattern")
-    style.show(panels[1, 0], phase, _turn(), PHASES)
+    style.show(panels[1, 0], phase, turn(), PHASES)
     panels[1, 0].set_xlabel("true phase")
     brightest = np.argsort(weights.ravel())[::-1][:80]
     for column, step in enumerate(steps, 1):
         wrapped = np.angle(np.exp(1j * predicted[column - 1]))
-        style.show(panels[0, column], wrapped, _turn(), PHASES)
+        style.show(panels[0, column], wrapped, turn(), PHASES)
         panels[0, column].set_title(f"step {step}")
         axes = panels[1, column]
         difference = (phase - predicted[column - 1]).ravel()

@@ -42,7 +42,7 @@ def learn(
         chosen.epochs, chosen.learning_rate, batch_size=chosen.batch_size, device=chosen.device,
         devices=chosen.devices, threads=chosen.threads, title=f"phase_learn {name}",
     )  # fmt: skip
-    plain = chosen.model_dump(mode="json", exclude={"networks", "devices"})
+    plain = chosen.model_dump(mode="json", exclude={"networks", "devices", "tested"})
     key = hashlib.sha256(json.dumps([plain, seed, name, code, storage.versions().get("torch")]).encode()).hexdigest()
     work.mkdir(parents=True, exist_ok=True)
     checkpoint = work / f"{name}-{key[:16]}.ckpt"

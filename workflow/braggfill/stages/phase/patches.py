@@ -13,13 +13,14 @@ from braggfill.errors import BraggfillError
 from braggfill.learning import phase_patches
 from braggfill.learning.phase_patches import PatchOptions, Whole
 from braggfill.phasing import score, stitching
-from braggfill.physics import fourier
+from braggfill.physics import align, fourier
 from braggfill.runs import storage
 from braggfill.settings.phase import PatchSettings, PhaseSettings
 
 RANGES = {"low": (0.0, math.pi), "high": (2 * math.pi, 5 * math.pi)}
 CURVES = ["strain", "network", "epoch", "train_loss", "val_loss"]
 COLUMNS = ["strain", "pattern", "guess", "way", "accuracy", "wca", "predicted_share", "spike"]
+SHELLS = ["strain", "pattern", "guess", "way", "shell", "accuracy", "wca", "wca_joined"]
 VALIDATING = 64
 """Patches in the fixed validation set of each network."""
 
@@ -80,11 +81,28 @@ def _networks(settings: PatchSettings, model: Path) -> dict[str, Any]:
     return {name: network.eval() for name, network in found.items()}
 
 
-def stitch(settings: PhaseSettings, seed: int, strain: str, model: Path, out: Path, code: str = "") -> None:
+def stitch(
+    settings: PhaseSettings,
+    seed: int,
+    strain: str,
+    model: Path,
+    out: Path,
+    shells: Path,
+    slices: Path,
+    code: str = "",
+) -> None:
     """Stitch whole patterns that no network has seen, and judge their objects.
 
-    ``out`` : CSV, a row a pattern, guess and way of stitching; ``way`` is central for the central patch alone and truth
-    for the true phase where patches reach; ``spike`` is the modulus at the object's centre over its median inside.
+    Parameters
+    ----------
+    out : CSV, a row a pattern, guess and way of stitching; ``way`` is central for the central patch alone and truth for
+        the true phase where patches reach; ``spike`` is the modulus at the object's centre over its median inside.
+    shells : CSV, a row a shell of patches of each of them, 0 for the central patch: ``accuracy`` of the object with the
+        phase up to this shell; ``wca`` of what the shell brings, with a constant and a sign of its own; ``wca_joined``
+        with those of the central patch.
+    slices : HDF5 of the first pattern: ``counts``, ``phase`` (true), ``shell`` (which brings a voxel, -1 for none),
+        ``obj``, and a group a way with ``phase`` (of the constant and the sign of the truth, NaN where there is none)
+        and ``obj``, laid over the true one; all through the middle across axis 0.
     """
     import pandas as pd
     import torch
@@ -93,12 +111,67 @@ def stitch(settings: PhaseSettings, seed: int, strain: str, model: Path, out: Pa
     chosen, cut = settings.patches, options(settings.patches, strain)
     networks = _networks(chosen, model)
     places = stitching.shells(chosen.box_px, chosen.step_px, chosen.shells, chosen.per_shell)
-    rows = []
-    for index in range(chosen.tested):
-        one = phase_patches.whole(seed, "test", index, cut)
-        for guess, way, phase, there in _phases(one, networks, places):
-            rows.append({"strain": strain, "pattern": index, "guess": guess, "way": way, **_judged(one, phase, there)})
+    brought = _brought(chosen.box_px, places)
+    rows, parts = [], []
+    with storage.create(slices, settings=settings, seed=seed, code=code, strain=strain) as file:
+        for index in range(chosen.tested):
+            one = phase_patches.whole(seed, "test", index, cut)
+            middle = len(one.counts) // 2
+            if index == 0:
+                file["counts"], file["phase"] = one.counts[middle], one.phase[middle]
+                file["shell"], file["obj"] = brought[middle], one.obj[middle].astype(np.complex64)
+            for guess, way, phase, there in _phases(one, networks, places):
+                about = {"strain": strain, "pattern": index, "guess": guess, "way": way}
+                judged = _judged(one, phase, there)
+                rows.append({**about, **judged})
+                parts += [{**about, **part} for part in _by_shell(one, phase, there, brought, judged["accuracy"])]
+                if index == 0 and way != "truth":
+                    group = file.create_group(f"{guess}-{way}".strip("-"))
+                    sign, constant = _suits(one, phase, there & (brought == 0))
+                    shown = np.angle(np.exp(1j * (sign * phase - constant)))
+                    group["phase"] = np.where(there, shown, np.nan)[middle].astype(np.float32)
+                    group["obj"] = align.align(_object(one, phase, there), one.obj).obj[middle].astype(np.complex64)
     storage.write_table(out, pd.DataFrame(rows), columns=COLUMNS)
+    storage.write_table(shells, pd.DataFrame(parts), columns=SHELLS)
+
+
+def _brought(box: int, places: list[np.ndarray]) -> np.ndarray:
+    """The shell that first reaches each voxel: 0 for the central patch, -1 for none."""
+    found = np.full((box,) * 3, -1, np.int8)
+    for number, centres in reversed(list(enumerate([np.full((1, 3), box // 2), *places]))):
+        for centre in centres:
+            phase_patches.cut(found, centre)[...] = number
+    return found
+
+
+def _by_shell(
+    one: Whole, phase: np.ndarray, there: np.ndarray, brought: np.ndarray, whole: float
+) -> Iterator[dict[str, float]]:
+    """Accuracy up to each shell and errors of what it brings; ``whole``: accuracy of all that is there."""
+    last = int(brought[there].max())
+    sign, constant = _suits(one, phase, there & (brought == 0))
+    for shell in range(last + 1):
+        part = there & (brought == shell)
+        weights = np.sqrt(one.counts[part])
+        own, turn = _suits(one, phase, part)
+        error = {
+            name: 1 - float((weights * np.cos(s * phase[part] - one.phase[part] - c)).sum()) / max(weights.sum(), 1e-30)
+            for name, s, c in (("wca", own, turn), ("wca_joined", sign, constant))
+        }
+        upto = whole if shell == last else score.accuracy(_object(one, phase, there & (brought <= shell)), one.obj)
+        yield {"shell": shell, "accuracy": upto, **error}
+
+
+def _suits(one: Whole, phase: np.ndarray, part: np.ndarray) -> tuple[int, float]:
+    """The sign and the constant that lay a phase over the true one, within a part."""
+    weights = np.sqrt(one.counts[part])
+    sums = {sign: complex((weights * np.exp(1j * (sign * phase[part] - one.phase[part]))).sum()) for sign in (1, -1)}
+    sign = max(sums, key=lambda each: abs(sums[each]))
+    return sign, float(np.angle(sums[sign]))
+
+
+def _object(one: Whole, phase: np.ndarray, there: np.ndarray) -> np.ndarray:
+    return fourier.inverse((np.where(there, np.sqrt(one.counts), 0) * np.exp(1j * phase)).astype(np.complex64))
 
 
 def _phases(
@@ -117,7 +190,7 @@ def _phases(
 def _judged(one: Whole, phase: np.ndarray, there: np.ndarray) -> dict[str, float]:
     """Accuracy of the object, WCA of the phase, and the spike that wrong phases leave at the object's centre."""
     amplitude = np.where(there, np.sqrt(one.counts), 0)
-    obj = fourier.inverse((amplitude * np.exp(1j * phase)).astype(np.complex64))
+    obj = _object(one, phase, there)
     weights = amplitude / max(float(amplitude.sum()), 1e-30)
     same, twin = (abs((weights * np.exp(1j * (sign * phase - one.phase))).sum()) for sign in (1, -1))
     inside = np.abs(one.obj) > 0.5 * np.abs(one.obj).max()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from braggfill import networks
 from braggfill.errors import BraggfillError
 from braggfill.phasing import modes, pynx, score
 from braggfill.phasing.pattern import crop, prepare
@@ -50,9 +51,10 @@ def refine(
     ----------
     model : the run's network where ``settings.assess.network`` is trained.  obj : from ``fetch``, for id01.
 
-    ``out`` : HDF5 with ``truth``, ``counts``, a group a method with ``obj``, complex64, and the row of the table as
-    attributes: ``mismatch`` is the mean square of log(1 + I) of its intensity against the counts, projected along each
-    axis (Fig. 4.42).
+    ``out`` : HDF5 with ``truth``, ``counts``, a group a method with ``obj``, complex64, the projections of its
+    intensity along each axis, ``projection_0`` …, and the row of the table as attributes: ``mismatch`` is the mean
+    square of log(1 + I) of these projections against those of the counts (Fig. 4.42).  Where no network is shipped and
+    the shipped one is asked for, there are random starts alone.
 
     Raises
     ------
@@ -70,11 +72,18 @@ def refine(
         file["truth"], file["counts"] = truth.astype(np.complex64), counts
         if "pynx" in chosen.engines and not external.have_pynx():
             file.attrs["left_out_pynx"] = "PyNX is not installed (bash envs/pynx.sh .venv installs it)"
-        network, _ = load_network(settings.assess, model)
+        network = None
+        if settings.assess.network == "shipped" and not networks.is_shipped("braggphase"):
+            file.attrs["left_out_network"] = "no network for phases comes with this version; random starts alone"
+        else:
+            network, _ = load_network(settings.assess, model)
         for row, made in _methods(chosen, seed, counts, network):
             group = file.create_group(row["method"] if not row["engine"] else f"{row['method']}_{row['engine']}")
             group["obj"] = made.astype(np.complex64)
-            figures = {"accuracy": score.accuracy(made, truth), "mismatch": mismatch(made, counts)}
+            sides = projections(made, counts)
+            for axis, side in enumerate(sides):
+                group[f"projection_{axis}"] = side.astype(np.float32)
+            figures = {"accuracy": score.accuracy(made, truth), "mismatch": mismatch(sides, counts)}
             group.attrs.update({"case": case, **row, **figures})
 
 
@@ -119,7 +128,7 @@ def _measured(path: Path, box: int) -> np.ndarray:
 
 
 def _methods(
-    chosen: RefineSettings, seed: int, counts: np.ndarray, network: PhaseNetwork
+    chosen: RefineSettings, seed: int, counts: np.ndarray, network: PhaseNetwork | None
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
     """The row of the table, but for what needs the truth, and the object of every method."""
     ways = Starts(counts, None, network, seeds.integer(seed, "phase/refine/starts"))
@@ -128,15 +137,16 @@ def _methods(
         told = {"method": method, "engine": engine, "runs": runs, "llk_free": found.llk_free}
         return told | {"cpu_seconds": found.cpu_seconds, "seconds": seconds}, found.obj
 
-    began = time.perf_counter()
-    first = ways.expected()
-    asked = time.perf_counter() - began
-    yield row("network", "", 0, first, asked)
-    for method, schedule in (("network_er", Schedule((("ER", chosen.er_cycles),), 0, (0.8, 0.8), border=1)),
-                             ("network_run", ONE_RUN)):  # fmt: skip
+    if network is not None:
         began = time.perf_counter()
-        found = ways.refined(schedule)
-        yield row(method, "projections", 1, found, asked + time.perf_counter() - began)
+        first = ways.expected()
+        asked = time.perf_counter() - began
+        yield row("network", "", 0, first, asked)
+        polish = Schedule((("ER", chosen.er_cycles),), 0, (0.8, 0.8), border=1)
+        for method, schedule in (("network_er", polish), ("network_run", ONE_RUN)):
+            began = time.perf_counter()
+            found = ways.refined(schedule)
+            yield row(method, "projections", 1, found, asked + time.perf_counter() - began)
     for engine in chosen.engines:
         if engine == "pynx" and not external.have_pynx():
             continue
@@ -183,13 +193,17 @@ def _together(objects: list[np.ndarray]) -> np.ndarray:
     return modes.modes(aligned)[0][0]
 
 
-def mismatch(obj: np.ndarray, counts: np.ndarray) -> float:
-    """Mean square difference of log(1 + photons) between the intensity of an object, scaled to the photons counted, and
-    the counts, both projected along each axis."""
+def projections(obj: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """The intensity of an object, scaled to the photons counted and laid over the counts, summed along each axis."""
     intensity = np.abs(fourier.forward(obj)) ** 2
     intensity = intensity * counts.sum(dtype=np.float64) / max(float(intensity.sum(dtype=np.float64)), 1e-30)
     # What was made canonical has lost the ramp that says where its pattern lies.
     here, there = (np.array(np.unravel_index(np.argmax(values), counts.shape)) for values in (counts, intensity))
     intensity = np.roll(intensity, here - there, axis=(0, 1, 2))
-    sides = [(np.log1p(intensity.sum(axis=a)) - np.log1p(counts.sum(axis=a))) ** 2 for a in range(3)]
-    return float(np.mean([side.mean() for side in sides]))
+    return [intensity.sum(axis=axis) for axis in range(3)]
+
+
+def mismatch(sides: list[np.ndarray], counts: np.ndarray) -> float:
+    """Mean square difference of log(1 + photons) between :func:`projections` and those of the counts."""
+    squares = [(np.log1p(side) - np.log1p(counts.sum(axis=axis))) ** 2 for axis, side in enumerate(sides)]
+    return float(np.mean([one.mean() for one in squares]))
