@@ -13,6 +13,8 @@ TASKS = {
     "phase_patches": ("patches", "stitch"),
     "phase_refine_case": ("refine", "refine"),
     "phase_refine": ("refine", "table"),
+    "phase_convex_case": ("convex", "phase_case"),
+    "phase_convex": ("convex", "table"),
     "phase": ("claims", "claims_table"),
 }
 MAY_BE_MISSING = ("model", "obj")

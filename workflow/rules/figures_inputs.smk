@@ -45,4 +45,6 @@ if "gaps" not in settings.figures.chapters:
     DRAWN, TOLD = {}, {}
 if "flat" in settings.figures.chapters:
     DRAWN["flat"] = TOLD["flat"] = flat_files()
+if "convex" in settings.figures.chapters:
+    DRAWN["automatic"] = TOLD["automatic"] = convex_files()
 LOOKS = [name for name in type(settings.figures).model_fields if name != "title"]  # what a figure looks at

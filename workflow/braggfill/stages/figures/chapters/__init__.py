@@ -4,6 +4,6 @@ A chapter is a :class:`braggfill.stages.figures.chapter.Chapter`: its figures, t
 its file here and its line below; CONTRIBUTING.md has the rest.
 """
 
-from braggfill.stages.figures.chapters import flat, gaps, realspace, simulation
+from braggfill.stages.figures.chapters import automatic, flat, gaps, realspace, simulation
 
-CHAPTERS = (simulation.CHAPTER, gaps.CHAPTER, realspace.CHAPTER, flat.GAPS, flat.PHASES)
+CHAPTERS = (simulation.CHAPTER, gaps.CHAPTER, realspace.CHAPTER, flat.GAPS, flat.PHASES, automatic.CHAPTER)
