@@ -25,6 +25,7 @@ JOINING = {"evaluate_patches", "evaluate_whole", "reconstruct_phase", "reconstru
 PHASING = {"reconstruct_prepare", "reconstruct_phase", "reconstruct_retrieval"}
 REFINING = {"phase_refine", "phase_refine_case"}
 ASSESSING = {"phase_assess", "phase_assess_kind"}
+CONVEX = {"phase_convex", "phase_convex_case"}
 FLAT_LOSSES = {"flat_gap_cell", "flat_full", "flat_baseline", "flat_position", "flat_oversampling"}
 """The studies in two dimensions compare all losses."""
 MAPPING = {"reconstruct_map_cell", "reconstruct_map"}
@@ -237,9 +238,11 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("patterns/distribution.py", FILLING | JOINING | PHASING | MAPPING | {"evaluate_calibration", "report"}),
         ("phasing/pynx.py", {"reconstruct_phase"} | REFINING),
         ("phasing/fixed.py", {"reconstruct_map_cell"}),
+        ("phasing/convex_losses.py", CONVEX),
+        ("phasing/voxels.py", CONVEX),
         (
             "phasing/projections.py",
-            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING,
+            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING | CONVEX,
         ),
         ("phasing/single.py", PHASING | MAPPING | REFINING),
         ("scans/reading.py", {"extract_scan"}),

@@ -67,6 +67,13 @@ class ConvexSettings(StageSettings):
     )
     """From coarse to fine: edge of the pattern's middle, edge of the grid of phases, steps. Fitted to `box_px`."""
 
+    normal_rate: float = Field(0.006, gt=0, le=1)
+    """Step size of the normals, radians; of the phase it is 0.1 radians. A short schedule needs larger ones, or the
+    shape does not arrive."""
+
+    offset_rate: float = Field(0.005, gt=0, le=1)
+    """Step size of the offsets, voxels of each resolution."""
+
     compared: tuple[Case, ...] = ("low_gaussians", "high_gaussians")
     """Cases, simulated ones, whose first objects every variant is tried on."""
 

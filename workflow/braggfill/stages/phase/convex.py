@@ -181,7 +181,10 @@ def variants(chosen: ConvexSettings, compared: bool) -> Iterator[Variant]:
 
 
 def _recipe(chosen: ConvexSettings) -> ConvexRecipe:
-    return ConvexRecipe(halfspaces=chosen.halfspaces, schedule=tuple(Step(*step) for step in chosen.schedule))
+    return ConvexRecipe(
+        halfspaces=chosen.halfspaces, schedule=tuple(Step(*step) for step in chosen.schedule),
+        normal_rate=chosen.normal_rate, offset_rate=chosen.offset_rate,
+    )  # fmt: skip
 
 
 def _once(
