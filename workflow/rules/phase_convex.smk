@@ -1,5 +1,5 @@
 # Phases by automatic differentiation with a convex support; on request, as results/<run>/phase/convex.csv.
-CONVEX_CASES = convex_cases()
+include: "phase_convex_inputs.smk"
 
 
 rule phase_convex_case:
@@ -26,7 +26,7 @@ rule phase_convex_case:
 
 rule phase_convex:
     input:
-        files=expand(f"{RUN}/phase/convex/{{case}}.h5", case=CONVEX_CASES),
+        files=expand(f"{RUN}/phase/convex/{{case}}.h5", case=convex_cases()),
     output:
         out=f"{RUN}/phase/convex.csv",
         claims=f"{RUN}/phase/convex-claims.csv",
