@@ -14,7 +14,7 @@ TASKS = {
     "phase_refine_case": ("refine", "refine"),
     "phase_refine": ("refine", "table"),
     "phase_convex_case": ("convex", "phase_case"),
-    "phase_convex": ("convex", "table"),
+    "phase_convex": ("convex_claims", "table"),
     "phase": ("claims", "claims_table"),
 }
 MAY_BE_MISSING = ("model", "obj")

@@ -240,6 +240,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("phasing/fixed.py", {"reconstruct_map_cell"}),
         ("phasing/convex_losses.py", CONVEX),
         ("phasing/voxels.py", CONVEX),
+        ("stages/phase/convex_claims.py", {"phase_convex"}),
         (
             "phasing/projections.py",
             {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING | CONVEX,

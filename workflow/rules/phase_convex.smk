@@ -14,7 +14,7 @@ rule phase_convex_case:
     conda:
         "../../envs/train.yaml"
     resources:
-        mem_mb=memory(4000),
+        mem_mb=memory(3000 + 6e-5 * CONVEX_VOXELS),
         runtime=minutes(1440),
     params:
         settings=block("phase", *CONVEX_SETTINGS),
@@ -41,7 +41,7 @@ rule phase_convex:
         runtime=minutes(10),
     params:
         settings=block("phase", "convex.cases"),
-        code=code("stages.phase.convex", "stages.phase.convex_claims"),
+        code=code("stages.phase.convex_claims"),
         seed=SEED,
     script:
         "../../scripts/phase.py"

@@ -2,6 +2,7 @@
 CONVEX_MEASURED = {"id01_s11": "id01_s11", "id01_s978": "id01_s978", "aps": "aps_staff20_s0054"}  # case: data set
 CONVEX_SETTINGS = type(settings.phase.convex).model_fields.keys() - {"cases", "particles"}
 CONVEX_SETTINGS = [f"convex.{name}" for name in sorted(CONVEX_SETTINGS)]
+CONVEX_VOXELS = settings.phase.convex.box_px**3 * settings.phase.convex.published_starts  # fitted side by side
 
 
 def convex_cases():

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from braggfill.physics import support
+from braggfill.physics import align, support
 from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
@@ -64,11 +64,15 @@ def read(path: Path, wanted: dict[str, str]) -> Shown | None:
         if not names:
             return None
         groups: dict[str, h5py.Group] = {name: file[name] for name in names}
+        truth = storage.array(file, "truth") if "truth" in file else None
+        objects = {name: storage.array(group, "obj") for name, group in groups.items()}
+        if truth is None:  # each lies over another object of its own method
+            objects = {name: align.align(obj, objects[names[0]]).obj for name, obj in objects.items()}
         return Shown(
             str(file.attrs["case"]),
             str(groups[names[0]].attrs["strain"]),
-            storage.array(file, "truth") if "truth" in file else None,
-            {name: storage.array(group, "obj") for name, group in groups.items()},
+            truth,
+            objects,
             {name: storage.array(group, "support") for name, group in groups.items()},
             {name: {key: float(group.attrs[key]) for key in ("accuracy", "overlap")} for name, group in groups.items()},
         )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from braggfill.phasing import convex, free, score, voxels
@@ -20,7 +19,7 @@ from braggfill.physics import align, fourier, support
 from braggfill.runs import seeds, storage
 from braggfill.settings.convex import ConvexSettings
 from braggfill.settings.phase import PhaseSettings
-from braggfill.stages.phase import convex_cases, convex_claims
+from braggfill.stages.phase import convex_cases
 from braggfill.stages.phase.starts import Starts
 
 COLUMNS = [
@@ -120,25 +119,6 @@ def phase_case(settings: PhaseSettings, seed: int, case: str, obj: Path | None, 
                 if variant.study in EXAMPLES:
                     _keep(group, "obj", laid)
                     _keep(group, "support", inside)
-
-
-def table(files: list[Path], out: Path, claims: Path) -> None:
-    """A row a case, variant and stage, and what the thesis says beside it.
-
-    Parameters
-    ----------
-    out, claims : CSV, :data:`COLUMNS` and :data:`braggfill.stages.phase.convex_claims.COLUMNS`.
-    """
-    import pandas as pd
-
-    rows = []
-    for path in files:
-        with storage.read(path) as file:
-            groups = [one for one in file.values() if isinstance(one, h5py.Group)]
-            rows += [{name: group.attrs[name] for name in COLUMNS} for group in groups]
-    whole = pd.DataFrame(rows, columns=COLUMNS)
-    storage.write_table(out, whole, columns=COLUMNS)
-    storage.write_table(claims, convex_claims.compared(whole), columns=convex_claims.COLUMNS)
 
 
 def variants(chosen: ConvexSettings, compared: bool) -> Iterator[Variant]:

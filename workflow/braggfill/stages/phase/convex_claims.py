@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from braggfill.phasing.score import RIGHT
+from braggfill.runs import storage
+from braggfill.stages.phase import convex
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +24,25 @@ GOOD_LOSS = 0.1
 SAME = 0.02
 """Accuracies that differ by less are taken for equal."""
 LOW, HIGH = ("low",), ("high", "higher")
+
+
+def table(files: list[Path], out: Path, claims: Path) -> None:
+    """A row a case, variant and stage, and what the thesis says beside it.
+
+    Parameters
+    ----------
+    out, claims : CSV, :data:`braggfill.stages.phase.convex.COLUMNS` and :data:`COLUMNS`.
+    """
+    import pandas as pd
+
+    rows = []
+    for path in files:
+        with storage.read(path) as file:
+            groups = [one for one in file.values() if isinstance(one, h5py.Group)]
+            rows += [{name: group.attrs[name] for name in convex.COLUMNS} for group in groups]
+    whole = pd.DataFrame(rows, columns=convex.COLUMNS)
+    storage.write_table(out, whole, columns=convex.COLUMNS)
+    storage.write_table(claims, compared(whole), columns=COLUMNS)
 
 
 def compared(table: pd.DataFrame) -> pd.DataFrame:
@@ -97,11 +120,11 @@ def _against_others(scores: pd.DataFrame, table: pd.DataFrame) -> Iterator[dict[
             "The second stage improves the convex object", "public code", "a second stage",
             f"by {gain.mean():.3f} on average, {gain.min():.3f} to {gain.max():.3f}", bool((gain > 0).all()),
         )  # fmt: skip
-    small = table[(table.loss <= GOOD_LOSS) & (table.against == "truth") & (table.study == "methods")]
+    small = table[(table.loss <= GOOD_LOSS) & (table.against == "truth") & (table.stage == "convex")]
     if len(small):
         right = int((small.accuracy >= RIGHT).sum())
         yield _claim(
-            f"A loss of {GOOD_LOSS} or less tells a right object", "public code", "about 0.1 is good",
+            f"A loss of {GOOD_LOSS} or less tells a right convex object", "public code", "about 0.1 is good",
             f"{right} of {len(small)} objects are right", right == len(small),
         )  # fmt: skip
 
