@@ -212,6 +212,8 @@ def test_a_statement_holds_or_fails_by_its_numbers():
     assert held(table, "Strongly strained") == "no"
     assert held(table, "alternating projections fail") == "no"
     assert held(table, "Right where projections are") == "yes"
+    nowhere = convex_claims.compared(rows(default_refined=low, projections_free={"a": ("low", 0.5)}))
+    assert not nowhere.claim.str.startswith("Right where").any(), "nothing to be right beside"
     table = rows(default_refined={"a": ("low", 0.9), "b": ("high", 0.97)}, projections_free=low | high)
     assert held(table, "alternating projections fail") == "yes"
     assert held(table, "Right where projections are") == "no"

@@ -81,6 +81,7 @@ def accuracy(settings: FiguresSettings, stem: Path, table: Path) -> list[Path] |
     axes.axhline(RIGHT, color="#8c8c8c", linewidth=0.7, linestyle=":")
     many = len(cases) > 12
     axes.set_xticks(range(len(cases)), [label(c).replace(", ", "\n") for c in cases], rotation=90 if many else 0)
+    axes.set_xlim(-0.6, len(cases) - 0.4)
     axes.set_ylim(0, 1.03)
     axes.set_ylabel("accuracy")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)

@@ -92,7 +92,8 @@ def _against_others(scores: pd.DataFrame, table: pd.DataFrame) -> Iterator[dict[
                 "what it was made for", said, bool(won),
             )  # fmt: skip
         said = f"right {int(ours.sum())} and {int(theirs.sum())} of {len(both)}; behind in {', '.join(lost) or 'none'}"
-        yield _claim("Right where projections are, in equal time", "own", NONE, said, not lost)
+        if theirs.any():
+            yield _claim("Right where projections are, in equal time", "own", NONE, said, not lost)
     if {"default_convex", "voxels_free"} <= ways:
         both = scores[["default_convex", "voxels_free"]].dropna()
         ahead = int((both.default_convex > both.voxels_free).sum())
@@ -162,7 +163,8 @@ def _variants(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     numbers = [name for name in scores.index if name.startswith("halfspaces_")]
     if numbers:
         part = scores.loc[["default", *numbers]]
-        said = "; ".join(f"{name.removeprefix('halfspaces_')}: {_listed(row)}" for name, row in part.iterrows())
+        part = part.rename(index=lambda name: name.removeprefix("halfspaces_").replace("default", "as set"))
+        said = "; ".join(f"{name}: {_listed(row)}" for name, row in part.iterrows())
         yield _claim(
             f"The number of half-spaces need not be that of the faces (within {SAME})", "thesis, section 5.2.1",
             "need not be precise", said, bool((part.max() - part.min() <= SAME).all()),
