@@ -16,6 +16,8 @@ TASKS = {
     "phase_refine": ("refine", "table"),
     "phase_measured_scan": ("measured", "measure"),
     "phase_measured": ("measured", "table"),
+    "phase_convex_case": ("convex", "phase_case"),
+    "phase_convex": ("convex_claims", "table"),
     "phase": ("claims", "claims_table"),
 }
 MAY_BE_MISSING = ("model", "obj", "compared", "assess", "refine")

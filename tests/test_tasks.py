@@ -27,6 +27,7 @@ REFINING = {"phase_refine", "phase_refine_case"}
 ASSESSING = {"phase_assess", "phase_assess_kind", "phase_compared"}
 MEASURING = {"phase_measured", "phase_measured_scan"}
 """Measured scans, which are filled where they have gaps."""
+CONVEX = {"phase_convex", "phase_convex_case"}
 FLAT_LOSSES = {"flat_gap_cell", "flat_full", "flat_baseline", "flat_position", "flat_oversampling"}
 """The studies in two dimensions compare all losses."""
 MAPPING = {"reconstruct_map_cell", "reconstruct_map"}
@@ -242,9 +243,12 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ),
         ("phasing/pynx.py", {"reconstruct_phase"} | REFINING | MEASURING),
         ("phasing/fixed.py", {"reconstruct_map_cell"}),
+        ("phasing/convex_losses.py", CONVEX),
+        ("phasing/voxels.py", CONVEX),
+        ("stages/phase/convex_claims.py", {"phase_convex"}),
         (
             "phasing/projections.py",
-            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING | MEASURING,
+            {"reconstruct_map_cell", "flat_starts"} | ASSESSING | REFINING | MEASURING | CONVEX,
         ),
         ("phasing/single.py", PHASING | MAPPING | REFINING | MEASURING),
         ("scans/reading.py", {"extract_scan"} | MEASURING),

@@ -50,4 +50,6 @@ if "phase" in settings.figures.chapters:
 PHASE_LOOKS = [
     f"phase.{name}" for name in ("parts", "learn.networks", "refine.cases", "patches.strains", "measured.scans")
 ]
+if "convex" in settings.figures.chapters:
+    DRAWN["automatic"] = TOLD["automatic"] = convex_files()
 LOOKS = [name for name in type(settings.figures).model_fields if name != "title"]  # what a figure looks at

@@ -269,3 +269,6 @@ rule phase:
         seed=SEED,
     script:
         "../../scripts/phase.py"
+
+
+include: "phase_convex.smk"

@@ -135,10 +135,11 @@ def run(
         parameters.phase = convex_model.resample(parameters.phase, phase_shape(step, level)).contiguous()
         losses = descend(level, parameters, names, step.steps, descent, clock)
         residuals = level.residual(parameters).cpu().numpy()
-        parameters = convex_model.recentred(level, parameters)
         for column, start in enumerate(rows):
             history[start].append(losses[:, column])
         if number < len(schedule) - 1:
+            # Not after the last one: phases are interpolated for it, and a fine grid of them would lose what it found.
+            parameters = convex_model.recentred(level, parameters)
             better = _better(residuals, names, recipe.kept)
             parameters, rows = parameters.taken(better), [rows[i] for i in better]
             names = [names[i] for i in better]

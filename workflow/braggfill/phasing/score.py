@@ -25,7 +25,11 @@ def accuracy(obj: np.ndarray, truth: np.ndarray) -> float:
     """The score of an object, 1 for the truth itself, 0 for an object that is zero."""
     if not np.any(obj):
         return 0.0
-    aligned = align.align(obj, truth).obj
+    return of_aligned(align.align(obj, truth).obj, truth)
+
+
+def of_aligned(aligned: np.ndarray, truth: np.ndarray) -> float:
+    """The score of an object that lies over the truth already, see :func:`braggfill.physics.align.align`."""
     modulus, expected = np.abs(aligned), np.abs(truth)
     pcc = float(np.corrcoef(modulus.ravel(), expected.ravel())[0, 1])
     weight = np.where(modulus > FAINT * modulus.max(), modulus, 0)

@@ -10,9 +10,10 @@ from braggfill.settings.base import Field, StageSettings
 class FiguresSettings(StageSettings):
     """How the figures look and what they show."""
 
-    chapters: tuple[Literal["gaps", "flat", "phase"], ...] = Field(("gaps",), min_length=1)
+    chapters: tuple[Literal["gaps", "flat", "phase", "convex"], ...] = Field(("gaps",), min_length=1)
     """What the report is about, and so what the run makes: `gaps` (gaps in three dimensions, filled), `flat` (gaps and
-    phases in two dimensions, the stage `flat`), `phase` (phase retrieval and networks for it, the stage `phase`)."""
+    phases in two dimensions, the stage `flat`), `phase` (phase retrieval and networks for it, the stage `phase`),
+    `convex` (phases by automatic differentiation, `phase.convex`)."""
 
     dpi: int = Field(150, ge=50, le=600)
     """Resolution of the PNG figures, dots per inch; 150 reads well on a screen, 300 suits print."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from braggfill.settings.base import Field, OneOf, StageSettings
+from braggfill.settings.convex import ConvexSettings
 from braggfill.settings.ranges import Range, within
 
 Net = Annotated[str, OneOf("braggfill.networks:PHASE_NAMES")]
@@ -274,3 +275,4 @@ class PhaseSettings(StageSettings):
     patches: PatchSettings = PatchSettings()
     refine: RefineSettings = RefineSettings()
     measured: MeasuredSettings = MeasuredSettings()
+    convex: ConvexSettings = ConvexSettings()

@@ -11,15 +11,15 @@ import h5py
 import numpy as np
 
 from braggfill import networks
-from braggfill.errors import BraggfillError
 from braggfill.phasing import modes, pynx, score
 from braggfill.phasing.pattern import crop, prepare
 from braggfill.phasing.recipe import Schedule
-from braggfill.physics import boxes, fourier, support
-from braggfill.physics.crystals import CrystalOptions, draw, embedded
+from braggfill.physics import fourier
+from braggfill.physics.crystals import CrystalOptions, draw
 from braggfill.physics.diffraction import amplitude, expose
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.phase import PhaseSettings, RefineSettings
+from braggfill.stages.phase import measured_object
 from braggfill.stages.phase.assess import load_network
 from braggfill.stages.phase.starts import ONE_RUN, THRESHOLDS, Found, Starts
 
@@ -36,8 +36,6 @@ STAND_INS = {
 """Proportions of the simulated particles along the axes, and range of their phase."""
 FILLS = 2.6
 """Oversampling along the longest axis."""
-FAINT = 0.3
-"""Share of the largest modulus below which a measured object is taken for empty."""
 BEST = 3
 """So many random starts are taken together."""
 
@@ -104,7 +102,7 @@ def pattern(chosen: RefineSettings, seed: int, case: str, obj: Path | None) -> t
     shape = (chosen.box_px,) * 3
     if case == "id01":
         assert obj is not None
-        found = crop(fourier.forward(_measured(obj, chosen.box_px)), shape)
+        found = crop(fourier.forward(measured_object.embedded_well(obj, chosen.box_px, FILLS)), shape)
     else:
         proportions, span = STAND_INS[case]
         options = CrystalOptions(bodies=("winterbottom",), kinds=("gaussians",), range=float(span))
@@ -113,18 +111,6 @@ def pattern(chosen: RefineSettings, seed: int, case: str, obj: Path | None) -> t
         found = amplitude(made.object, shape, chosen.box_px)
     counts = expose(found, 10.0**chosen.photons_exponent, seeds.generator(seed, f"phase/refine/counts/{case}")).counts
     return fourier.inverse(found), counts.astype(np.float32)
-
-
-def _measured(path: Path, box: int) -> np.ndarray:
-    """The reconstructed object amid so many zeros that the middle of its transform holds it well sampled."""
-    with storage.read(path) as file:
-        obj = storage.array(file, "obj")
-    if obj.ndim != 3 or not np.isfinite(obj).all() or not obj.any():
-        raise BraggfillError(f"{path}: obj has shape {obj.shape} or values that are not finite; fetch it again")
-    inside = support.from_modulus(obj, FAINT)
-    cut = np.where(inside, obj, 0)[boxes.bounding_box(inside)]
-    edge = max(2 * round(FILLS * max(cut.shape) / 2), box)
-    return embedded(cut.astype(np.complex64), (edge,) * 3)
 
 
 def _methods(

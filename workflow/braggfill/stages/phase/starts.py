@@ -94,12 +94,20 @@ class Starts:
 
     def runs(self, number: int, schedule: Schedule) -> list[Found]:
         """So many random starts at the end of a schedule."""
-        begun = []
-        for i in range(number):
-            rng = seeds.generator(self.seed, "phase/start", i)
-            obj = starts.random(self.inside, rng)
-            begun.append(Start(obj, self.inside, THRESHOLDS[i % len(THRESHOLDS)], rng, i))
-        return self._cycled(begun, schedule)
+        return self._cycled([self._begun(i) for i in range(number)], schedule)
+
+    def until(self, seconds: float, schedule: Schedule) -> list[Found]:
+        """As many random starts at the end of a schedule as come closest to so much processor time, at least one."""
+        found: list[Found] = []
+        spent = 0.0
+        while not found or spent + spent / len(found) / 2 <= seconds:
+            found += self._cycled([self._begun(len(found))], schedule)
+            spent = sum(one.cpu_seconds for one in found)
+        return found
+
+    def _begun(self, i: int) -> Start:
+        rng = seeds.generator(self.seed, "phase/start", i)
+        return Start(starts.random(self.inside, rng), self.inside, THRESHOLDS[i % len(THRESHOLDS)], rng, i)
 
     def _cycled(self, begun: Sequence[Start], schedule: Schedule) -> list[Found]:
         judged = self.pattern.free

@@ -4,6 +4,14 @@ A chapter is a :class:`braggfill.stages.figures.chapter.Chapter`: its figures, t
 its file here and its line below; CONTRIBUTING.md has the rest.
 """
 
-from braggfill.stages.figures.chapters import flat, gaps, phase, realspace, simulation
+from braggfill.stages.figures.chapters import automatic, flat, gaps, phase, realspace, simulation
 
-CHAPTERS = (simulation.CHAPTER, gaps.CHAPTER, realspace.CHAPTER, phase.CHAPTER, flat.GAPS, flat.PHASES)
+CHAPTERS = (
+    simulation.CHAPTER,
+    gaps.CHAPTER,
+    realspace.CHAPTER,
+    phase.CHAPTER,
+    automatic.CHAPTER,
+    flat.GAPS,
+    flat.PHASES,
+)
