@@ -14,7 +14,7 @@ parameters.  The coarse beginning, the weights and the second stage are this mod
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,7 +112,13 @@ def run(
     first = _level(centred, pull, schedule[0].edge, recipe, device)
     radius = convex_start.radius(centred, pull)
     parameters = convex_start.first(
-        seed, starts, recipe.halfspaces, radius, phase_shape(schedule[0], first), np.pi * recipe.first_phase, first
+        seed,
+        starts,
+        recipe.halfspaces,
+        radius,
+        phase_shape(schedule[0], first.shape, first.half),
+        np.pi * recipe.first_phase,
+        first,
     )
     descent = Descent(
         recipe.learning_rate,
@@ -132,7 +138,9 @@ def run(
         if clock.stopped and number:
             break
         level = _level(centred, pull, step.edge, recipe, device)
-        parameters.phase = convex_model.resample(parameters.phase, phase_shape(step, level)).contiguous()
+        parameters.phase = convex_model.resample(
+            parameters.phase, phase_shape(step, level.shape, level.half)
+        ).contiguous()
         losses = descend(level, parameters, names, step.steps, descent, clock)
         residuals = level.residual(parameters).cpu().numpy()
         for column, start in enumerate(rows):
@@ -183,10 +191,10 @@ def rounds(given: Pattern, recipe: object, context: Any) -> Iterator[list[Run]]:
             return
 
 
-def phase_shape(step: Step, level: Level) -> tuple[int, ...]:
-    """Values of the phase's grid along each axis of a level, no more than the object's grid has."""
-    edge = float(np.prod(level.shape)) ** (1 / 3)
-    return tuple(min(h, max(2, round(step.phase * n / edge))) for h, n in zip(level.half, level.shape, strict=True))
+def phase_shape(step: Step, shape: Sequence[int], half: Sequence[int]) -> tuple[int, ...]:
+    """Values of the phase's grid along each axis of a pattern, no more than the object's grid, ``half``, has."""
+    edge = float(np.prod(shape)) ** (1 / 3)
+    return tuple(min(h, max(2, round(step.phase * n / edge))) for h, n in zip(half, shape, strict=True))
 
 
 def memory_bytes(shape: tuple[int, ...], starts: int, recipe: ConvexRecipe | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from braggfill.phasing.score import RIGHT
 from braggfill.runs import storage
@@ -48,7 +49,9 @@ def _methods(folder: Path) -> Table | None:
     if table is None:
         return None
     table = table[table.study == "methods"]
-    rows, marks, failed = [], [], []
+    rows: list[list[Any]] = []
+    marks: list[int] = []
+    failed: list[int] = []
     for case in ordered(table):
         marks.append(len(rows))
         part = table[table.case == case]
@@ -79,7 +82,8 @@ def _variants(folder: Path) -> Table | None:
         return None
     cases = ordered(table[table.study == "phase"])
     chosen = table[table.case.isin(cases)]
-    rows, marks = [], []
+    rows: list[list[Any]] = []
+    marks: list[int] = []
     for study, said in STUDIES.items():
         part = chosen[(chosen.study == study) & ((study != "methods") | (chosen.variant == "default"))]
         marks.append(len(rows))
@@ -103,7 +107,8 @@ def _gaps(folder: Path) -> Table | None:
     table = read(folder / SOURCE)
     if table is None or not (table.study == "gap").any():
         return None
-    rows, marks = [], []
+    rows: list[list[Any]] = []
+    marks: list[int] = []
     for case in ordered(table[table.study == "gap"]):
         marks.append(len(rows))
         for variant, name in GAPS.items():

@@ -3,8 +3,9 @@ ER for the same time."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def phase_case(settings: PhaseSettings, seed: int, case: str, obj: Path | None, 
         spent = 0.0
         for variant in variants(chosen, compared):
             found = _once(chosen, one, variant, seeds.integer(seed, f"phase/convex/{case}", 0), spent)
-            others = [None] * len(found)
+            others: Sequence[tuple[Made, dict[str, float]] | None] = [None] * len(found)
             if one.truth is None:
                 others = _once(chosen, one, variant, seeds.integer(seed, f"phase/convex/{case}", 1), spent)
             if not spent:
@@ -108,8 +109,9 @@ def phase_case(settings: PhaseSettings, seed: int, case: str, obj: Path | None, 
             for (made, figures), other in zip(found, others, strict=True):
                 group = file.create_group(f"{variant.name}_{made.stage}")
                 reference = one.truth if other is None else other[0].obj
+                assert reference is not None
                 laid, inside, accurate = against(made, reference)
-                about = {"case": case, "strain": one.strain, "kind": one.kind, "body": one.body}
+                about: dict[str, Any] = {"case": case, "strain": one.strain, "kind": one.kind, "body": one.body}
                 about |= {"range_radians": one.range_radians, "study": variant.study, "variant": variant.name}
                 about |= {"against": "truth" if other is None else "another seed", **accurate, **figures}
                 about |= {name: getattr(made, name) for name in ("stage", "alike", "starts", "steps", "parameters")}
@@ -150,7 +152,8 @@ def variants(chosen: ConvexSettings, compared: bool) -> Iterator[Variant]:
     yield by("phase", "displacement", displaced)
     for loss in ("absolute", "amplitude", "poisson"):
         yield by("losses", loss, replace(usual, losses=(loss,)))
-    small, smooth = {"small_support": chosen.small_support}, {"variation": chosen.variation}
+    small: dict[str, Any] = {"small_support": chosen.small_support}
+    smooth: dict[str, Any] = {"variation": chosen.variation}
     for name, terms in (("small_support", small), ("variation", smooth), ("both_terms", small | smooth)):
         yield by("terms", name, replace(usual, **terms))
     for number in chosen.halfspace_counts:
@@ -190,10 +193,11 @@ def _convex(ways: Starts, seed: int, recipe: ConvexRecipe, starts: int) -> list[
     runs = [one for one in runs if not one.problem] or runs
     first = min(runs, key=lambda one: _kept_out(one.convex, given))
     last = min(runs, key=lambda one: _kept_out(np.where(one.support, one.obj, 0), given))
-    phases = np.prod(convex.phase_shape(fitted_schedule(recipe.schedule, given.shape)[-1], _Sizes(given.shape)))
+    last_step, half = fitted_schedule(recipe.schedule, given.shape)[-1], [n // 2 for n in given.shape]
+    phases = math.prod(convex.phase_shape(last_step, given.shape, half))
     number = int(3 * recipe.halfspaces + phases * (2 if recipe.phase == "phasor" else 1))
     soft = np.abs(first.convex)
-    shared = {"cpu_seconds": spent, "starts": starts, "parameters": number}
+    shared: dict[str, Any] = {"cpu_seconds": spent, "starts": starts, "parameters": number}
     return [
         Made(
             "convex", first.convex, soft > soft.max() / 2, **shared, steps=len(first.history), history=first.history,
@@ -201,13 +205,6 @@ def _convex(ways: Starts, seed: int, recipe: ConvexRecipe, starts: int) -> list[
         ),
         Made("refined", np.where(last.support, last.obj, 0), last.support, **shared, steps=len(last.history)),
     ]  # fmt: skip
-
-
-class _Sizes:
-    """What :func:`braggfill.phasing.convex.phase_shape` asks of a level."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape, self.half = shape, tuple(n // 2 for n in shape)
 
 
 def _projections(ways: Starts, most: float, schedule: Schedule) -> list[Made]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def made(chosen: ConvexSettings, seed: int, case: str, obj: Path | None) -> Case
     if case.startswith("id01_"):
         assert obj is not None
         found = crop(fourier.forward(embedded_well(obj, chosen.box_px, chosen.oversampling)), shape)
-        about = {"strain": "reconstructed"}
+        about: dict[str, Any] = {"strain": "reconstructed"}
     else:
         strain, kind, number = case.split("_")
         span = {"low": chosen.low_radians, "high": chosen.high_radians, "higher": chosen.higher_radians}[strain]

@@ -8,7 +8,7 @@ from typing import Any
 
 from braggfill.phasing.score import RIGHT
 from braggfill.settings.figures import FiguresSettings
-from braggfill.stages.figures.chapter import Chapter, Figure, Number, Verdict
+from braggfill.stages.figures.chapter import Chapter, Figure, Number, Tone, Verdict
 from braggfill.stages.figures.table import Table, read
 
 CASES = {"cases": "phase/convex/*.h5"}
@@ -115,7 +115,7 @@ def verdict(folder: Path) -> Verdict | None:
         right, other = int((ours.accuracy >= RIGHT).sum()), int((theirs.accuracy >= RIGHT).sum())
         word = "more than" if right > other else "fewer than" if right < other else "as many as"
         text = f"{right} of {len(ours)} objects are recovered, {word} by projections in the same time ({other})."
-        tone = "good" if right == len(ours) and right >= other else "bad"
+        tone: Tone = "good" if right == len(ours) and right >= other else "bad"
         numbers += [
             Number(f"{right} of {len(ours)}", "objects right, automatic differentiation", tone),
             Number(f"{other} of {len(theirs)}", "objects right, projections"),
