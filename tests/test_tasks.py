@@ -243,7 +243,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ),
         ("phasing/pynx.py", {"reconstruct_phase"} | REFINING | MEASURING),
         ("phasing/fixed.py", {"reconstruct_map_cell"}),
-        ("phasing/convex_losses.py", CONVEX),
+        ("phasing/convex_losses.py", CONVEX | MEASURING),
         ("phasing/voxels.py", CONVEX),
         ("stages/phase/convex_claims.py", {"phase_convex"}),
         (
