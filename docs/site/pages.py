@@ -18,6 +18,7 @@ GUIDES = {
     "Phase retrieval": "phasing.md",
     "Real space": "realspace.md",
     "Networks": "networks.md",
+    "In two dimensions": "flat.md",
     "Evaluation": "evaluation.md",
     "On a cluster": "cluster.md",
     "Convex supports": "convex.md",
