@@ -54,8 +54,9 @@ def imports(file: Path, root: Path = ROOT, *, typing: bool = True) -> set[str]:
     typing : with those that are imported for the type checker alone.
     """
     found: set[str] = set()
+    modified = file.stat().st_mtime_ns
     inside = [PACKAGE, *file.relative_to(root).with_suffix("").parts]
-    for line in _import_lines(file, file.stat().st_mtime_ns):
+    for line in _import_lines(file, modified):
         if line.typing and not typing:
             continue
         if line.base is None:
@@ -71,7 +72,7 @@ def imports(file: Path, root: Path = ROOT, *, typing: bool = True) -> set[str]:
             found.add(whole if module_files(whole, root) else base)
             found.update(filter(None, [_late(base, root).get(name)]))
             late = _late(whole, root)
-            found.update(late[used] for used in _attributes(file, file.stat().st_mtime_ns) & late.keys())
+            found.update(late[used] for used in _attributes(file, modified) & late.keys())
     return {name for name in found if module_files(name, root)}
 
 
@@ -116,7 +117,8 @@ def code(*modules: str, root: Path = ROOT) -> str:
     settings = {file: file.relative_to(root).parts[0] == "settings" for file in files}
     built = frozenset().union(*(_called(file, file.stat().st_mtime_ns, settings[file]) for file in files))
     for file in files:
-        told = _computes(file, file.stat().st_mtime_ns, built if settings[file] else None)
+        modified = file.stat().st_mtime_ns
+        told = _computes(file, modified, built & _classes(file, modified) if settings[file] else None)
         if told:
             digest.update(file.relative_to(root).as_posix().encode() + told)
     for name in sorted(set(entries)):
@@ -135,12 +137,19 @@ def _parse(file: Path, modified: int) -> ast.Module:
 
 
 @cache
+def _nodes(file: Path, modified: int) -> tuple[ast.AST, ...]:
+    """Every node that something here asks for; a walk through the whole tree takes longer than all the rest."""
+    kinds = (ast.If, ast.Import, ast.ImportFrom, ast.Attribute, ast.Call)
+    return tuple(node for node in ast.walk(_parse(file, modified)) if isinstance(node, kinds))
+
+
+@cache
 def _import_lines(file: Path, modified: int) -> tuple[Import, ...]:
-    tree = _parse(file, modified)
-    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and _is_type_checking(node.test)]
+    nodes = _nodes(file, modified)
+    guards = [node for node in nodes if isinstance(node, ast.If) and _is_type_checking(node.test)]
     typing = {id(inner) for guard in guards for part in guard.body for inner in ast.walk(part)}
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found.append(Import(0, None, tuple(alias.name for alias in node.names), id(node) in typing))
         elif isinstance(node, ast.ImportFrom):
@@ -166,7 +175,7 @@ def _late_names(file: Path, modified: int) -> dict[str, str]:
 
 @cache
 def _attributes(file: Path, modified: int) -> frozenset[str]:
-    return frozenset(node.attr for node in ast.walk(_parse(file, modified)) if isinstance(node, ast.Attribute))
+    return frozenset(node.attr for node in _nodes(file, modified) if isinstance(node, ast.Attribute))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -179,10 +188,17 @@ def _is_type_checking(test: ast.expr) -> bool:
 def _called(file: Path, modified: int, settings: bool) -> frozenset[str]:
     """The names that a file calls, those of models that it builds among them; of a file of settings in its functions,
     because a block that is the default of a field is a parameter of the tasks."""
-    tree = _parse(file, modified)
-    parts = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)] if settings else [tree]
-    calls = (node.func for part in parts for node in ast.walk(part) if isinstance(node, ast.Call))
+    nodes: Iterable[ast.AST] = _nodes(file, modified)
+    if settings:
+        whole = ast.walk(_parse(file, modified))
+        nodes = (inner for node in whole if isinstance(node, ast.FunctionDef) for inner in ast.walk(node))
+    calls = (node.func for node in nodes if isinstance(node, ast.Call))
     return frozenset(call.id if isinstance(call, ast.Name) else getattr(call, "attr", "") for call in calls)
+
+
+@cache
+def _classes(file: Path, modified: int) -> frozenset[str]:
+    return frozenset(node.name for node in _parse(file, modified).body if isinstance(node, ast.ClassDef))
 
 
 @cache
@@ -191,7 +207,7 @@ def _computes(file: Path, modified: int, built: frozenset[str] | None) -> bytes:
 
     Parameters
     ----------
-    built : of a file of settings, the names of the models that code builds by itself; None for another file.
+    built : of a file of settings, the names of its models that code builds by itself; None for another file.
     """
     tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     for node in ast.walk(tree):
