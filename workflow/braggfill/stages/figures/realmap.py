@@ -15,9 +15,9 @@ from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import style
 from braggfill.stages.figures.realtables import judged
 
-DEFAULT = "sure"
-"""What `braggfill inpaint` does unless told otherwise."""
-OTHERS = ("soft", "bounded", "guided", "late")
+DEFAULT = "soft"
+"""What `braggfill phase` does with a gap unless told otherwise."""
+OTHERS = ("sure", "bounded", "guided", "late")
 """Treatments that use the filling's uncertainty or free what was filled, shown where a run has not got the default."""
 
 

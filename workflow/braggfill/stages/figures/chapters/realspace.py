@@ -170,7 +170,14 @@ def _map(table: Any) -> Verdict | None:
             f"{distance[~won].to_numpy().mean():.0f} px."
         )
     numbers = [Number(f"{int(won.sum())} of {len(wide)}", "cases in which filling beats masking")]
-    said = {"free": "masked", filled: "filled", DEFAULT: "filled where certain, else masked (the default)"}
+    said = {
+        "free": "masked",
+        filled: "filled",
+        "sure": "filled where certain, else masked",
+        DEFAULT: "filled, as certain as it is (the default)",
+    }
+    if DEFAULT in mean:
+        said.pop("sure")
     numbers += [
         Number(f"{figures(mean[name], 2)} ×", f"strain error over that without a gap: {words}",
                "good" if mean[name] <= 1.2 else "bad" if name != "free" and mean[name] > mean["free"] else "")
