@@ -26,6 +26,10 @@ PACKAGE = "braggfill"
 ROOT = Path(__file__).parents[1]
 
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+"""What may have a docstring."""
+
+
 class Import(NamedTuple):
     """One import of a file."""
 
@@ -139,7 +143,7 @@ def _parse(file: Path, modified: int) -> ast.Module:
 @cache
 def _nodes(file: Path, modified: int) -> tuple[ast.AST, ...]:
     """Every node that something here asks for; a walk through the whole tree takes longer than all the rest."""
-    kinds = (ast.If, ast.Import, ast.ImportFrom, ast.Attribute, ast.Call)
+    kinds = (ast.If, ast.Import, ast.ImportFrom, ast.Attribute, ast.Call, *DOCUMENTED)
     return tuple(node for node in ast.walk(_parse(file, modified)) if isinstance(node, kinds))
 
 
@@ -209,14 +213,18 @@ def _computes(file: Path, modified: int, built: frozenset[str] | None) -> bytes:
     ----------
     built : of a file of settings, the names of its models that code builds by itself; None for another file.
     """
-    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+    if built is None:  # Docstrings are all that the tree loses; nothing else here looks at them.
+        tree, nodes = _parse(file, modified), _nodes(file, modified)
+    else:
+        tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        nodes = tuple(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, DOCUMENTED):
             node.body = [inner for inner in node.body if not _is_text(inner)]
-    tree.body = [node for node in tree.body if not _table(node)]
+    body = [node for node in tree.body if not _table(node)]
     if built is not None:
-        tree.body = _computing(tree.body, built)
-    return hashlib.sha256(ast.dump(tree).encode()).digest() if tree.body else b""
+        body = _computing(body, built)
+    return hashlib.sha256(ast.dump(ast.Module(body, tree.type_ignores)).encode()).digest() if body else b""
 
 
 def _is_text(node: ast.stmt) -> bool:
