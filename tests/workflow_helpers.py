@@ -64,12 +64,12 @@ class Project:
         """Rule names and their numbers of jobs in a dry run, without the target rule."""
         return planned_jobs(self.snakemake("-n", *options, configs=configs))
 
-    def kill_during(self, log: str, limit_s: float = 900) -> bool:
+    def kill_during(self, log: str, configs: tuple[str, ...] = (), limit_s: float = 900) -> bool:
         """Start a run, kill -9 it and all its jobs as soon as ``log`` appears anew; False if it ended before."""
         path = self.folder / log
         path.unlink(missing_ok=True)
         process = subprocess.Popen(
-            self.command(),
+            self.command(configs=configs),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.DEVNULL,
