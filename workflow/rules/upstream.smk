@@ -8,17 +8,36 @@ from types import SimpleNamespace
 
 
 def _scans(wildcards):
-    """The scans that a job is about: its own, or all."""
-    return [SimpleNamespace(name=name) for name in ([wildcards.name] if hasattr(wildcards, "name") else SCANS)]
+    """The scans that a job is about, its own or all, with every case of the stage `phase`."""
+    names = [wildcards.name] if hasattr(wildcards, "name") else SCANS
+    cases = [*settings.phase.refine.cases, *convex_cases()]
+    if not names:  # who asks for a scan has no job
+        return [SimpleNamespace(case=case) for case in cases]
+    return [SimpleNamespace(name=name, case=case) for name in names for case in cases]
+
+
+def _asked(item, wildcards):
+    """What an input function names, over all scans and cases."""
+    found = []
+    for scan in _scans(wildcards):
+        try:
+            found.append(item(scan))
+        except AttributeError:
+            if hasattr(scan, "name"):
+                raise
+    return found
 
 
 def _sources(rule, wildcards):
     """The rules that make the input of a rule."""
     names = []
     for item in rule.input:
-        found = [item(scan) for scan in _scans(wildcards)] if callable(item) else [item]
+        found = _asked(item, wildcards) if callable(item) else [item]
         names += [name for each in found for name in (each if isinstance(each, list) else [each])]
-    names = {str(name).replace("{chunk}", CHUNKS[0]) for name in names}
+    first = {"{chunk}": CHUNKS[0], "{strain}": settings.phase.patches.strains[0]}
+    for wildcard, value in first.items():
+        names = [str(name).replace(wildcard, value) for name in names]
+    names = set(names)
     return {made for made in workflow.rules for name in names if made.output and made.is_producer(name)}
 
 
@@ -26,7 +45,7 @@ def _own(rule, wildcards):
     """What a rule's jobs have in common: settings, code, seed."""
     told = dict(rule.params.items())
     if callable(told.get("settings")):
-        told["settings"] = [told["settings"](scan) for scan in _scans(wildcards)]
+        told["settings"] = _asked(told["settings"], wildcards)
     told["code"] = told["code"](wildcards)
     return {name: value for name, value in told.items() if not callable(value)}
 
