@@ -44,6 +44,7 @@ def test_a_stack_of_frames_is_averaged_and_factors_are_inverted(uneven):
     _, detector, _ = uneven
     flat = np.where(np.isfinite(detector) & (detector > 0) & (detector < 80000), detector, 16000)[:40, :44]
     one = flatfield.of(flat, SHAPE)
+    np.testing.assert_allclose(flatfield.of(flat / flat.max() * 1.79e308, SHAPE).gain, one.gain, rtol=1e-6)
     stack = flatfield.of(np.stack([0.9 * flat, 1.1 * flat]), SHAPE)
     np.testing.assert_allclose(stack.gain, one.gain, rtol=1e-6)
     factors = flatfield.of(1 / flat, SHAPE, factors=True)
@@ -68,7 +69,9 @@ def test_what_is_no_flat_field_is_refused(uneven, tmp_path):
     _, detector, counts = uneven
     for name, array, part in (
         ("size", detector, "60 × 70 does not fit frames of 40 × 44"),
-        ("text", np.full((40, 44), "a"), "not numbers"),
+        ("text", np.full((40, 44), "a"), "a flat field is a frame of 40 × 44 real numbers"),
+        ("complex", np.ones((40, 44), complex), "complex128; a flat field is a frame"),
+        ("nothing", np.zeros((0, 40, 44)), "0 × 40 × 44 float64; a flat field is a frame"),
         ("zero", np.zeros((40, 44)), "no value in it is above zero"),
         ("mask", np.exp(4 * np.random.default_rng(1).standard_normal((40, 44))), "that is no flat field"),
     ):

@@ -79,10 +79,12 @@ def of(
 ) -> FlatField:
     """The flat field in an array, a frame of the scan's size or a stack of them; see :func:`load`."""
     array = np.asarray(array)
-    if array.dtype.kind not in "iuf" or array.ndim not in (2, 3) or array.shape[-2:] != tuple(shape[-2:]):
+    frames = array.ndim in (2, 3) and array.shape[-2:] == tuple(shape[-2:])
+    if array.dtype.kind not in "iuf" or not frames or not array.size:
         size = " × ".join(map(str, array.shape))
         raise BraggfillError(
-            f"{where}: {size} {array.dtype}; a flat field is a frame of {shape[-2]} × {shape[-1]} numbers, or several"
+            f"{where}: {size} {array.dtype}; a flat field is a frame of {shape[-2]} × {shape[-1]} real numbers, or a "
+            "stack of them"
         )
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         frame = np.asarray(array if array.ndim == 2 else array.mean(0, dtype=np.float64), np.float64)
@@ -91,6 +93,7 @@ def of(
         live = np.isfinite(frame) & (frame > 0)
         if not live.any():
             raise BraggfillError(f"{where}: no value in it is above zero; name a flat field")
+        frame = frame / frame[live].max()  # so that no sum of two overflows
         gain = frame / np.median(frame[live])
         bad = ~(live & (gain >= LEAST) & (gain <= MOST))
     if bad.mean() > 0.5:

@@ -134,7 +134,6 @@ def load_frame(spec: str | Path, shape: Sequence[int], corner: tuple[int, int] |
     """
     loaded = _load(spec, None, "mask", tuple(shape))
     array = _three_axes(loaded.array)
-    _numbers(array, loaded.where)
     if array.shape[-2:] != tuple(shape[1:]) and corner is not None:
         array = _cut(array, tuple(shape), corner, loaded.where)
     if array.ndim not in (2, 3) or array.shape[-2:] != tuple(shape[1:]):
