@@ -44,7 +44,7 @@ def test_a_stack_of_frames_is_averaged_and_factors_are_inverted(uneven):
     _, detector, _ = uneven
     flat = np.where(np.isfinite(detector) & (detector > 0) & (detector < 80000), detector, 16000)[:40, :44]
     one = flatfield.of(flat, SHAPE)
-    np.testing.assert_allclose(flatfield.of(flat / flat.max() * 1.79e308, SHAPE).gain, one.gain, rtol=1e-6)
+    assert (flatfield.of(np.full((40, 44), 1.2e308), SHAPE).gain == 1).all(), "the sum of two of them overflows"
     stack = flatfield.of(np.stack([0.9 * flat, 1.1 * flat]), SHAPE)
     np.testing.assert_allclose(stack.gain, one.gain, rtol=1e-6)
     factors = flatfield.of(1 / flat, SHAPE, factors=True)
