@@ -23,7 +23,7 @@ from torch import Tensor
 from braggfill.errors import BraggfillError
 from braggfill.learning import muon, phase_data
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
-from braggfill.networks import build, save
+from braggfill.networks import build, load, save
 from braggfill.runs import storage
 from braggfill.runs.fingerprint import code
 
@@ -43,6 +43,9 @@ class TrainingOptions:
     patterns : after how many the learning rate has fallen to its last value, and the training ends.
     batch : patterns a step, from a pool of ``pool`` crystals, each of which is in about ``exposures`` patterns.
     rate, last_rate : learning rate after the warm-up of ``warm_up`` steps, and at the end; a cosine between.
+    ends : rate of the weights that AdamW trains, as a share of it.
+    clip : norm of the gradient from which on it is shortened; one that is a hundred times the usual would fill Muon's
+        momentum for twenty steps.
     average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
     validation : patterns in the fixed set; minutes : between two checkpoints.
     """
@@ -53,6 +56,8 @@ class TrainingOptions:
     exposures: int = 8
     rate: float = 2e-3
     last_rate: float = 1e-5
+    ends: float = 0.5
+    clip: float = 1.0
     warm_up: int = 100
     average: float = 0.998
     decay: float = 0.01
@@ -151,15 +156,32 @@ class Training:
         found = loss(direction, log_concentration, phase, intensity)
         found.backward()
         if all(bool(torch.isfinite(p.grad.sum())) for p in self.network.parameters() if p.grad is not None):
-            for optimiser in self.optimisers:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
+            for optimiser, share in zip(self.optimisers, (1.0, self.options.ends), strict=True):
                 for group in optimiser.param_groups:
-                    group["lr"] = self.rate()
+                    group["lr"] = share * self.rate()
                 optimiser.step()
         self.step += 1
         kept = min(self.options.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         return float(found.detach())
+
+    def begin_with(self, path: str | Path) -> None:
+        """Take the weights of a network that was trained before.
+
+        Raises
+        ------
+        BraggfillError : it cannot be read, or is another network.
+        """
+        given = load(path)
+        if given.name != self.network.name or given.options != self.network.options:
+            raise BraggfillError(
+                f"{path}: a network {given.name} with {given.options}; begin with one of {self.network.name} "
+                f"with {self.network.options}"
+            )
+        for one in (self.network, self.average):
+            one.load_state_dict(given.state_dict())
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the training, by name."""
@@ -218,6 +240,7 @@ def train(
     options: TrainingOptions | None = None,
     *,
     steps: int | None = None,
+    start: str | Path | None = None,
     **network: object,
 ) -> Training:
     """Train until ``options.patterns`` were seen, from scratch or from where the folder's training is.
@@ -225,16 +248,19 @@ def train(
     Parameters
     ----------
     steps : end after as many steps of this call, with a checkpoint.
+    start : a network whose weights a new training begins with; one that goes on has its own.
     network : options of the network.
 
     Raises
     ------
-    BraggfillError : the folder holds a damaged training.
+    BraggfillError : the folder holds a damaged training; ``start`` cannot be read, or is another network.
     """
     options = options or TrainingOptions()
     training = Training(Path(folder), options, **network)
     if training.state.exists():
         training.load()
+    elif start is not None:
+        training.begin_with(start)
     fixed, drawn = phase_data.validation(options.validation)
     last = options.patterns // options.batch
     last = last if steps is None else min(last, training.step + steps)
@@ -263,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where the training is, or will be")
     parser.add_argument("--patterns", type=int, default=TrainingOptions.patterns, help="end after so many")
     parser.add_argument("--rate", type=float, default=TrainingOptions.rate, help="learning rate after the warm-up")
+    parser.add_argument("--start", type=Path, metavar="NETWORK", help="a trained network to begin with (.safetensors)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
     parser.add_argument("--minutes", type=float, default=TrainingOptions.minutes, help="between two checkpoints")
     parser.add_argument("--steps", type=int, help="end after so many steps of this call")
@@ -270,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(given.threads)
     try:
         options = TrainingOptions(patterns=given.patterns, rate=given.rate, minutes=given.minutes)
-        train(given.folder, options, steps=given.steps)
+        train(given.folder, options, steps=given.steps, start=given.start)
     except BraggfillError as error:
         print(f"braggfill: error: {error}", file=sys.stderr)
         return 2

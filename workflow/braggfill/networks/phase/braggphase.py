@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -17,7 +18,9 @@ LEVEL, SHIFT = 0.3, 1.0
 """log(1 + photons) enters the network as LEVEL * log(1 + photons) - SHIFT."""
 FOLD = 8
 CONCENTRATION = (1e-2, 1e3)
-"""Least and greatest concentration that it can state."""
+"""Least and greatest concentration that it can state; it nears them smoothly, so that it learns on from there."""
+SHORT = 0.1
+"""Outputs that are shorter are not stretched to a direction of length 1: their gradient would have no bound."""
 
 
 class Gated(nn.Module):
@@ -101,7 +104,7 @@ class Braggphase(nn.Module):
         return {"channels": list(self.channels), "blocks": self.blocks, "heads": self.heads}
 
     def forward(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Directions (B, 2, 32, 32, 32) of length 1 and the logarithm of the concentration (B, 32, 32, 32).
+        """Directions (B, 2, 32, 32, 32) of length 1 or less and the logarithm of the concentration (B, 32, 32, 32).
 
         Parameters
         ----------
@@ -123,8 +126,9 @@ class Braggphase(nn.Module):
         for block, finer, skip in zip(self.up[::-1], self.finer[::-1], skips[::-1], strict=True):
             x = block(skip + finer(x))
         x = unfold(self.leave(x))
-        low, high = (torch.log(torch.tensor(k)).item() for k in CONCENTRATION)
-        return functional.normalize(x[:, :2], dim=1, eps=1e-6), x[:, 2].clamp(low, high)
+        low, high = map(math.log, CONCENTRATION)
+        bounded = high - functional.softplus(high - low - functional.softplus(x[:, 2] - low))
+        return functional.normalize(x[:, :2], dim=1, eps=SHORT), bounded
 
     @torch.no_grad()
     def predict(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
