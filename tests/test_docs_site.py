@@ -22,6 +22,8 @@ def refuse(*arguments, **options):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from mkdocs.__main__ import cli
+
+pytestmark = pytest.mark.long  # the site is built as a whole
 cli()
 """
 """mkdocs without a network."""

@@ -29,6 +29,7 @@ def plan(project: Project, *options: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.dag
 def test_a_hundred_times_the_paper_is_planned_once(top, tmp_path):
     """Every chunk has its job in every stage of the simulation; when their files are there, there is nothing to do."""

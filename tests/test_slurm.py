@@ -35,7 +35,12 @@ LIMIT_S = 2400  # of one Snakemake, which takes one to three minutes on two core
 pytestmark = [pytest.mark.slurm, pytest.mark.dag, pytest.mark.timeout(3 * LIMIT_S)]
 
 CONFIGS = ("config/test.yaml", "scan.yaml")
-SCAN = "extract: {scans: {own: {path: own.npy}}}\n"
+# Every kind of job, and of the second half, whose jobs are like the others, the measured scan alone.
+SCAN = """
+extract: {scans: {own: {path: own.npy}}}
+phase: {parts: [measured]}
+figures: {chapters: [gaps, phase]}
+"""
 # The profile as it stands; only, there is no network file system to wait for.
 PROFILE = ("--profile", "slurm", "--latency-wait", "5")
 SHORT_OF_MEMORY = "scatter_check"

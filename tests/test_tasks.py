@@ -282,6 +282,7 @@ def test_a_changed_line_reruns_what_uses_it(package, file, rules):
     assert package.changed() == rules
 
 
+@pytest.mark.long
 def test_a_changed_line_in_a_tasks_own_modules_reruns_it(tasks, package):
     for module in sorted({module for each in tasks.values() for module in each["modules"]}):
         place = module.removeprefix("braggfill.").replace(".", "/") if "/" not in module else module
