@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+pytestmark = pytest.mark.long  # the site is built as a whole
 
 OFFLINE = """
 import socket, sys
@@ -22,8 +23,6 @@ def refuse(*arguments, **options):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 from mkdocs.__main__ import cli
-
-pytestmark = pytest.mark.long  # the site is built as a whole
 cli()
 """
 """mkdocs without a network."""
