@@ -190,6 +190,25 @@ def test_starts_that_come_close_make_the_result_and_are_not_called_different(tru
     assert verdict.NEAR < verdict.support_of(runs, known) < verdict.AGREE
 
 
+def test_starts_that_agree_on_what_does_not_fit_have_not_converged(truth):
+    """All kinds of starts may end in one wrong object (seen with two cosines): only voxels kept out can tell."""
+    same = [run(truth, 15.2, "coarse"), run(align.twin(truth), 15.8, "coarse"), run(truth, 16.0, "random")]
+    found = verdict.judge(same, verdict.Agreement(), 0.96)
+    assert found.word == "uncertain"
+    assert "gave the same object (correlation 1.00), but it does not fit voxels kept out" in found.why
+    assert verdict.judge(same, verdict.Agreement(), 5.0).word == "converged"
+
+
+def test_a_search_is_not_over_while_something_else_fits_as_well(truth):
+    rng = np.random.default_rng(7)
+    other = (truth * np.exp(2j * np.pi * rng.random(truth.shape))).astype(np.complex64)
+    known = verdict.Agreement()
+    same = [run(truth, 12.0 + 0.1 * n) for n in range(4)]
+    assert verdict.close(same, known)
+    assert verdict.close([*same, run(other, 30.0)], known)
+    assert not verdict.close([*same, run(other, 13.0)], known)
+
+
 def missing_cross(shape, width=3, offset=5):
     mask = np.zeros(shape, bool)
     for axis in (1, 2):

@@ -24,15 +24,25 @@ TURNS = 5
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    r"""About :math:`U V^T` of a matrix :math:`U \Sigma V^T`: singular values of 0.7 to 1.2, those of zero excepted."""
+    r"""About :math:`U V^T` of a matrix :math:`U \Sigma V^T`: singular values of 0.7 to 1.2, those of zero excepted.
+
+    With :math:`G = X X^T` each turn of the iteration multiplies X by :math:`P = a + b G + c G^2`, a polynomial in the
+    first G, so that all of it but the first and the last product has the matrix's shorter side.
+    """
     a, b, c = QUINTIC
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
-    for _ in range(TURNS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+    gram = x @ x.T
+    one = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    whole = one
+    for turn in range(TURNS):
+        factor = torch.addmm(torch.add(a * one, gram, alpha=b), gram, gram, alpha=c)
+        whole = factor @ whole
+        if turn < TURNS - 1:
+            gram = factor @ gram @ factor
+    found = whole @ x
+    return found.T if tall else found
 
 
 class Muon(torch.optim.Optimizer):

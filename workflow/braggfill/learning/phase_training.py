@@ -289,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="where the training is, or will be")
     parser.add_argument("--patterns", type=int, default=TrainingOptions.patterns, help="end after so many")
     parser.add_argument("--rate", type=float, default=TrainingOptions.rate, help="learning rate after the warm-up")
+    parser.add_argument("--batch", type=int, default=TrainingOptions.batch, help="patterns a step")
     parser.add_argument("--start", type=Path, metavar="NETWORK", help="a trained network to begin with (.safetensors)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
     parser.add_argument("--minutes", type=float, default=TrainingOptions.minutes, help="between two checkpoints")
@@ -296,7 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     try:
-        options = TrainingOptions(patterns=given.patterns, rate=given.rate, minutes=given.minutes)
+        options = TrainingOptions(patterns=given.patterns, batch=given.batch, rate=given.rate, minutes=given.minutes)
         train(given.folder, options, steps=given.steps, start=given.start)
     except BraggfillError as error:
         print(f"braggfill: error: {error}", file=sys.stderr)

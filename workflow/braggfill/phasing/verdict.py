@@ -16,8 +16,8 @@ COMPARABLE = 2.0
 SUPPORTING = 6.0
 """A run of up to so many times the best free log-likelihood supports it."""
 FITS = 4.0
-"""Up to so many times what counting noise gives, agreement of :data:`AGREE` is enough; else it is :data:`SURE`."""
-SURE = 0.97
+"""Up to so many times what counting noise gives, a free log-likelihood speaks for an object.  Starts may well agree on
+a wrong one, the same each time, which does not fit."""
 RIVAL = 1.3
 """One of up to so many times the best, and another object, is a rival."""
 NOISE = 1.5
@@ -96,8 +96,7 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     rivals = [run for run in tried if run.llk_free < RIVAL * best.llk_free and agreement(run, best) < AGREE]
     figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
     closest = sorted((agreement(run, best) for run in independent), reverse=True)[1:2]
-    fits = best.llk_free <= FITS * expected + 0.1
-    if len(independent) >= 2 and not rivals and (fits or closest[0] >= SURE):
+    if len(independent) >= 2 and not rivals and fits(best, expected):
         return Verdict(CONVERGED, f"{len(independent)} independent starts gave the same object; {figure}")
     if best.llk_free <= NOISE * expected + 0.1 and not rivals:
         return Verdict(CONVERGED, f"one start explains all but counting noise; {figure}")
@@ -109,7 +108,8 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             "check centring and mask, crop to the peak, or give more time",
         )
     if len(independent) >= 2 and not rivals:
-        why = f"{len(independent)} starts are close (correlation {closest[0]:.2f}) but do not fit the counts; {figure}"
+        how = f"gave the same object (correlation {closest[0]:.2f})"
+        why = f"{len(independent)} starts {how}, but it does not fit voxels kept out; {figure}"
     elif rivals and min(agreement(run, best) for run in rivals) >= NEAR:
         how = _range(rivals, best, agreement)
         why = f"{len(rivals) + 1} starts are close (correlation {how}), not the same; {figure}"
@@ -122,6 +122,11 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     return Verdict(UNCERTAIN, why, "give more starts or time")
 
 
+def fits(run: Run, expected: float) -> bool:
+    """Whether a run fits the voxels that were kept out, counting noise alone giving ``expected``."""
+    return run.llk_free <= FITS * expected + 0.1
+
+
 def _range(runs: Sequence[Run], best: Run, agreement: Agreement) -> str:
     found = [agreement(run, best) for run in runs]
     return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"
@@ -129,6 +134,10 @@ def _range(runs: Sequence[Run], best: Run, agreement: Agreement) -> str:
 
 def close(runs: Sequence[Run], agreement: Agreement) -> bool:
     """Whether so many independent starts come close to the best run that its scatter is known: more rounds are worth
-    little where they do not bring a better fit."""
+    little where they do not bring a better fit.  Not so if another one that is nothing like it fits about as well: then
+    either may be wrong, or both."""
     usable = [run for run in runs if not run.problem and run.origin != "bred"]
-    return len(usable) >= SEVERAL and len(group(usable, agreement)) >= SEVERAL
+    if len(usable) < SEVERAL or len(group(usable, agreement)) < SEVERAL:
+        return False
+    best = usable[0]
+    return all(agreement(run, best) >= NEAR for run in usable[:MOST] if run.llk_free < RIVAL * best.llk_free)
