@@ -306,6 +306,9 @@ def test_a_training_begins_with_a_network_that_was_trained(tmp_path, capsys):
     again.begin_with(network)
     for one, other in zip(first.average.parameters(), again.network.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+    phase_training.train(tmp_path / "again", options(), steps=1, start=network, **SMALL)
+    later = phase_training.train(tmp_path / "again", options(), steps=1, **SMALL)
+    assert card(tmp_path / "again" / "braggphase.safetensors")["patterns"] == 4 * (1 + 2) == 4 * (1 + later.step)
     assert phase_training.main([str(tmp_path / "second"), "--start", str(network)]) == 2
     assert f"{network}: a network braggphase with" in capsys.readouterr().err
     assert phase_training.main([str(tmp_path / "second"), "--start", str(tmp_path / "none.safetensors")]) == 2

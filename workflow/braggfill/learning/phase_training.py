@@ -132,7 +132,7 @@ class Training:
             torch.optim.AdamW(others, options.rate, betas=(0.9, 0.98), weight_decay=options.decay),
         )
         self.code = code("learning.phase_training")
-        self.step, self.hours = 0, 0.0
+        self.step, self.hours, self.before = 0, 0.0, 0
         self.curve: list[dict] = []
 
     @property
@@ -182,6 +182,7 @@ class Training:
             )
         for one in (self.network, self.average):
             one.load_state_dict(given.state_dict())
+        self.before = int(given.card.get("patterns", 0))
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the training, by name."""
@@ -198,12 +199,22 @@ class Training:
         import pandas
         from safetensors.torch import save as pack
 
-        about = {"step": self.step, "hours": self.hours, "options": asdict(self.options)}
+        about = {
+            "step": self.step,
+            "hours": self.hours,
+            "options": asdict(self.options),
+            "patterns_before": self.before,
+        }
         tensors = {name: value.contiguous() for name, value in self.tensors().items()}
         with storage.replacing(self.state) as temporary:
             temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
         figures = self.curve[-1] if self.curve else {}
-        card = {"training": about, "validation": figures, "patterns": self.step * self.options.batch, "code": self.code}
+        card = {
+            "training": about,
+            "validation": figures,
+            "patterns": self.before + self.step * self.options.batch,
+            "code": self.code,
+        }
         save(self.folder / "braggphase.safetensors", self.average, card)
         storage.write_table(self.folder / "curve.csv", pandas.DataFrame(self.curve), columns=list(COLUMNS))
 
@@ -230,6 +241,7 @@ class Training:
                     held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in keys}
                     optimiser.state[parameter] = held
             self.step, self.hours = int(about["step"]), float(about["hours"])
+            self.before = int(about.get("patterns_before", 0))
             self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error

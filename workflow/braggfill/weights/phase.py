@@ -92,6 +92,7 @@ def ship(training: Path, assess: Path, folder: Path = networks.WEIGHTS, *, force
         "code": network.card.get("code") or code("learning.phase_training"),
         "versions": storage.versions(),
         "patches_seen": int(network.card["patterns"]),
+        "patterns_before": int(about.get("patterns_before", 0)),
         "validation": network.card["validation"],
         "starts": rows,
         "check": figures(network),
@@ -116,7 +117,10 @@ def _card(network: Module, card: dict[str, Any], parameters: int, curve: pd.Data
     yield "voxel. `braggfill phase` begins with its object beside random ones; the voxels kept out choose."
     yield ""
     yield f"- {network.options}, {parameters:,} parameters, half precision"
-    yield f"- {card['patches_seen']:,} patterns seen, each drawn as it was needed; {curve.hours.iloc[-1]:.1f} h"
+    before = card["patterns_before"]
+    yield f"- {card['patches_seen']:,} patterns seen, each drawn as it was needed; {curve.hours.iloc[-1]:.1f} h" + (
+        f"; the first {before:,} in trainings that it began with, whose hours are not counted" if before else ""
+    )
     yield f"- seed {card['seed']}, code `{card['code'][:16]}`"
     yield "- settings: " + ", ".join(f"`{name}: {value}`" for name, value in card["settings"].items())
     yield ""
