@@ -14,7 +14,7 @@ from workflow_helpers import Project
 pytestmark = pytest.mark.dag
 
 
-@pytest.fixture(scope="module", params=["demo", "test"])
+@pytest.fixture(scope="module", params=[pytest.param("demo", marks=pytest.mark.long), "test"])
 def run(request, top, measured, tmp_path_factory) -> tuple[str, Project, Path]:
     """A run's name, a project with it, and a bundle without arrays."""
     name = request.param

@@ -16,18 +16,21 @@ from test_tasks import told
 from workflow_helpers import Project, arrays, descendants, same
 
 pytestmark = pytest.mark.dag
+LONG = pytest.mark.long
+FEW = 2
+"""So many of each kind of plan are not left to test-all: a plan takes ten seconds."""
 
 # Settings that a user might change, to values that differ from config/test.yaml, and the tasks that look at them; the
-# report shows all settings.  One or two of each kind of stage: a plan takes ten seconds.
-CHANGES = {
-    "fetch: {timeout_s: 6.0}": {"fetch"},
+# report shows all settings.  One or two of each kind of stage.
+CHANGES: dict[str, set[str]] = {
     "scatter: {tolerance: 2.0e-6}": {"scatter", "scatter_check", "scatter_oversampling"},
+    "phase: {measured: {starts: 3}}": {"phase_measured_scan"},
+    "fetch: {timeout_s: 6.0}": {"fetch"},
     "scatter: {check_side: 9}": {"scatter_check"},
     "extract: {min_photons: 11}": {"extract", "extract_scan"},
     "flat: {low: {steps: 3}}": {"flat_phase_low"},
     "evaluate: {skip: {steps_px: [9, 30]}}": {"evaluate_skip"},
     "reconstruct: {map: {hio_cycles: 41}}": {"reconstruct_map_cell"},
-    "phase: {measured: {starts: 3}}": {"phase_measured_scan"},
     "phase: {convex: {starts: 3}}": {"phase_convex_case"},
     "figures: {title: Another}": set(),
 }
@@ -97,7 +100,7 @@ def test_every_module_that_a_job_loaded_is_in_its_fingerprint(project):
         assert not missed, f"{rule} does not know that it depends on {sorted(missed)}"
 
 
-@pytest.mark.parametrize("file", CODE)
+@pytest.mark.parametrize("file", [*list(CODE)[:FEW], *(pytest.param(f, marks=LONG) for f in list(CODE)[FEW:])])
 def test_a_changed_line_reruns_the_task_and_what_follows(project, graph, file):
     module = project.folder / "workflow/braggfill" / file
     text = module.read_text()
@@ -130,8 +133,8 @@ def test_what_computes_nothing_reruns_nothing(project):
     ("stage", "change"),
     [
         ("scatter", "scatter: {tolerance: 2.0e-6}"),
-        ("train", "train: {epochs: 2}"),
-        ("evaluate", "evaluate: {measured: {patches: 41}}"),
+        pytest.param("train", "train: {epochs: 2}", marks=LONG),
+        pytest.param("evaluate", "evaluate: {measured: {patches: 41}}", marks=LONG),
     ],
 )
 def test_a_change_that_failed_is_not_forgotten(project, graph, stage, change):
@@ -145,12 +148,13 @@ def test_a_change_that_failed_is_not_forgotten(project, graph, stage, change):
         (results / "away").rename(results / stage)
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*list(CHANGES)[:FEW], *(pytest.param(c, marks=LONG) for c in list(CHANGES)[FEW:])])
 def test_a_changed_setting_reruns_the_task_and_what_follows(project, graph, change):
     written = project.write("change.yaml", change)
     assert set(project.planned(configs=(written,))) == descendants(graph, CHANGES[change] | {"report"})
 
 
+@pytest.mark.long
 def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):
     for file in [*(project.folder / "workflow").rglob("*.py"), *(project.folder / "config").glob("*.yaml")]:
         file.touch()
@@ -160,6 +164,7 @@ def test_touched_files_and_a_moved_folder_rerun_nothing(project, tmp_path):
     assert "Nothing to be done" in Project(moved, project.environment).snakemake("-n")
 
 
+@pytest.mark.long
 def test_measured_data_that_lie_elsewhere_rerun_nothing(project, tmp_path):
     """Not another copy of the same content, of another size even; nor none at all: what was fetched is there."""
     fetched = sorted((project.folder / "results/test/fetch").glob("*.h5"))

@@ -22,6 +22,7 @@ from figures_helpers import RULES, RUN, SETTINGS, folder
 from PIL import Image
 
 __all__ = ["folder"]  # a fixture
+pytestmark = pytest.mark.long  # its small outputs of every stage take minutes; the tiny DAG makes a report, too
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,7 @@ def test_a_process_that_fails_ends_the_others_and_is_told(tmp_path, monkeypatch)
     assert not list((tmp_path / "out/work").glob("*.ranks"))
 
 
+@pytest.mark.long
 def test_processes_die_with_the_one_that_started_them(tmp_path):
     write(tmp_path / "a.h5", 12)
     script = (
