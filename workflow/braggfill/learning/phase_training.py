@@ -51,10 +51,10 @@ class TrainingOptions:
     """
 
     patterns: int = 80_000
-    batch: int = 16
+    batch: int = 8
     pool: int = 64
     exposures: int = 8
-    rate: float = 2e-3
+    rate: float = 1.2e-3
     last_rate: float = 1e-5
     ends: float = 0.5
     clip: float = 1.0
