@@ -45,6 +45,7 @@ def test_fresh_nothing_would_run(run, tmp_path):
     assert planned_stages(name, Project(tmp_path / "new", project.environment)) == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["relax", "evaluate"])
 def test_changed_code(run, tmp_path, stage):
     name, project, packed = run
@@ -58,6 +59,7 @@ def test_changed_code(run, tmp_path, stage):
     assert "its code differs here" in verdict.reruns[stage]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "stage"),
     [("seed: ", "seed: 1", "particle"), ("  bootstrap_draws: ", "  bootstrap_draws: 1", "evaluate")],
@@ -74,6 +76,7 @@ def test_changed_settings(run, tmp_path, old, new, stage):
     assert any("differ" in told for told in verdict.reruns[stage])
 
 
+@pytest.mark.long
 def test_missing_files_and_an_unfinished_run(run, tmp_path):
     name, project, _ = run
     there = Project(tmp_path / "there", project.environment)
