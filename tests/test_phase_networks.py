@@ -264,7 +264,7 @@ def test_a_gradient_without_measure_does_not_upset_it():
     training = phase_training.Training(None, options(), **SMALL)
     stream = iter(phase_data.Stream(1, batch=4, pool=4, exposures=4))
     training.learn(next(stream))
-    training.network.leave.weight.register_hook(lambda grad: 1e4 * grad)
+    training.network.down[0].value.weight.register_hook(lambda grad: 1e4 * grad)  # one of those that Muon trains
     held = training.optimisers[0].state
     before = max(float(state["momentum"].norm()) for state in held.values())
     training.learn(next(stream))
@@ -314,6 +314,23 @@ def test_a_training_begins_with_a_network_that_was_trained(tmp_path, capsys):
     assert phase_training.main([str(tmp_path / "second"), "--start", str(tmp_path / "none.safetensors")]) == 2
     assert "none.safetensors" in capsys.readouterr().err
     assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--batch", "65"], ["--patterns", "3"], ["--rate", "nan"]])
+def test_options_out_of_bounds_are_told(wrong, tmp_path, capsys):
+    assert phase_training.main([str(tmp_path / "new"), *wrong]) == 2
+    told = capsys.readouterr().err
+    assert wrong[0] in told
+    assert len(told.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("seen", ["many", -3, None, [1]])
+def test_what_a_stranger_s_network_says_that_it_saw_is_not_believed(seen, tmp_path):
+    save(tmp_path / "theirs.safetensors", build("braggphase", **SMALL), {"patterns": seen})
+    training = phase_training.Training(None, options(), **SMALL)
+    training.begin_with(tmp_path / "theirs.safetensors")
+    assert training.before == 0
 
 
 def test_a_damaged_state_is_told(tmp_path):

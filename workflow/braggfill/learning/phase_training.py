@@ -65,6 +65,14 @@ class TrainingOptions:
     minutes: float = 6.0
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= self.pool:
+            raise BraggfillError(f"--batch {self.batch}: give 1 to {self.pool} patterns a step")
+        if self.patterns < self.batch:
+            raise BraggfillError(f"--patterns {self.patterns}: less than one batch of {self.batch}; give more")
+        if not 0 < self.rate < 1:
+            raise BraggfillError(f"--rate {self.rate:g}: give a learning rate above 0 and below 1, such as 1e-3")
+
 
 def loss(direction: Tensor, log_concentration: Tensor, phase: Tensor, intensity: Tensor) -> Tensor:
     r"""WCA with both weightings, the better of truth and twin for each pattern, and the likelihood of the error.
@@ -182,7 +190,8 @@ class Training:
             )
         for one in (self.network, self.average):
             one.load_state_dict(given.state_dict())
-        self.before = int(given.card.get("patterns", 0))
+        seen = given.card.get("patterns", 0)  # of a file that may be anybody's
+        self.before = seen if isinstance(seen, int) and seen > 0 else 0
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the training, by name."""

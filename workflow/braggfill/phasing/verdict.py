@@ -93,7 +93,7 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     tried = usable[:MOST]
     same = [run for run in tried if run.llk_free <= SUPPORTING * best.llk_free and agreement(run, best) >= AGREE]
     independent = [run for run in same if run.origin != "bred"]
-    rivals = [run for run in tried if run.llk_free < RIVAL * best.llk_free and agreement(run, best) < AGREE]
+    rivals = _rivals(tried, agreement, AGREE)
     figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
     closest = sorted((agreement(run, best) for run in independent), reverse=True)[1:2]
     if len(independent) >= 2 and not rivals and fits(best, expected):
@@ -127,6 +127,12 @@ def fits(run: Run, expected: float) -> bool:
     return run.llk_free <= FITS * expected + 0.1
 
 
+def _rivals(runs: Sequence[Run], agreement: Agreement, least: float) -> list[Run]:
+    """Those that fit about as well as the best one, the first, and correlate with it by less than ``least``."""
+    best = runs[0]
+    return [run for run in runs if run.llk_free < RIVAL * best.llk_free and agreement(run, best) < least]
+
+
 def _range(runs: Sequence[Run], best: Run, agreement: Agreement) -> str:
     found = [agreement(run, best) for run in runs]
     return f"{min(found):.2f}" if len(found) == 1 else f"{min(found):.2f} to {max(found):.2f}"
@@ -139,5 +145,4 @@ def close(runs: Sequence[Run], agreement: Agreement) -> bool:
     usable = [run for run in runs if not run.problem and run.origin != "bred"]
     if len(usable) < SEVERAL or len(group(usable, agreement)) < SEVERAL:
         return False
-    best = usable[0]
-    return all(agreement(run, best) >= NEAR for run in usable[:MOST] if run.llk_free < RIVAL * best.llk_free)
+    return not _rivals(usable[:MOST], agreement, NEAR)
