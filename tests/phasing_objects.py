@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from braggfill.phasing.result import Run
 from braggfill.physics import fourier
 
 
@@ -23,3 +24,8 @@ def counted(obj: np.ndarray, peak: float = 1e5, seed: int = 1) -> tuple[np.ndarr
     expected = np.abs(fourier.forward(obj)).astype(float) ** 2
     expected *= peak / expected.max()
     return np.random.default_rng(seed).poisson(expected).astype(np.float32), expected
+
+
+def run(obj, llk_free, origin="random", problem="") -> Run:
+    """A run that ended with an object, its support where the object is."""
+    return Run(obj, np.abs(obj) > 0, llk_free, llk_free, 0.1, origin, problem=problem)

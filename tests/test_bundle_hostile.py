@@ -54,6 +54,9 @@ def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess:
 # Nothing of theirs runs ---------------------------------------------------------------------------------------------
 
 
+CHECKPOINT = str(Path("results/x/train") / "work" / "a.ckpt")
+
+
 def planted(owned: Path) -> dict[str, bytes]:
     """Code at every place where Python, Snakemake, pip, make or git would find it by itself."""
     python = f"open({str(owned)!r}, 'a').close()\n".encode()
@@ -64,9 +67,7 @@ def planted(owned: Path) -> dict[str, bytes]:
         **dict.fromkeys(["workflow/json.py", "workflow/sitecustomize.py", "workflow/braggfill/__init__.py"], python),
         **dict.fromkeys(["Snakefile", "workflow/Snakefile", "workflow/rules/common.smk", "scripts/fetch.py"], python),
         **dict.fromkeys(["profiles/default/config.yaml", "config/default.yaml", "results/x/settings.yaml"], yte),
-        **dict.fromkeys(
-            [".snakemake/iocache/latest.pkl", "results/x/train/work/a.ckpt"], b"cposix\nsystem\n(S'x'\ntR."
-        ),
+        **dict.fromkeys([".snakemake/iocache/latest.pkl", CHECKPOINT], b"cposix\nsystem\n(S'x'\ntR."),
         "workflow/braggfill/stages/fetch/__init__.py": python,
         ".git/config": b"[core]\nfsmonitor = touch owned\n",
         "results/x/json.py": python,
@@ -76,7 +77,7 @@ def planted(owned: Path) -> dict[str, bytes]:
 NOWHERE = [
     "json.py", "sitecustomize.py", "usercustomize.py", "conftest.py", "setup.py", ".git/config",
     ".snakemake/iocache/latest.pkl",
-    ".snakemake/pip-deployments/snakemake_executor_plugin_theirs/__init__.py", "results/x/train/work/a.ckpt",
+    ".snakemake/pip-deployments/snakemake_executor_plugin_theirs/__init__.py", CHECKPOINT,
 ]  # fmt: skip
 
 
