@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.phasing import engines, modes, phase, support
+from braggfill.phasing.context import Context
+from braggfill.phasing.pattern import prepare
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.physics import align, fourier
-from phasing_objects import counted, crystal, run
+from phasing_objects import counted, crystal
 
 QUICK = Recipe(
     long=Schedule((("HIO", 160), ("RAAR", 120)), 20, (1.5, 0.6), 0.2),
@@ -334,18 +336,19 @@ def test_engines_are_named_in_one_place():
             assert engines.engine(name) is engine
 
 
-def test_auto_takes_the_runs_of_both_families(monkeypatch):
-    def told(figures):
-        def rounds(*_):
-            for i in range(len(figures)):
-                yield [run(crystal(), figure) for figure in sorted(figures[: i + 1])]
+def last(rounds):
+    *_, runs = rounds
+    return runs
 
-        return rounds
 
-    class Always:
-        over = staticmethod(lambda: False)
-
-    monkeypatch.setattr(engines, "projections", told([9.0, 8.0, 7.0, 6.0, 5.0]))
-    monkeypatch.setattr(engines, "convex", told([1.0]))
-    best = [runs[0].llk_free for runs in engines.auto(None, None, Always())]
-    assert best == [9.0, 8.0, 7.0, 1.0, 1.0]
+def test_auto_goes_on_with_convex_objects_where_random_ones_do_not_settle_it(truth):
+    quick = replace(QUICK, rounds=4, convex_starts=4)
+    given = prepare(counted(truth)[0], seed=1).centred()
+    contexts = [Context(seed=1, threads=threads) for threads in (1, 2)]
+    runs, again = (last(engines.engine("auto")(given, quick, context)) for context in contexts)
+    convex = [one for one in runs if one.origin == "convex"]
+    assert max(correlation(one.obj, truth) for one in convex) > 0.95
+    assert [one.llk_free for one in again] == [one.llk_free for one in runs]
+    assert contexts[0].cycles == contexts[1].cycles
+    random = last(engines.engine("projections")(given, quick, Context(seed=1, threads=1)))
+    assert {one.origin for one in random} == {"random"}

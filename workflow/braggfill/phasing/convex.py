@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,8 @@ LEAST = 8
 """Voxels along an axis, at the least."""
 STARTS, ROUNDS = 16, 4
 """Starts of a round, and rounds at the most, of :func:`rounds`."""
+LOSSES = ConvexRecipe().losses
+"""Of :func:`objects`."""
 LEAST_RADIUS = 0.6
 """No half-space comes closer to the origin than this share of the radius that the autocorrelation tells."""
 
@@ -189,6 +192,44 @@ def rounds(given: Pattern, recipe: object, context: Any) -> Iterator[list[Run]]:
         yield runs
         if context.over():
             return
+
+
+def objects(
+    photons: np.ndarray,
+    missing: np.ndarray,
+    weights: np.ndarray,
+    keys: Sequence[int],
+    *,
+    starts: int,
+    device: str | torch.device = "cpu",
+    threads: int = 1,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[ConvexRun]:
+    """Objects to begin other engines with: those that are left of ``starts`` starts of each of :data:`LOSSES`.
+
+    Parameters
+    ----------
+    photons, missing, weights, device, should_stop : as of :func:`run`.
+    keys : a seed for each loss.
+    threads : losses at a time on a processor; the bits do not depend on it.
+    """
+
+    def of(loss: str, key: int) -> list[ConvexRun]:
+        if torch.device(device).type == "cpu":
+            torch.set_num_threads(1)
+        recipe = ConvexRecipe(losses=(loss,))
+        return run(
+            photons, missing, weights=weights, seed=key, starts=starts, recipe=recipe, device=device,
+            should_stop=should_stop,
+        )  # fmt: skip
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(min(threads, len(LOSSES)) if torch.device(device).type == "cpu" else 1) as pool:
+            found = list(pool.map(of, LOSSES, keys))
+    finally:
+        torch.set_num_threads(before)
+    return [one for runs in found for one in runs if not one.problem]
 
 
 def phase_shape(step: Step, shape: Sequence[int], half: Sequence[int]) -> tuple[int, ...]:

@@ -44,9 +44,10 @@ class ConvexRecipe:
     """beta."""
     learning_rate: float = 0.1
     """Of the phase, radians (or Å, or the phasor's unit) a step."""
-    normal_rate: float = 0.006
-    """Radians a step, about.  As fast as the phase, the shape gives way before the phase has been found."""
-    offset_rate: float = 0.005
+    normal_rate: float = 0.02
+    """Radians a step, about.  As fast as the phase, the shape gives way before the phase has been found; much
+    slower, it does not arrive."""
+    offset_rate: float = 0.017
     """Voxels of each resolution a step."""
     betas: tuple[float, float] = (0.9, 0.98)
     decay: float = 0.9

@@ -24,7 +24,7 @@ class Cycled:
     """Zero outside the support."""
     support: np.ndarray = field(repr=False)
     model: np.ndarray = field(repr=False)
-    """Photons that it predicts."""
+    """Photons that it predicts, with its rim where the schedule has ``rim_cycles``."""
     cycles: int
     """Those that had led to the start included; ``seconds`` likewise."""
     seconds: float
@@ -96,9 +96,12 @@ def _batch(
                     looseness=schedule.looseness,
                 )
         work.run("ER", schedule.er_cycles, should_stop=should_stop)
+        objects = projections.from_layout(work.obj * work.support)
+        supports = projections.from_layout(work.support)
+        if schedule.rim_cycles:
+            work.support = support.grown(work.support)
+            work.run("ER", schedule.rim_cycles, should_stop=should_stop)
         models = projections.from_layout(work.intensity())
-    objects = projections.from_layout(work.obj * work.support)
-    supports = projections.from_layout(work.support)
     seconds = (time.perf_counter() - began) / len(starts)
     return [
         Cycled(o, s, m, start.cycles + work.cycle, start.seconds + seconds)

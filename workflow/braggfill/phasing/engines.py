@@ -37,17 +37,11 @@ def pynx(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Ru
 
 
 def auto(pattern: Pattern, recipe: Recipe, context: Context) -> Iterator[list[Run]]:
-    """``projections``, and a round of ``convex`` where :data:`PATIENCE` rounds of it have not settled the matter: the
-    two fail on different objects."""
-    others: list[Run] = []
-    for number, runs in enumerate(projections(pattern, recipe, context), 1):
-        if number == PATIENCE and not context.over():
-            others = next(convex(pattern, recipe, context), [])
-        yield sorted([*runs, *others], key=lambda run: run.llk_free)
+    """``projections``, begun with objects of ``convex`` where random starts do not settle the matter: the two fail on
+    different objects."""
+    return Search(pattern, recipe, context, convex=True).rounds()
 
 
-PATIENCE = 4
-"""Rounds of ``projections`` before ``auto`` tries ``convex``."""
 ENGINES: dict[str, Engine] = {"auto": auto, "projections": projections, "convex": convex, "pynx": pynx}
 
 

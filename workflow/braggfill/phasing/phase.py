@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -207,7 +208,8 @@ def _refine(
     measured = projections.Measured(pattern.intensity, pattern.weight, blur=blur, device=context.device)
     rng = seeds.generator(context.seed, "phase/last")
     begun = [Start(run.obj, run.support, _threshold(run, recipe), rng, run.start, run.origin) for run in runs]
-    done = cycling.cycle(measured, begun, recipe.settle, recipe, threads=context.threads, should_stop=context.over)
+    last = replace(recipe.settle, rim_cycles=0)  # nothing is judged any more
+    done = cycling.cycle(measured, begun, last, recipe, threads=context.threads, should_stop=context.over)
     context.cycles += sum(one.cycles for one in done)
     return [(one.obj, one.support) for one in done]
 

@@ -22,10 +22,13 @@ class Schedule:
     """Only voxels within so many of the support's surface may change; None for all."""
     looseness: float = 4.0
     """See :func:`braggfill.phasing.support.update`."""
+    rim_cycles: int = 0
+    """Cycles of error reduction of a copy whose support has grown by one voxel: what the object predicts is judged with
+    the faint rim that a threshold cuts off.  Object and support themselves stay as they were."""
 
     @property
     def cycles(self) -> int:
-        return sum(cycles for _, cycles in self.stages) + self.er_cycles
+        return sum(cycles for _, cycles in self.stages) + self.er_cycles + self.rim_cycles
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Recipe:
     """What the engine ``projections`` does.
 
     A round makes ``coarse_starts`` random starts on the pattern's centre and takes the best ``kept`` of them to the
-    whole array; or gives the best runs so far more cycles; or makes ``long_starts`` random starts on the whole array,
-    or as many children of the best runs.  Rounds follow each other until the result has converged or there were
-    ``rounds``.
+    whole array; or gives the best runs so far more cycles; or cycles what automatic differentiation finds (engine
+    ``auto``); or makes ``long_starts`` random starts on the whole array, or as many children of the best runs.  Rounds
+    follow each other until the result has converged or there were ``rounds``.
     """
 
     beta: float = 0.9
@@ -56,14 +59,16 @@ class Recipe:
     long_starts: int = 2
     long_voxels: int = 300_000
     """The long schedule is run on the finest array that has at most so many voxels."""
+    convex_starts: int = 8
+    """By automatic differentiation, of each loss; one of each is cycled on."""
     rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
     named: Schedule = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
     """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
-    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2)
-    """Every run on the whole array at its end: the faint rim of the object comes into the support."""
+    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2, rim_cycles=100)
+    """Every run on the whole array at its end: what of the faint rim is above the threshold comes into the support."""
 
     def with_threshold(self, threshold: float) -> Recipe:
         """The same with one support threshold throughout."""

@@ -1,8 +1,9 @@
 """The engine ``projections``: several starts side by side, low to high resolution, until they agree.
 
 A round of random starts on the pattern's centre costs a tenth of one on the whole array and finds shape and phase; the
-best of them, by the voxels kept out, are taken to the whole array.  Rounds of long runs on the whole array, and
-children of the best runs, follow where that does not settle it.
+best of them, by the voxels kept out, are taken to the whole array.  Where that does not settle it, rounds follow that
+begin with convex objects found by automatic differentiation (engine ``auto``), long runs on the whole array, and
+children of the best runs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from math import prod
 import numpy as np
 
 from braggfill.phasing import coherence as _coherence
+from braggfill.phasing import convex as _convex
 from braggfill.phasing import cycling, free, starts, support
 from braggfill.phasing import named as _named
 from braggfill.phasing import pattern as _pattern
@@ -98,8 +100,9 @@ class Level:
 class Search:
     """Rounds of starts on one pattern, whose peak is at ``n // 2``."""
 
-    def __init__(self, pattern: Pattern, recipe: Recipe, context: Context) -> None:
-        self.pattern, self.recipe, self.context = pattern, recipe, context
+    def __init__(self, pattern: Pattern, recipe: Recipe, context: Context, *, convex: bool = False) -> None:
+        """``convex``: whether there are rounds that begin with objects of :mod:`braggfill.phasing.convex`."""
+        self.pattern, self.recipe, self.context, self.convex = pattern, recipe, context, convex
         self.levels = [Level(pattern, shape, recipe, context) for shape in levels(pattern.shape, recipe.coarse_voxels)]
         self.made = 0
         self.named = tuple(context.named)
@@ -113,10 +116,7 @@ class Search:
         for number in range(recipe.rounds):
             kind = self._kind(number)
             context.tell(kind, number, recipe.rounds, runs)
-            if kind in ("further", "bred"):
-                new = self._further(runs) if kind == "further" else self._bred(runs)
-            else:
-                new = self._coarse() if kind == "coarse" else self._long()
+            new = self._round(kind, runs)
             if not (runs and context.over()):  # a run cut short has a loose support, which fits anything
                 runs = _merged(runs, new)
             yield runs
@@ -125,9 +125,18 @@ class Search:
         context.tell("done", recipe.rounds, recipe.rounds, runs)
 
     def _kind(self, number: int) -> str:
-        if len(self.levels) == 1:
-            return ("long", "further", "long", "bred")[number % 4]
-        return ("coarse", "further", "coarse", "further", "long", "bred")[number % 6]
+        first = "long" if len(self.levels) == 1 else "coarse"
+        kinds = [first, "further", first, "further", "long", "bred"]
+        if self.convex:  # sooner than more of the same: it fails on other objects
+            kinds[2:2] = ["convex", "further"]
+        return kinds[number % len(kinds)]
+
+    def _round(self, kind: str, runs: Sequence[Run]) -> list[Run]:
+        if kind == "further":
+            return self._further(runs)
+        if kind == "bred":
+            return self._bred(runs)
+        return {"coarse": self._coarse, "long": self._long, "convex": self._convex}[kind]()
 
     def starts(self, level: Level, number: int) -> list[Start]:
         """So many random starts on a level, the thresholds in turn."""
@@ -200,10 +209,38 @@ class Search:
 
     def _long(self) -> list[Run]:
         """Random starts on the finest array that is not too large, with the long schedule."""
-        small = [level for level in self.levels if prod(level.shape) <= self.recipe.long_voxels]
-        level = small[-1] if small else self.levels[0]
+        level = self._large()
         begun, done = self._begin(level, self.recipe.long_starts, self.recipe.long)
         return self._refined(level, begun, done, self.recipe.long_starts)
+
+    def _large(self) -> Level:
+        """The finest array that long rounds are affordable on."""
+        small = [level for level in self.levels if prod(level.shape) <= self.recipe.long_voxels]
+        return small[-1] if small else self.levels[0]
+
+    def _convex(self) -> list[Run]:
+        """Objects found by automatic differentiation, cycled on the finest array that is not too large."""
+        level, recipe, context = self._large(), self.recipe, self.context
+        found = _convex.objects(
+            level.intensity * level.window**2,
+            ~level.used,
+            level.weight,
+            [seeds.integer(context.seed, "phase/convex/start", self._next()) for _ in _convex.LOSSES],
+            starts=recipe.convex_starts,
+            device=context.device,
+            threads=context.threads,
+            should_stop=context.over,
+        )
+        context.cycles += sum(len(one.history) for one in found)
+        begun = []
+        for one in found:
+            number = self._next()
+            rng = seeds.generator(context.seed, "phase/start", number)
+            steps, inside = len(one.history), one.support
+            threshold = recipe.support_thresholds[0]
+            begun.append(Start(one.obj, inside, threshold, rng, number, "convex", cycles=steps, seconds=one.seconds))
+        done = self._cycle(level, begun, recipe.finer)
+        return self._refined(level, begun, done, len(begun))
 
     def _further(self, runs: Sequence[Run]) -> list[Run]:
         """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not."""

@@ -10,7 +10,7 @@ Source: Marchesini et al., Phys. Rev. B 68, 140101 (2003); the threshold is rela
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -105,16 +105,27 @@ def update(
     return new
 
 
+def grown(support: torch.Tensor) -> torch.Tensor:
+    """Supports (starts, three axes) and the voxels that share a face with them, periodically."""
+    return _with_neighbours(support, torch.logical_or)
+
+
 def _near_surface(support: torch.Tensor, border: int) -> torch.Tensor:
     """Voxels within ``border`` of a support's surface, inside or outside, periodically."""
-    grown, shrunk = support.clone(), support.clone()
+    larger, smaller = support, support
     for _ in range(border):
-        for values, joined in ((grown, torch.logical_or), (shrunk, torch.logical_and)):
-            before = values.clone()
-            for axis in projections.AXES:
-                for step in (-1, 1):
-                    joined(values, before.roll(step, axis), out=values)
-    return grown & ~shrunk
+        larger = _with_neighbours(larger, torch.logical_or)
+        smaller = _with_neighbours(smaller, torch.logical_and)
+    return larger & ~smaller
+
+
+def _with_neighbours(support: torch.Tensor, joined: Callable[..., torch.Tensor]) -> torch.Tensor:
+    """Each voxel joined with those that share a face with it."""
+    found = support.clone()
+    for axis in projections.AXES:
+        for step in (-1, 1):
+            joined(found, support.roll(step, axis), out=found)
+    return found
 
 
 def _bounded(values: np.ndarray, level: float, bounds: tuple[float, float]) -> float:

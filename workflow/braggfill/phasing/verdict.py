@@ -12,15 +12,16 @@ from braggfill.phasing.result import CONVERGED, FAILED, UNCERTAIN, Run, Verdict
 AGREE = 0.95
 """Runs whose correlation is at least this are the same object."""
 COMPARABLE = 2.0
-"""A run of up to so many times the best free log-likelihood is taken into the result."""
+"""A run of up to so many times the best free log-likelihood is taken into the result, and confirms it where it is the
+same object."""
 SUPPORTING = 6.0
 """A run of up to so many times the best free log-likelihood supports it."""
-FITS = 4.0
+FITS = 2.5
 """Up to so many times what counting noise gives, a free log-likelihood speaks for an object.  Starts may well agree on
 a wrong one, the same each time, which does not fit."""
 RIVAL = 1.3
 """One of up to so many times the best, and another object, is a rival."""
-NOISE = 1.5
+NOISE = 1.2
 """Up to so many times what counting noise gives, a free log-likelihood leaves nothing to explain."""
 HOPELESS = 0.5
 """Where the best two runs correlate by less, they found nothing."""
@@ -91,7 +92,7 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             "check centring and mask, and crop to the peak",
         )
     tried = usable[:MOST]
-    same = [run for run in tried if run.llk_free <= SUPPORTING * best.llk_free and agreement(run, best) >= AGREE]
+    same = [run for run in tried if run.llk_free <= COMPARABLE * best.llk_free and agreement(run, best) >= AGREE]
     independent = [run for run in same if run.origin != "bred"]
     rivals = _rivals(tried, agreement, AGREE)
     figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
