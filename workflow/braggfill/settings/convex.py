@@ -67,11 +67,11 @@ class ConvexSettings(StageSettings):
     )
     """From coarse to fine: edge of the pattern's middle, edge of the grid of phases, steps. Fitted to `box_px`."""
 
-    normal_rate: float = Field(0.006, gt=0, le=1)
+    normal_rate: float = Field(0.02, gt=0, le=1)
     """Step size of the normals, radians; of the phase it is 0.1 radians. A short schedule needs larger ones, or the
     shape does not arrive."""
 
-    offset_rate: float = Field(0.005, gt=0, le=1)
+    offset_rate: float = Field(0.017, gt=0, le=1)
     """Step size of the offsets, voxels of each resolution."""
 
     compared: tuple[Case, ...] = ("low_gaussians", "high_gaussians")
