@@ -50,6 +50,9 @@ def test_starts_that_come_close_make_the_result_and_are_not_called_different(tru
     assert found.word == "uncertain"
     assert "4 starts are close (correlation 0.8" in found.why
     assert verdict.group(runs, known) == [0, 1, 2, 3]
+    found = verdict.judge([run(truth, 5.0), run(align.twin(truth), 5.1), *runs[1:]], verdict.Agreement(), 1.0)
+    assert found.word == "uncertain"
+    assert "2 starts gave the same object, 3 that fit as well only come close (correlation 0.8" in found.why
     assert verdict.close(runs, known)
     assert not verdict.close(runs[:2], known)
     assert verdict.NEAR < verdict.support_of(runs, known) < verdict.AGREE

@@ -36,7 +36,9 @@ STARTED = ("auto", "projections")
 PATIENCE = 2
 """Rounds without a better fit after which starts that come close to each other are not followed by more."""
 LONG_PATIENCE = 4
-"""The same where the best fit leaves more than counting noise: by then every kind of start has had its turn."""
+"""The same where the best fit leaves much more than counting noise: by then every kind of start has had its turn."""
+MUCH = 4.0
+"""So many times counting noise, which blur and background of a measured scan rarely reach."""
 WORTH = 0.97
 """A fit is better if its free log-likelihood is below so much of the best before."""
 BYTES_A_VOXEL = 120
@@ -124,7 +126,7 @@ def phase_pattern(
         found = verdict.judge(runs, agreement, expected)
         better = bool(usable) and usable[0].llk_free < WORTH * best_yet
         idle, best_yet = (0, usable[0].llk_free) if better else (idle + 1, best_yet)
-        patience = PATIENCE if usable and verdict.fits(usable[0], expected) else LONG_PATIENCE
+        patience = PATIENCE if usable and verdict.fits(usable[0], expected, MUCH) else LONG_PATIENCE
         if idle >= patience and verdict.close(runs, agreement):
             break
         if found.word == verdict.CONVERGED or context.over() or (starts is not None and len(runs) >= starts):

@@ -114,6 +114,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     elif rivals and min(agreement(run, best) for run in rivals) >= NEAR:
         how = _range(rivals, best, agreement)
         why = f"{len(rivals) + 1} starts are close (correlation {how}), not the same; {figure}"
+        if len(independent) >= 2:
+            others = f"{len(rivals)} that fit as well only come close (correlation {how})"
+            why = f"{len(independent)} starts gave the same object, {others}; {figure}"
     elif rivals:
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
     elif np.isnan(close):
@@ -123,9 +126,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     return Verdict(UNCERTAIN, why, "give more starts or time")
 
 
-def fits(run: Run, expected: float) -> bool:
-    """Whether a run fits the voxels that were kept out, counting noise alone giving ``expected``."""
-    return run.llk_free <= FITS * expected + 0.1
+def fits(run: Run, expected: float, within: float = FITS) -> bool:
+    """Whether a run fits the voxels that were kept out within so many times what counting noise gives, ``expected``."""
+    return run.llk_free <= within * expected + 0.1
 
 
 def _rivals(runs: Sequence[Run], agreement: Agreement, least: float) -> list[Run]:
