@@ -24,25 +24,25 @@ TURNS = 5
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    r"""About :math:`U V^T` of a matrix :math:`U \Sigma V^T`: singular values of 0.7 to 1.2, those of zero excepted.
+    r"""About :math:`U V^T` of matrices :math:`U \Sigma V^T`, (..., m, n): singular values of 0.7 to 1.2, zero excepted.
 
     With :math:`G = X X^T` each turn of the iteration multiplies X by :math:`P = a + b G + c G^2`, a polynomial in the
     first G, so that all of it but the first and the last product has the matrix's shorter side.
     """
     a, b, c = QUINTIC
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
-    gram = x @ x.T
-    one = torch.eye(len(gram), dtype=x.dtype, device=x.device)
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    gram = x @ x.mT
+    one = torch.eye(gram.shape[-1], dtype=x.dtype, device=x.device)
     whole = one
     for turn in range(TURNS):
-        factor = torch.addmm(torch.add(a * one, gram, alpha=b), gram, gram, alpha=c)
+        factor = a * one + b * gram + c * (gram @ gram)
         whole = factor @ whole
         if turn < TURNS - 1:
             gram = factor @ gram @ factor
     found = whole @ x
-    return found.T if tall else found
+    return found.mT if tall else found
 
 
 class Muon(torch.optim.Optimizer):
@@ -53,21 +53,27 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step along the gradients that the weights hold."""
+        """One step along the gradients that the weights hold; matrices of one shape together."""
         for group in self.param_groups:
             rate, mu = group["lr"], group["momentum"]
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if "momentum" not in state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].mul_(mu).add_(weight.grad)
-                ahead = weight.grad.add(state["momentum"], alpha=mu)
-                matrix = ahead.flatten(1)
-                size = 0.2 * max(matrix.shape) ** 0.5
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.add_(orthogonal(matrix).view(ahead.shape), alpha=-rate * size)
+                if weight.grad is not None:
+                    alike.setdefault(weight.shape, []).append(weight)
+            for weights in alike.values():
+                for weight in weights:
+                    if "momentum" not in self.state[weight]:
+                        self.state[weight]["momentum"] = torch.zeros_like(weight)
+                gradients = [weight.grad for weight in weights if weight.grad is not None]
+                momenta = [self.state[weight]["momentum"] for weight in weights]
+                torch._foreach_mul_(momenta, mu)
+                torch._foreach_add_(momenta, gradients)
+                ahead = torch._foreach_add(gradients, momenta, alpha=mu)
+                matrices = torch.stack([one.flatten(1) for one in ahead])
+                size = 0.2 * max(matrices.shape[1:]) ** 0.5
+                steps = [one.view(weights[0].shape) for one in orthogonal(matrices)]
+                torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
+                torch._foreach_add_(weights, steps, alpha=-rate * size)
 
 
 def split(network: nn.Module, first_and_last: tuple[str, ...] = ()) -> tuple[list[Tensor], list[Tensor]]:

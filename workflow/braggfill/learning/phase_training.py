@@ -12,8 +12,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,11 @@ import torch
 from torch import Tensor
 
 from braggfill.errors import BraggfillError
-from braggfill.learning import muon, phase_data
+from braggfill.learning import muon, phase_data, phase_device
+from braggfill.learning.phase_device import DeviceBatch
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.networks import build, load, save
-from braggfill.runs import storage
+from braggfill.runs import seeds, storage
 from braggfill.runs.fingerprint import code
 
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
@@ -48,6 +49,8 @@ class TrainingOptions:
         momentum for twenty steps.
     average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
     validation : patterns in the fixed set; minutes : between two checkpoints.
+    highest : range of the phase up to which crystals are drawn, units of pi.
+    seconds : the learning rate falls by the clock, and the training ends after so many; None for by the patterns.
     """
 
     patterns: int = 80_000
@@ -64,12 +67,16 @@ class TrainingOptions:
     validation: int = 120
     minutes: float = 6.0
     seed: int = 1
+    highest: float = 5.0
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= self.pool:
             raise BraggfillError(f"--batch {self.batch}: give 1 to {self.pool} patterns a step")
         if self.patterns < self.batch:
             raise BraggfillError(f"--patterns {self.patterns}: less than one batch of {self.batch}; give more")
+        if not 0 < self.highest <= 20:
+            raise BraggfillError(f"--range {self.highest:g}: give a range of the phase of up to 20, units of pi")
         if not 0 < self.rate < 1:
             raise BraggfillError(f"--rate {self.rate:g}: give a learning rate above 0 and below 1, such as 1e-3")
 
@@ -110,30 +117,41 @@ def _error(direction: Tensor, phase: Tensor, weights: Tensor, twin: Tensor) -> T
 def validate(network: torch.nn.Module, batch: phase_data.Batch, drawn: list[dict], together: int = 20) -> dict:
     """WCA over a set, mean over its patterns: ``wca`` (square-root weights), ``wca_log``, and the first by kind."""
     network.eval()
+    device = next(network.parameters()).device
     found: dict[str, list[Tensor]] = {"wca": [], "wca_log": []}
     for start in range(0, len(batch.phase), together):
         some = slice(start, start + together)
-        log_intensity, mask, phase, intensity = (torch.from_numpy(x[some]) for x in vars(batch).values())
-        direction, _ = network(log_intensity, mask)
+        log_intensity, mask, phase, intensity = (torch.from_numpy(x[some]).to(device) for x in vars(batch).values())
+        with arithmetic(device):
+            direction, _ = network(log_intensity, mask)
         for name, weigh in (("wca", amplitude_weights), ("wca_log", log_weights)):
             found[name].append(1 - torch.maximum(*coherence(direction, phase, weigh(intensity))))
     network.train()
-    wca = torch.cat(found["wca"])
+    wca = torch.cat(found["wca"]).cpu()
     kinds = np.array([one["kind"] for one in drawn])
     by_kind = {kind: float(wca[torch.from_numpy(kinds == kind)].mean()) for kind in dict.fromkeys(kinds.tolist())}
     return {"wca": float(wca.mean()), "wca_log": float(torch.cat(found["wca_log"]).mean()), **by_kind}
 
 
+def arithmetic(device: torch.device) -> torch.autocast:
+    """bfloat16 for what bears it on CUDA, single precision elsewhere.
+
+    Nothing is cached: the weights of a pass without gradients would serve the one with them.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False)
+
+
 class Training:
     """One training: network, average of its weights, optimiser, step, learning curve."""
 
-    def __init__(self, folder: Path, options: TrainingOptions, **network: object):
+    def __init__(self, folder: Path, options: TrainingOptions, device: torch.device | str = "cpu", **network: object):
         torch.manual_seed(options.seed)
-        self.folder, self.options = folder, options
+        self.folder, self.options, self.device = folder, options, torch.device(device)
+        self.begun = time.monotonic()
         self.network, self.average = (build("braggphase", **network) for _ in range(2))
         self.average.load_state_dict(self.network.state_dict())
         for one in (self.network, self.average):
-            one.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
+            one.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
         matrices, others = muon.split(self.network, AT_THE_ENDS)
         self.optimisers = (
             muon.Muon(matrices, options.rate, weight_decay=options.decay),
@@ -152,28 +170,46 @@ class Training:
         options = self.options
         if self.step < options.warm_up:
             return options.rate * (self.step + 1) / options.warm_up
-        whole = max(options.patterns / options.batch - options.warm_up, 1)
-        done = min((self.step - options.warm_up) / whole, 1.0)
+        if options.seconds is not None:
+            done = min(3600 * self.hours_now() / options.seconds, 1.0)
+        else:
+            whole = max(options.patterns / options.batch - options.warm_up, 1)
+            done = min((self.step - options.warm_up) / whole, 1.0)
         return options.last_rate + (options.rate - options.last_rate) * (1 + math.cos(math.pi * done)) / 2
 
-    def learn(self, batch: phase_data.Batch) -> float:
-        """One step; its loss.  A step whose gradient is not finite changes nothing."""
-        log_intensity, mask, phase, intensity = (torch.from_numpy(x) for x in vars(batch).values())
+    def hours_now(self) -> float:
+        """Hours of training, those of calls before this one included."""
+        return self.hours + (time.monotonic() - self.begun) / 3600
+
+    def over(self, last: int) -> bool:
+        """Whether the training has ended."""
+        seconds = self.options.seconds
+        return self.step >= last or (seconds is not None and 3600 * self.hours_now() >= seconds)
+
+    def learn(self, batch: phase_data.Batch | DeviceBatch) -> Tensor:
+        """One step; its loss.  A step whose gradient is not finite learns nothing."""
+        log_intensity, mask, phase, intensity = (torch.as_tensor(x, device=self.device) for x in vars(batch).values())
         self.network.zero_grad(set_to_none=True)
-        direction, log_concentration = self.network(log_intensity, mask)
+        with arithmetic(self.device):
+            direction, log_concentration = self.network(log_intensity, mask)
         found = loss(direction, log_concentration, phase, intensity)
         found.backward()
-        if all(bool(torch.isfinite(p.grad.sum())) for p in self.network.parameters() if p.grad is not None):
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.options.clip)
-            for optimiser, share in zip(self.optimisers, (1.0, self.options.ends), strict=True):
-                for group in optimiser.param_groups:
-                    group["lr"] = share * self.rate()
-                optimiser.step()
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        share = torch.where(norm.isfinite(), (self.options.clip / norm).clamp(max=1), 0)  # no waiting for the device
+        for gradient in gradients:
+            gradient.nan_to_num_(0, 0, 0)
+        torch._foreach_mul_(gradients, share)
+        rate = self.rate()
+        for optimiser, part in zip(self.optimisers, (1.0, self.options.ends), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = part * rate
+            optimiser.step()
         self.step += 1
         kept = min(self.options.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
-        return float(found.detach())
+        return found.detach()
 
     def begin_with(self, path: str | Path) -> None:
         """Take the weights of a network that was trained before.
@@ -214,7 +250,7 @@ class Training:
             "options": asdict(self.options),
             "patterns_before": self.before,
         }
-        tensors = {name: value.contiguous() for name, value in self.tensors().items()}
+        tensors = {name: value.cpu().contiguous() for name, value in self.tensors().items()}
         with storage.replacing(self.state) as temporary:
             temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
         figures = self.curve[-1] if self.curve else {}
@@ -247,7 +283,9 @@ class Training:
             names = {parameter: name for name, parameter in self.network.named_parameters()}
             for optimiser, keys in zip(self.optimisers, STATES, strict=True):
                 for parameter in (p for group in optimiser.param_groups for p in group["params"]):
-                    held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in keys}
+                    held = {
+                        key: stored[f"{key}.{names[parameter]}"].to(_place(key, parameter), copy=True) for key in keys
+                    }
                     optimiser.state[parameter] = held
             self.step, self.hours = int(about["step"]), float(about["hours"])
             self.before = int(about.get("patterns_before", 0))
@@ -256,12 +294,19 @@ class Training:
             raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
 
 
+def _place(key: str, parameter: Tensor) -> torch.device:
+    """Where an optimiser holds what it knows of a weight: numbers of steps on the processor."""
+    return torch.device("cpu") if key == "step" else parameter.device
+
+
 def train(
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
     steps: int | None = None,
     start: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
     **network: object,
 ) -> Training:
     """Train until ``options.patterns`` were seen, from scratch or from where the folder's training is.
@@ -270,6 +315,8 @@ def train(
     ----------
     steps : end after as many steps of this call, with a checkpoint.
     start : a network whose weights a new training begins with; one that goes on has its own.
+    device : where it is trained; elsewhere than on a processor the patterns are drawn there, too, of crystals that
+        ``workers`` processes draw.
     network : options of the network.
 
     Raises
@@ -277,49 +324,75 @@ def train(
     BraggfillError : the folder holds a damaged training; ``start`` cannot be read, or is another network.
     """
     options = options or TrainingOptions()
-    training = Training(Path(folder), options, **network)
+    training = Training(Path(folder), options, device, **network)
     if training.state.exists():
         training.load()
     elif start is not None:
         training.begin_with(start)
+    torch.backends.cudnn.benchmark = training.device.type == "cuda"
     fixed, drawn = phase_data.validation(options.validation)
     last = options.patterns // options.batch
     last = last if steps is None else min(last, training.step + steps)
-    stream = phase_data.Stream(options.seed, training.step, options.batch, options.exposures, options.pool)
-    losses: list[float] = []
-    saved = begun = time.monotonic()
-    for batch in stream:
-        if training.step >= last:
+    losses: list[Tensor] = []
+    training.begun = saved = time.monotonic()
+    for batch in _stream(training, workers):
+        if training.over(last):
             break
         losses.append(training.learn(batch))
-        now = time.monotonic()
-        if now - saved >= 60 * options.minutes or training.step == last:
-            training.hours += (now - begun) / 3600
-            begun = saved = now
+        over = training.over(last)
+        if time.monotonic() - saved >= 60 * options.minutes or over:
+            mean = float(torch.stack(losses).mean())
+            training.hours, training.begun = training.hours_now(), time.monotonic()
             row = {"step": training.step, "patterns": training.step * options.batch, "hours": training.hours}
-            row |= {"rate": training.rate(), "loss": float(np.mean(losses)), **validate(training.average, fixed, drawn)}
+            row |= {"rate": training.rate(), "loss": mean, **validate(training.average, fixed, drawn)}
             training.curve.append(row)
             training.save()
-            losses = []
+            losses, saved = [], time.monotonic()
             print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
     return training
+
+
+def _stream(training: Training, workers: int) -> Iterable[phase_data.Batch | DeviceBatch]:
+    """Batches from the training's step on."""
+    options = training.options
+    crystals = replace(phase_data.TRAINED[0], range=(0.0, options.highest * math.pi))
+    if training.device.type == "cpu":
+        return phase_data.Stream(options.seed, training.step, options.batch, options.exposures, options.pool, crystals)
+    seed = seeds.integer(options.seed, "phase/device", training.step)
+    return phase_device.Pool(seed, options.batch, crystals=crystals, device=training.device, workers=workers)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m braggfill.learning.phase_training", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the training is, or will be")
     parser.add_argument("--patterns", type=int, default=TrainingOptions.patterns, help="end after so many")
+    parser.add_argument("--seconds", type=float, help="end after so long, the learning rate by the clock")
     parser.add_argument("--rate", type=float, default=TrainingOptions.rate, help="learning rate after the warm-up")
+    parser.add_argument("--average", type=float, default=TrainingOptions.average, help="of the weights, a step")
     parser.add_argument("--batch", type=int, default=TrainingOptions.batch, help="patterns a step")
+    parser.add_argument(
+        "--range", type=float, default=TrainingOptions.highest, help="of the phase at the most, units of pi"
+    )
     parser.add_argument("--start", type=Path, metavar="NETWORK", help="a trained network to begin with (.safetensors)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw crystals for a device")
     parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
     parser.add_argument("--minutes", type=float, default=TrainingOptions.minutes, help="between two checkpoints")
     parser.add_argument("--steps", type=int, help="end after so many steps of this call")
     given = parser.parse_args(arguments)
     torch.set_num_threads(given.threads)
     try:
-        options = TrainingOptions(patterns=given.patterns, batch=given.batch, rate=given.rate, minutes=given.minutes)
-        train(given.folder, options, steps=given.steps, start=given.start)
+        options = TrainingOptions(
+            patterns=given.patterns,
+            batch=given.batch,
+            pool=max(given.batch, TrainingOptions.pool),
+            rate=given.rate,
+            average=given.average,
+            minutes=given.minutes,
+            highest=given.range,
+            seconds=given.seconds,
+        )
+        train(given.folder, options, steps=given.steps, start=given.start, device=given.device, workers=given.workers)
     except BraggfillError as error:
         print(f"braggfill: error: {error}", file=sys.stderr)
         return 2

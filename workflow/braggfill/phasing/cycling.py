@@ -40,6 +40,8 @@ def cycle(
     should_stop: Callable[[], bool] | None = None,
 ) -> list[Cycled]:
     """Take starts through a schedule, in their order.  On a processor the bits do not depend on ``threads``."""
+    if not starts:
+        return []
     if measured.device.type != "cpu":
         return _batch(measured, starts, schedule, recipe, should_stop)
     before = torch.get_num_threads()
