@@ -255,7 +255,7 @@ def test_learning_lowers_the_loss():
     torch.manual_seed(0)
     training = phase_training.Training(None, options(rate=3e-3, patterns=10**6), **SMALL)
     batch = next(iter(phase_data.Stream(1, batch=4, pool=4, exposures=4)))
-    losses = [training.learn(batch) for _ in range(25)]
+    losses = [float(training.learn(batch)) for _ in range(25)]
     assert losses[-1] < losses[0] - 0.05
 
 
@@ -316,13 +316,51 @@ def test_a_training_begins_with_a_network_that_was_trained(tmp_path, capsys):
     assert not (tmp_path / "second").exists()
 
 
-@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--batch", "65"], ["--patterns", "3"], ["--rate", "nan"]])
+@pytest.mark.parametrize(
+    "wrong", [["--batch", "0"], ["--patterns", "3"], ["--rate", "nan"], ["--range", "nan"], ["--seconds", "0"]]
+)
 def test_options_out_of_bounds_are_told(wrong, tmp_path, capsys):
     assert phase_training.main([str(tmp_path / "new"), *wrong]) == 2
     told = capsys.readouterr().err
     assert wrong[0] in told
     assert len(told.splitlines()) == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_a_training_that_diverges_goes_back(tmp_path, monkeypatch, capsys):
+    """One step of those below is no longer that of the network; what was good before is what goes on."""
+    learn, calls = phase_training.Training.learn, []
+
+    def upset(self, batch):
+        found = learn(self, batch)
+        calls.append(self.step)
+        if len(calls) == 3:
+            for weights in self.network.parameters():
+                weights.data.normal_()
+            return found + float("nan")
+        return found
+
+    monkeypatch.setattr(phase_training.Training, "learn", upset)
+    training = phase_training.train(tmp_path, options(minutes=0.0), **SMALL)
+    assert calls == [1, 2, 3, 3, 4, 5, 6]
+    assert training.share == 0.5
+    assert "diverged, loss nan: back to step 2" in capsys.readouterr().out
+    assert [row["step"] for row in training.curve] == [1, 2, 3, 4, 5, 6]
+    again = phase_training.Training(tmp_path, options(), **SMALL)
+    again.load()
+    assert again.share == 0.5
+
+    monkeypatch.setattr(phase_training.Training, "learn", lambda self, batch: learn(self, batch) * float("inf"))
+    with pytest.raises(BraggfillError, match="diverges again and again"):
+        phase_training.train(tmp_path, options(minutes=0.0, patterns=40), **SMALL)
+    again.load()
+    assert again.step == 6
+
+
+def test_the_clock_ends_a_training(tmp_path):
+    training = phase_training.train(tmp_path, options(seconds=0.01, warm_up=0, patterns=4000), **SMALL)
+    assert training.step == 1
+    assert training.rate() == pytest.approx(options().last_rate)
 
 
 @pytest.mark.parametrize("seen", ["many", -3, None, [1]])
@@ -360,6 +398,20 @@ def test_muon_takes_steps_of_the_size_of_adamw_s_whatever_the_gradient_s():
         optimiser.step()
         assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2 * 0.01, rel=0.25)
         assert (weight.detach() * weight.grad).sum() < 0
+
+
+def test_muon_treats_matrices_of_one_shape_together_as_each_alone():
+    generator = torch.Generator().manual_seed(3)
+    together, alone = ([torch.nn.Parameter(torch.ones(5, 3)) for _ in range(3)] for _ in range(2))
+    gradients = [torch.randn(5, 3, generator=generator) for _ in together]
+    for weights in (together, alone):
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient.clone()
+    muon.Muon(together, 0.1).step()
+    for weight in alone:
+        muon.Muon([weight], 0.1).step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_muon_is_given_the_inner_matrices_alone():

@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from braggfill.errors import BraggfillError
 from braggfill.learning import muon, phase_data, phase_device
 from braggfill.learning.phase_device import DeviceBatch
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
+from braggfill.learning.phase_options import TrainingOptions
 from braggfill.networks import build, load, save
 from braggfill.runs import seeds, storage
 from braggfill.runs.fingerprint import code
@@ -31,54 +32,14 @@ from braggfill.runs.fingerprint import code
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
 """Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
 NLL_WEIGHT = 0.05
+DIVERGED = 1.25
+"""Times the least mean loss between two checkpoints before from which on a training has diverged."""
+LEAST_SHARE = 1 / 64
+"""Of the learning rate, halved each time that a training diverges, at which it is given up."""
 AT_THE_ENDS = ("enter", "leave", "place")
 """Parts of the network that read the data and write the result: AdamW trains them, Muon the inner ones."""
 STATES = (("momentum",), ("step", "exp_avg", "exp_avg_sq"))
 """What the optimisers hold for each weight."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How the network is trained.
-
-    patterns : after how many the learning rate has fallen to its last value, and the training ends.
-    batch : patterns a step, from a pool of ``pool`` crystals, each of which is in about ``exposures`` patterns.
-    rate, last_rate : learning rate after the warm-up of ``warm_up`` steps, and at the end; a cosine between.
-    ends : rate of the weights that AdamW trains, as a share of it.
-    clip : norm of the gradient from which on it is shortened; one that is a hundred times the usual would fill Muon's
-        momentum for twenty steps.
-    average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
-    validation : patterns in the fixed set; minutes : between two checkpoints.
-    highest : range of the phase up to which crystals are drawn, units of pi.
-    seconds : the learning rate falls by the clock, and the training ends after so many; None for by the patterns.
-    """
-
-    patterns: int = 80_000
-    batch: int = 8
-    pool: int = 64
-    exposures: int = 8
-    rate: float = 1.2e-3
-    last_rate: float = 1e-5
-    ends: float = 0.5
-    clip: float = 1.0
-    warm_up: int = 100
-    average: float = 0.998
-    decay: float = 0.01
-    validation: int = 120
-    minutes: float = 6.0
-    seed: int = 1
-    highest: float = 5.0
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.batch <= self.pool:
-            raise BraggfillError(f"--batch {self.batch}: give 1 to {self.pool} patterns a step")
-        if self.patterns < self.batch:
-            raise BraggfillError(f"--patterns {self.patterns}: less than one batch of {self.batch}; give more")
-        if not 0 < self.highest <= 20:
-            raise BraggfillError(f"--range {self.highest:g}: give a range of the phase of up to 20, units of pi")
-        if not 0 < self.rate < 1:
-            raise BraggfillError(f"--rate {self.rate:g}: give a learning rate above 0 and below 1, such as 1e-3")
 
 
 def loss(direction: Tensor, log_concentration: Tensor, phase: Tensor, intensity: Tensor) -> Tensor:
@@ -159,6 +120,8 @@ class Training:
         )
         self.code = code("learning.phase_training")
         self.step, self.hours, self.before = 0, 0.0, 0
+        self.share = 1.0
+        """Of the learning rate: halved each time that the training diverges."""
         self.curve: list[dict] = []
 
     @property
@@ -169,13 +132,13 @@ class Training:
         """Learning rate of this step: a linear warm-up, then half a cosine."""
         options = self.options
         if self.step < options.warm_up:
-            return options.rate * (self.step + 1) / options.warm_up
+            return self.share * options.rate * (self.step + 1) / options.warm_up
         if options.seconds is not None:
             done = min(3600 * self.hours_now() / options.seconds, 1.0)
         else:
             whole = max(options.patterns / options.batch - options.warm_up, 1)
             done = min((self.step - options.warm_up) / whole, 1.0)
-        return options.last_rate + (options.rate - options.last_rate) * (1 + math.cos(math.pi * done)) / 2
+        return options.last_rate + (self.share * options.rate - options.last_rate) * (1 + math.cos(math.pi * done)) / 2
 
     def hours_now(self) -> float:
         """Hours of training, those of calls before this one included."""
@@ -210,6 +173,23 @@ class Training:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         return found.detach()
+
+    def diverged(self, mean: float) -> bool:
+        """Whether the mean loss since the last checkpoint is far above what it was before."""
+        return bool(self.curve) and not mean <= DIVERGED * min(float(row["loss"]) for row in self.curve)
+
+    def back(self) -> None:
+        """Go back to the last checkpoint, and on with half the learning rate.
+
+        Raises
+        ------
+        BraggfillError : that was done often enough.
+        """
+        hours, share = self.hours_now(), self.share / 2
+        self.load()
+        self.hours, self.begun, self.share = hours, time.monotonic(), share
+        if share < LEAST_SHARE:
+            raise BraggfillError(f"{self.folder}: the training diverges again and again; begin anew, --rate lower")
 
     def begin_with(self, path: str | Path) -> None:
         """Take the weights of a network that was trained before.
@@ -249,6 +229,7 @@ class Training:
             "hours": self.hours,
             "options": asdict(self.options),
             "patterns_before": self.before,
+            "share": self.share,
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.tensors().items()}
         with storage.replacing(self.state) as temporary:
@@ -288,7 +269,7 @@ class Training:
                     }
                     optimiser.state[parameter] = held
             self.step, self.hours = int(about["step"]), float(about["hours"])
-            self.before = int(about.get("patterns_before", 0))
+            self.before, self.share = int(about.get("patterns_before", 0)), float(about.get("share", 1.0))
             self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
@@ -333,23 +314,35 @@ def train(
     fixed, drawn = phase_data.validation(options.validation)
     last = options.patterns // options.batch
     last = last if steps is None else min(last, training.step + steps)
+    training.begun = time.monotonic()
+    while not training.over(last):
+        _learn(training, last, workers, fixed, drawn)
+    return training
+
+
+def _learn(training: Training, last: int, workers: int, fixed: phase_data.Batch, drawn: list[dict]) -> None:
+    """Steps and checkpoints, to the end or until the training diverges and is back at the last checkpoint."""
     losses: list[Tensor] = []
-    training.begun = saved = time.monotonic()
+    saved = time.monotonic()
     for batch in _stream(training, workers):
-        if training.over(last):
-            break
         losses.append(training.learn(batch))
         over = training.over(last)
-        if time.monotonic() - saved >= 60 * options.minutes or over:
-            mean = float(torch.stack(losses).mean())
-            training.hours, training.begun = training.hours_now(), time.monotonic()
-            row = {"step": training.step, "patterns": training.step * options.batch, "hours": training.hours}
-            row |= {"rate": training.rate(), "loss": mean, **validate(training.average, fixed, drawn)}
-            training.curve.append(row)
-            training.save()
-            losses, saved = [], time.monotonic()
-            print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
-    return training
+        if time.monotonic() - saved < 60 * training.options.minutes and not over:
+            continue
+        mean = float(torch.stack(losses).mean())
+        if training.diverged(mean):
+            training.back()
+            print(f"diverged, loss {mean:.5g}: back to step {training.step}, rate {training.rate():.5g}", flush=True)
+            return
+        training.hours, training.begun = training.hours_now(), time.monotonic()
+        row = {"step": training.step, "patterns": training.step * training.options.batch, "hours": training.hours}
+        row |= {"rate": training.rate(), "loss": mean, **validate(training.average, fixed, drawn)}
+        training.curve.append(row)
+        training.save()
+        print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
+        if over:
+            return
+        losses, saved = [], time.monotonic()
 
 
 def _stream(training: Training, workers: int) -> Iterable[phase_data.Batch | DeviceBatch]:

@@ -19,8 +19,6 @@ LEVEL, SHIFT = 0.3, 1.0
 FOLD = 8
 CONCENTRATION = (1e-2, 1e3)
 """Least and greatest concentration that it can state; it nears them smoothly, so that it learns on from there."""
-PASSES = 3
-"""How often it looks at a pattern, each time but the first with what it found before."""
 SHORT = 0.1
 """Outputs that are shorter are not stretched to a direction of length 1: their gradient would have no bound."""
 
@@ -76,10 +74,6 @@ class Braggphase(nn.Module):
     :math:`p(\varphi) = e^{\kappa \cos(\varphi - \hat\varphi)} / 2\pi I_0(\kappa)`, with
     :math:`\hat\varphi = \mathrm{atan2}(s, c)`.
 
-    It looks several times at a pattern.  From the second time on it also sees what it found before, the direction times
-    its mean resultant length :math:`I_1(\kappa) / I_0(\kappa)`: the first time it has to choose between truth and twin,
-    which are equally good, and regions far from each other choose differently; what follows makes them agree.
-
     The pattern is centred on its centre of mass, to a voxel; the oversampling along the body's longest axis is 2 to 4.
     The phase is that of a centred object; its constant and its sign (the twin) mean nothing.
     """
@@ -96,8 +90,6 @@ class Braggphase(nn.Module):
         self.blocks, self.heads = blocks, heads
         pairs, coarse = list(pairwise(self.channels)), self.channels[-1]
         self.enter = nn.Conv3d(2 * FOLD, self.channels[0], 3, padding=1)
-        self.recall = nn.Conv3d(2 * FOLD, self.channels[0], 1, bias=False)
-        nn.init.zeros_(self.recall.weight)
         self.down = nn.ModuleList(Gated(c) for c in self.channels)
         self.coarser = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in pairs)
         self.place = nn.Parameter(0.02 * torch.randn((SIDE // 8) ** 3, coarse))
@@ -111,32 +103,16 @@ class Braggphase(nn.Module):
         """What :func:`braggfill.networks.build` needs to make the same network again."""
         return {"channels": list(self.channels), "blocks": self.blocks, "heads": self.heads}
 
-    def forward(self, log_intensity: Tensor, mask: Tensor, passes: int | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, log_intensity: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Directions (B, 2, 32, 32, 32) of length 1 or less and the logarithm of the concentration (B, 32, 32, 32).
 
         Parameters
         ----------
         log_intensity : log(1 + photons), (B, 32, 32, 32).
         mask : boolean, same shape, True where missing; the intensity there is not looked at.
-        passes : how often it looks, the last time with a gradient; None for :data:`PASSES`, and while it is trained for
-            a number from 1 to that, drawn anew for each batch.
         """
-        if passes is None:
-            passes = int(torch.randint(1, PASSES + 1, ())) if self.training else PASSES
         x = (LEVEL * log_intensity - SHIFT).masked_fill(mask, 0.0)
-        seen = fold(torch.stack([x, mask.to(x.dtype)], dim=1))
-        before = torch.zeros_like(seen)
-        with torch.no_grad():
-            for _ in range(passes - 1):
-                direction, concentration = self._look(seen, before)
-                kappa = concentration.exp()
-                length = torch.special.i1e(kappa) / torch.special.i0e(kappa)
-                before = fold(direction * length[:, None])
-        return self._look(seen, before)
-
-    def _look(self, seen: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """One pass over folded pattern and mask, with the folded phasors of the pass before."""
-        x = self.enter(seen) + self.recall(before)
+        x = self.enter(fold(torch.stack([x, mask.to(x.dtype)], dim=1)))
         skips = []
         for block, coarser in zip(self.down[:-1], self.coarser, strict=True):
             x = block(x)
