@@ -102,9 +102,9 @@ class AssessSettings(StageSettings):
 
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network",)
     """Phase retrieval of these particles. `network`: the object of the network. `network_er`: followed by 300 cycles of
-    ER, in which the support changes only at its border. `network_run`: followed by one run of RAAR, HIO, RAAR, ER.
-    `run`: 400 HIO, 1000 RAAR, 300 ER from random phases. `best_of_6`: the best of six random starts of the schedule of
-    `network_run`."""
+    ER, in which the support changes only at its border. `network_run`: several objects of the network, cycled on a
+    coarse array, the best of them followed by one run on the whole array. `run`: 400 HIO, 1000 RAAR, 300 ER from random
+    phases. `best_of_6`: the best of six random starts by RAAR, HIO, RAAR, ER on the whole array."""
 
     compared: Body = "winterbottom"
     """Body of the one particle on which the methods are compared in fine steps."""

@@ -21,7 +21,7 @@ from braggfill.runs import external, seeds, storage
 from braggfill.settings.phase import PhaseSettings, RefineSettings
 from braggfill.stages.phase import measured_object
 from braggfill.stages.phase.assess import load_network
-from braggfill.stages.phase.starts import ONE_RUN, THRESHOLDS, Found, Starts
+from braggfill.stages.phase.starts import THRESHOLDS, Found, Starts
 
 if TYPE_CHECKING:
     from braggfill.networks.phase.predicts import PhaseNetwork
@@ -129,9 +129,9 @@ def _methods(
         asked = time.perf_counter() - began
         yield row("network", "", 0, first, asked)
         polish = Schedule((("ER", chosen.er_cycles),), 0, (0.8, 0.8), border=1)
-        for method, schedule in (("network_er", polish), ("network_run", ONE_RUN)):
+        for method in ("network_er", "network_run"):
             began = time.perf_counter()
-            found = ways.refined(schedule)
+            found = ways.refined(polish) if method == "network_er" else ways.one_run()
             yield row(method, "projections", 1, found, asked + time.perf_counter() - began)
     for engine in chosen.engines:
         if engine == "pynx" and not external.have_pynx():

@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from braggfill.phasing import cycling, free, named, starts, support
+from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern, prepare
 from braggfill.phasing.projections import Measured
 from braggfill.phasing.recipe import Recipe, Schedule
 from braggfill.phasing.starts import Start
+from braggfill.phasing.strategy import Search
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
     from braggfill.networks.phase.predicts import PhaseNetwork
 
 RECIPE = Recipe()
+ONE = replace(RECIPE, kept=1)
 PUBLISHED = Schedule((("HIO", 400), ("RAAR", 1000)), 300, (2.0, 1.0))
 """Of a random start (thesis, section 4.8.2)."""
 POLISH = Schedule((("ER", 300),), 0, (0.8, 0.8), border=1)
 """Of the network's object: only voxels at the border of the support change (section 4.9)."""
-ONE_RUN = RECIPE.named
+ONE_RUN = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
+"""Of each of six random starts on the whole array."""
 SIX = 6
 THRESHOLDS = (0.2, 0.3, 0.25)
 """Support thresholds of random starts, one after the other."""
@@ -49,7 +53,7 @@ class Starts:
         self.network, self.seed = network, seed
         self.measured = Measured(self.pattern.intensity, self.pattern.fitted)
         self.inside = support.autocorrelation(self.pattern.intensity, RECIPE.autocorrelation_threshold)
-        self._expected: Found | None = None
+        self._seen: tuple[tuple[named.Named, ...], float] | None = None
 
     def by(self, method: str) -> Found:
         """An object by ``network``, ``network_er``, ``network_run``, ``run`` or ``best_of_6``.
@@ -60,23 +64,41 @@ class Starts:
         """
         if method == "network":
             return self.expected()
-        if method in ("network_er", "network_run"):
-            return self.refined(POLISH if method == "network_er" else ONE_RUN)
+        if method == "network_er":
+            return self.refined(POLISH)
+        if method == "network_run":
+            return self.one_run()
         if method == "run":
             return self.random(1, PUBLISHED)
         if method == "best_of_6":
             return self.random(SIX, ONE_RUN)
         raise ValueError(f"no method {method}")
 
-    def expected(self) -> Found:
-        """What the network expects."""
-        if self._expected is None:
+    def objects(self) -> tuple[tuple[named.Named, ...], float]:
+        """The network's objects, the one that it expects first, and the seconds of the processor that they took."""
+        if self._seen is None:
             assert self.network is not None
             began = time.process_time()
-            objects = named.of_network(self.network, self.pattern, 1)
-            made = objects[0].obj if objects else np.zeros(self.pattern.shape, np.complex64)
-            self._expected = Found(made, time.process_time() - began, float("nan"))
-        return self._expected
+            objects = named.of_network(self.network, self.pattern)
+            self._seen = objects, time.process_time() - began
+        return self._seen
+
+    def expected(self) -> Found:
+        """What the network expects."""
+        objects, seconds = self.objects()
+        made = objects[0].obj if objects else np.zeros(self.pattern.shape, np.complex64)
+        return Found(made, seconds, float("nan"))
+
+    def one_run(self) -> Found:
+        """The network's objects, cycled on a coarse array as :func:`braggfill.phasing.phase_pattern` begins with them;
+        the best of them by one run on the whole array.  Its time is that of all, the network's included."""
+        objects, seconds = self.objects()
+        if not objects:
+            return self.expected()
+        began = time.process_time()
+        context = Context(self.seed, "cpu", 1, None, None, None, time.monotonic(), named=objects, random=False)
+        runs = next(Search(self.pattern, ONE, context).rounds())
+        return Found(runs[0].obj, seconds + time.process_time() - began, runs[0].llk_free)
 
     def refined(self, schedule: Schedule) -> Found:
         """The network's object at the end of a schedule; its time is that of both."""
