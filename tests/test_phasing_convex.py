@@ -152,7 +152,7 @@ def test_rounds_yield_runs_judged_by_the_voxels_kept_out(monkeypatch):
     prepared = pattern.prepare(counted(crystal(24, 4.0)), seed=1).centred()
     told = []
     context = SimpleNamespace(
-        seed=1, device="cpu", cycles=0, over=lambda: len(told) >= 2, tell=lambda *args: told.append(args)
+        seed=1, device="cpu", threads=1, cycles=0, over=lambda: len(told) >= 2, tell=lambda *args: told.append(args)
     )
     one, two = list(convex.rounds(prepared, QUICK, context))
     assert len(two) > len(one)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill.phasing import verdict
+from braggfill.phasing import engines, phase, verdict
 from braggfill.physics import align
-from phasing_objects import crystal, run
+from phasing_objects import counted, crystal, run
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +75,69 @@ def test_a_search_is_not_over_while_something_else_fits_as_well(truth):
     assert verdict.close(same, known)
     assert verdict.close([*same, run(other, 30.0)], known)
     assert not verdict.close([*same, run(other, 13.0)], known)
+
+
+def alike(truth, by=0.65, seed=8):
+    """An object that comes close to another one, as on measured scans."""
+    turned = np.exp(by * 1j * np.random.default_rng(seed).normal(size=truth.shape))
+    return (truth * turned).astype(np.complex64)
+
+
+def test_of_equal_fits_that_which_others_come_close_to_comes_first(truth):
+    """On a scan that holds what no crystal explains, a loose support fits a little better than several tight ones."""
+    rng = np.random.default_rng(9)
+    halo = (0.3 * np.exp(2j * np.pi * rng.random(truth.shape))).astype(np.complex64)
+    loose, tight = run(truth * np.exp(1.5j * rng.normal(size=truth.shape)) + halo, 1.41), run(truth, 1.43)
+    near = [run(alike(truth, seed=seed), 1.45 + 0.1 * seed) for seed in (0, 1)]
+    known = verdict.Agreement()
+    assert verdict.ordered([loose, tight, *near], known) == [tight, loose, *near]
+    assert verdict.ordered([loose, tight, near[0]], known) == [loose, tight, near[0]]  # one is not several
+    better = run(loose.obj, 1.2)
+    assert verdict.ordered([better, tight, *near], known)[0] is better
+    failed = run(truth, 1.0, problem="diverged")
+    assert verdict.ordered([failed, loose, tight, *near], known) == [tight, failed, loose, *near]
+    assert verdict.ordered([], known) == []
+    bred = [run(alike(truth, seed=seed), 1.45, "bred") for seed in (0, 1)]
+    assert verdict.ordered([loose, tight, *bred], known)[0] is loose
+
+
+def test_fits_have_a_floor_where_several_independent_starts_end_there(truth):
+    assert verdict.floor([run(truth, fit) for fit in (5.0, 5.2, 5.4, 9.0)])
+    assert verdict.floor([run(truth, fit) for fit in (5.2, 5.4, 5.0)])
+    assert not verdict.floor([run(truth, fit) for fit in (5.0, 5.2, 5.9, 9.0)])
+    assert not verdict.floor([run(truth, 5.0), run(truth, 5.2), run(truth, 5.1, "bred")])
+    assert not verdict.floor([run(truth, 5.0), run(truth, 5.1)])
+
+
+def endless(runs):
+    """An engine that never finds anything else."""
+
+    def rounds(pattern, recipe, context):
+        for _ in range(50):
+            context.cycles += 1
+            yield list(runs)
+
+    return rounds
+
+
+@pytest.mark.parametrize(
+    ("fits", "noise", "idle"),
+    [
+        ((3.4, 3.5, 3.6), 1.0, phase.PATIENCE),  # little more than noise, and no start gets lower
+        ((34.0, 35.0, 36.0), 1.0, phase.LONG_PATIENCE),
+        ((3.4, 4.2, 6.0), 1.0, phase.LAST_PATIENCE),  # one is better than the others: it may be found again
+        ((34.0, 42.0, 60.0), 1.0, phase.LAST_PATIENCE),
+    ],
+)
+def test_a_search_whose_starts_keep_disagreeing_ends(truth, monkeypatch, fits, noise, idle):
+    rng = np.random.default_rng(10)
+    inside = np.abs(truth) > 0
+    objects = [(truth * np.exp(2j * np.pi * 0.35 * rng.random() * rng.normal(size=truth.shape))) for _ in fits]
+    runs = [run(np.where(inside, obj, 0).astype(np.complex64), fit) for obj, fit in zip(objects, fits, strict=True)]
+    monkeypatch.setitem(engines.ENGINES, "auto", endless(runs))
+    monkeypatch.setattr(phase, "_expected", lambda pattern, run: noise)
+    monkeypatch.setattr(phase, "_refine", lambda pattern, runs, *rest: [(one.obj, one.support) for one in runs])
+    found = phase.phase_pattern(counted(truth)[0], threads=1)
+    assert not verdict.close(runs, verdict.Agreement())
+    assert found.verdict.word != verdict.CONVERGED
+    assert found.cycles == 1 + idle

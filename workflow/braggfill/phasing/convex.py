@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from braggfill.errors import BraggfillError
-from braggfill.phasing import convex_model, convex_refine, convex_shape, convex_start, free, pattern
+from braggfill.phasing import convex_model, convex_refine, convex_shape, convex_start, judging, pattern
 from braggfill.phasing.convex_fit import Descent, descend
 from braggfill.phasing.convex_model import Level, Parameters
 from braggfill.phasing.convex_recipe import ConvexRecipe, Step, fitted_schedule
@@ -188,7 +188,9 @@ def rounds(given: Pattern, recipe: object, context: Any) -> Iterator[list[Run]]:
             should_stop=context.over,
         )
         context.cycles += sum(len(one.history) for one in found)
-        runs = sorted([*runs, *(_judged(given, one, number) for one in found)], key=lambda r: r.llk_free)
+        figures = judging.of_objects(given, [(one.obj, one.support) for one in found], context)
+        new = [_run(one, number, each) for one, each in zip(found, figures, strict=True)]
+        runs = sorted([*runs, *new], key=lambda r: r.llk_free)
         yield runs
         if context.over():
             return
@@ -292,29 +294,12 @@ def _checked(
     return photons, weight
 
 
-def _judged(given: Pattern, found: ConvexRun, number: int) -> Run:
-    """A result with the figures that engines are compared by."""
-    used = given.known & ~given.free
-    judged = given.free if given.free.any() else used
-    figures: dict[str, Any] = {"llk_free": float("inf"), "llk": float("inf"), "residual": float("inf")}
-    if not found.problem:
-        model = np.abs(fourier.forward(np.where(found.support, found.obj, 0))) ** 2
-        seen, made = given.intensity.astype(float), model.astype(float)
-        gap = np.linalg.norm(np.sqrt(made[used]) - np.sqrt(seen[used])) / np.linalg.norm(np.sqrt(seen[used]))
-        figures = {
-            "llk_free": free.likelihood(seen[judged], made[judged]),
-            "llk": free.likelihood(seen[used], made[used]),
-            "residual": float(gap),
-        }
+def _run(found: ConvexRun, number: int, figures: judging.Figures) -> Run:
+    """A result of a round with the figures that engines are compared by."""
+    figures = judging.NONE if found.problem else figures
+    steps, start = len(found.history), number * STARTS + found.start
     return Run(
-        obj=found.obj,
-        support=found.support,
-        origin="convex",
-        start=number * STARTS + found.start,
-        cycles=len(found.history),
-        seconds=found.seconds,
-        problem=found.problem,
-        **figures,
+        found.obj, found.support, *figures, "convex", start, cycles=steps, seconds=found.seconds, problem=found.problem
     )
 
 

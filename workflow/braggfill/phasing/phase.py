@@ -34,13 +34,14 @@ MOST_CHOSEN = 6
 STARTED = ("auto", "projections")
 """Engines that begin with other objects than random ones."""
 PATIENCE = 2
-"""Rounds without a better fit after which starts that come close to each other are not followed by more."""
+"""Rounds without a better fit after which starts that come close to each other, or that no longer tell themselves apart
+by their fits, are not followed by more."""
 LONG_PATIENCE = 4
-"""The same where the best fit leaves much more than counting noise: by then every kind of start has had its turn."""
+"""The same where the best fit leaves much more than counting noise."""
+LAST_PATIENCE = 8
+"""The same of any starts: by then every kind of start has had its turn."""
 MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
-WORTH = 0.97
-"""A fit is better if its free log-likelihood is below so much of the best before."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
@@ -119,15 +120,15 @@ def phase_pattern(
     runs: list[Run] = []
     found = Verdict(FAILED, "no start was finished", "give more time")
     expected, best_yet, idle = float("nan"), float("inf"), 0
-    for runs in make(pattern, recipe, context):
+    for so_far in make(pattern, recipe, context):
+        runs = verdict.ordered(so_far, agreement)
         usable = [run for run in runs if not run.problem]
         if usable:
             expected = _expected(pattern, usable[0])
         found = verdict.judge(runs, agreement, expected)
-        better = bool(usable) and usable[0].llk_free < WORTH * best_yet
-        idle, best_yet = (0, usable[0].llk_free) if better else (idle + 1, best_yet)
-        patience = PATIENCE if usable and verdict.fits(usable[0], expected, MUCH) else LONG_PATIENCE
-        if idle >= patience and verdict.close(runs, agreement):
+        lowest = min((run.llk_free for run in usable), default=float("inf"))
+        idle, best_yet = (0, lowest) if lowest < verdict.WORTH * best_yet else (idle + 1, best_yet)
+        if idle >= _patience(usable, agreement, expected):
             break
         if found.word == verdict.CONVERGED or context.over() or (starts is not None and len(runs) >= starts):
             break
@@ -201,6 +202,13 @@ def _finished(
         seconds=time.monotonic() - context.began,
         notes=pattern.notes,
     )
+
+
+def _patience(usable: Sequence[Run], agreement: verdict.Agreement, expected: float) -> int:
+    """Rounds without a better fit after which a search is over."""
+    if not usable or not (verdict.close(usable, agreement) or verdict.floor(usable)):
+        return LAST_PATIENCE
+    return PATIENCE if verdict.fits(usable[0], expected, MUCH) else LONG_PATIENCE
 
 
 def _refine(

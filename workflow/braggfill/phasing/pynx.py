@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.phasing import single
+from braggfill.phasing import judging, single
 from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern, crop
 from braggfill.phasing.recipe import Recipe as PhasingRecipe
@@ -285,7 +285,8 @@ def rounds(pattern: Pattern, recipe: PhasingRecipe, context: Context) -> Iterato
         inside = one.support
         if not whole:
             obj, inside = on_finer(obj, inside, pattern.shape)
-        figures = (one.llk_free, one.llk, one.residual) if one.converged else (float("inf"),) * 3
+            obj = np.where(inside, obj, 0).astype(np.complex64)
+        figures = judging.of_objects(pattern, [(obj, inside)], context)[0] if one.converged else judging.NONE
         run = Run(obj, inside, *figures, "random", number, threshold, 1700, one.seconds, problem=one.problem)
         found = sorted([*found, run], key=lambda r: r.llk_free)
         yield found

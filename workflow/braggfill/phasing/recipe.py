@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+RIM_CYCLES = 100
+"""Of error reduction with the rim, after which runs of every engine are judged (:mod:`.judging`)."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -67,7 +70,7 @@ class Recipe:
     """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
-    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2, rim_cycles=100)
+    settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2, rim_cycles=RIM_CYCLES)
     """Every run on the whole array at its end: what of the faint rim is above the threshold comes into the support."""
 
     def with_threshold(self, threshold: float) -> Recipe:

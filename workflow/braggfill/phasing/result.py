@@ -70,7 +70,7 @@ class Phased:
     agreement: float
     """Mean correlation with the best run of the runs that support it, 0 to 1; NaN where none does."""
     runs: tuple[Run, ...] = field(repr=False)
-    """Every run, the best free log-likelihood first."""
+    """Every run, the best first (:func:`braggfill.phasing.verdict.ordered`), then by free log-likelihood."""
     chosen: tuple[int, ...]
     """Which of the runs the object is made of."""
     aligned: np.ndarray = field(repr=False)

@@ -16,7 +16,7 @@ import numpy as np
 
 from braggfill.phasing import coherence as _coherence
 from braggfill.phasing import convex as _convex
-from braggfill.phasing import cycling, free, starts, support
+from braggfill.phasing import cycling, judging, starts, support
 from braggfill.phasing import named as _named
 from braggfill.phasing import pattern as _pattern
 from braggfill.phasing.context import Context
@@ -80,16 +80,7 @@ class Level:
     def run(self, done: cycling.Cycled, start: Start) -> Run:
         """A run on the whole array, with its figures."""
         finite = bool(np.isfinite(done.obj).all() and done.obj.any())
-        judged = self.free if self.free.any() else self.used
-        figures = float("inf"), float("inf"), float("inf")
-        if finite:
-            seen = np.sqrt(self.intensity[self.used])
-            gap = np.linalg.norm(np.sqrt(done.model[self.used].clip(0)) - seen)
-            figures = (
-                free.likelihood(self.intensity[judged].astype(float), done.model[judged].astype(float)),
-                free.likelihood(self.intensity[self.used].astype(float), done.model[self.used].astype(float)),
-                float(gap / max(float(np.linalg.norm(seen)), 1e-30)),
-            )
+        figures = judging.figures(self.intensity, self.used, self.free, done.model) if finite else judging.NONE
         problem = "" if finite else "values that are not finite, or none"
         return Run(
             done.obj, done.support, *figures, start.origin, start.number, start.threshold, done.cycles, done.seconds,
@@ -108,6 +99,8 @@ class Search:
         self.named = tuple(context.named)
         """Starts that are not random and have not been begun."""
         self.looked_for_blur = False
+        self.taken_further: set[tuple[int, int]] = set()
+        """Numbers and cycles of starts that were cycled further: the same again would give the same bits."""
 
     def rounds(self) -> Iterator[list[Run]]:
         """The runs so far after each round; the caller stops when they do."""
@@ -243,11 +236,15 @@ class Search:
         return self._refined(level, begun, done, len(begun))
 
     def _further(self, runs: Sequence[Run]) -> list[Run]:
-        """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not."""
+        """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not,
+        and those that did not get better by it are not twice."""
         usable = [run for run in runs if not run.problem and run.origin != "bred"]
         chosen = [run for run in usable if run.llk_free <= HOPEFUL * usable[0].llk_free][: self.recipe.kept]
         begun = []
         for run in chosen:
+            if (run.start, run.cycles) in self.taken_further:
+                continue
+            self.taken_further.add((run.start, run.cycles))
             rng = seeds.generator(self.context.seed, "phase/further", run.start, run.cycles)
             threshold = self.recipe.finer.threshold or run.threshold
             begun.append(_again(run, threshold, rng))

@@ -31,6 +31,11 @@ NEAR = 0.8
 """Where fewer than :data:`SEVERAL` runs agree, those of at least this correlation are taken, too: their scatter is the
 result's uncertainty."""
 SEVERAL = 3
+WORTH = 0.97
+"""A fit is better than another if its free log-likelihood is below so much of the other's."""
+FLOOR = 1.1
+"""Where :data:`SEVERAL` independent starts end within so many times the lowest free log-likelihood, it has a floor:
+what is left is in the data (a flat field, background, blur), and no start gets below it."""
 FEWEST_VOXELS = 40
 """Of a support: fewer are a point, as the object of an even background is."""
 MOST = 12
@@ -51,6 +56,35 @@ class Agreement:
             found = modes.correlation(run.obj, best.obj, best.support)
             self._known[key] = (found, run, best)
         return self._known[key][0]
+
+
+def ordered(runs: Sequence[Run], agreement: Agreement) -> list[Run]:
+    """Runs with the best one first.
+
+    That is the one of lowest free log-likelihood; of those that fit no worse than that (:data:`WORTH`), the first that
+    several other starts come close to, where there is one.  A support that is too loose fits a little better where the
+    pattern holds what no crystal explains, and no other start gives the same object.
+
+    Parameters
+    ----------
+    runs : the lowest free log-likelihood first.
+    """
+    usable = [run for run in runs if not run.problem][:MOST]
+    for run in usable:
+        if usable[0].llk_free < WORTH * run.llk_free:
+            break
+        others = [one for one in usable if one is not run and one.origin != "bred"]
+        near = [one for one in others if one.llk_free <= COMPARABLE * run.llk_free and agreement(one, run) >= NEAR]
+        if len(near) >= SEVERAL - 1:
+            return [run, *(one for one in runs if one is not run)]
+    return list(runs)
+
+
+def floor(runs: Sequence[Run]) -> bool:
+    """Whether independent starts, even of different objects, no longer tell themselves apart by their fits: see
+    :data:`FLOOR`."""
+    independent = sorted(run.llk_free for run in runs if not run.problem and run.origin != "bred")
+    return len(independent) >= SEVERAL and independent[SEVERAL - 1] <= FLOOR * independent[0]
 
 
 def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
