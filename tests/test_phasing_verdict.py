@@ -92,6 +92,9 @@ def test_of_equal_fits_that_which_others_come_close_to_comes_first(truth):
     known = verdict.Agreement()
     assert verdict.ordered([loose, tight, *near], known) == [tight, loose, *near]
     assert verdict.ordered([loose, tight, near[0]], known) == [loose, tight, near[0]]  # one is not several
+    why = verdict.judge([tight, loose, *near], known, 0.4).why
+    assert "3 starts are close (correlation 0.8" in why
+    assert "1 that fit as well gave something else" in why
     better = run(loose.obj, 1.2)
     assert verdict.ordered([better, tight, *near], known)[0] is better
     failed = run(truth, 1.0, problem="diverged")

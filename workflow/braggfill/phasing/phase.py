@@ -38,8 +38,9 @@ PATIENCE = 2
 by their fits, are not followed by more."""
 LONG_PATIENCE = 4
 """The same where the best fit leaves much more than counting noise."""
-LAST_PATIENCE = 8
-"""The same of any starts: by then every kind of start has had its turn."""
+LAST_PATIENCE = 6
+"""The same of any starts: by then those on the coarse and on the whole array and by automatic differentiation have had
+their turn."""
 MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
 BYTES_A_VOXEL = 120

@@ -152,7 +152,12 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             others = f"{len(rivals)} that fit as well only come close (correlation {how})"
             why = f"{len(independent)} starts gave the same object, {others}; {figure}"
     elif rivals:
+        near = [run for run in (*independent, *rivals) if run is not best and agreement(run, best) >= NEAR]
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
+        if near:
+            how, others = _range(near, best, agreement), len([run for run in rivals if agreement(run, best) < NEAR])
+            why = f"{len(near) + 1} starts are close (correlation {how}), {others} that fit as well gave something else"
+            why += f"; {figure}"
     elif np.isnan(close):
         why = f"only one start was made; {figure}"
     else:
