@@ -1,7 +1,7 @@
 """What a run is worth by the voxels kept out: the same figures, of the same model, whichever engine made it.
 
 A support lacks the object's faint rim, which would count against a right object.  What an object predicts is therefore
-judged after :data:`RIM_CYCLES` of error reduction of a copy whose support has grown by one voxel; object and support
+judged after :data:`braggfill.phasing.recipe.RIM_CYCLES` of error reduction of a copy whose support has grown by one voxel; object and support
 stay as they were.
 """
 

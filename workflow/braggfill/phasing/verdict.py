@@ -155,8 +155,8 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
         near = [run for run in (*independent, *rivals) if run is not best and agreement(run, best) >= NEAR]
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
         if near:
-            how, others = _range(near, best, agreement), len([run for run in rivals if agreement(run, best) < NEAR])
-            why = f"{len(near) + 1} starts are close (correlation {how}), {others} that fit as well gave something else"
+            how, far = _range(near, best, agreement), sum(agreement(run, best) < NEAR for run in rivals)
+            why = f"{len(near) + 1} starts are close (correlation {how}), {far} that fit as well gave something else"
             why += f"; {figure}"
     elif np.isnan(close):
         why = f"only one start was made; {figure}"
