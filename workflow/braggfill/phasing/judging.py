@@ -1,8 +1,8 @@
 """What a run is worth by the voxels kept out: the same figures, of the same model, whichever engine made it.
 
 A support lacks the object's faint rim, which would count against a right object.  What an object predicts is therefore
-judged after :data:`braggfill.phasing.recipe.RIM_CYCLES` of error reduction of a copy whose support has grown by one voxel; object and support
-stay as they were.
+judged after ``RIM_CYCLES`` (:mod:`.recipe`) of error reduction of a copy whose support has grown by one
+voxel; object and support stay as they were.
 """
 
 from __future__ import annotations
