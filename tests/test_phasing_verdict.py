@@ -130,6 +130,7 @@ def endless(runs):
         ((34.0, 35.0, 36.0), 1.0, phase.LONG_PATIENCE),
         ((3.4, 4.2, 6.0), 1.0, phase.LAST_PATIENCE),  # one is better than the others: it may be found again
         ((34.0, 42.0, 60.0), 1.0, phase.LAST_PATIENCE),
+        ((2.4, 4.2, 6.0), 1.0, 49),  # it fits, and waits to be confirmed
     ],
 )
 def test_a_search_whose_starts_keep_disagreeing_ends(truth, monkeypatch, fits, noise, idle):

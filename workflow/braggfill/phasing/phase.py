@@ -39,8 +39,8 @@ by their fits, are not followed by more."""
 LONG_PATIENCE = 4
 """The same where the best fit leaves much more than counting noise."""
 LAST_PATIENCE = 6
-"""The same of any starts: by then those on the coarse and on the whole array and by automatic differentiation have had
-their turn."""
+"""The same of any starts that do not fit: by then those on the coarse and on the whole array and by automatic
+differentiation have had their turn.  One that fits waits for another to confirm it until the last round."""
 MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
 BYTES_A_VOXEL = 120
@@ -205,11 +205,11 @@ def _finished(
     )
 
 
-def _patience(usable: Sequence[Run], agreement: verdict.Agreement, expected: float) -> int:
+def _patience(usable: Sequence[Run], agreement: verdict.Agreement, expected: float) -> float:
     """Rounds without a better fit after which a search is over."""
-    if not usable or not (verdict.close(usable, agreement) or verdict.floor(usable)):
-        return LAST_PATIENCE
-    return PATIENCE if verdict.fits(usable[0], expected, MUCH) else LONG_PATIENCE
+    if usable and (verdict.close(usable, agreement) or verdict.floor(usable)):
+        return PATIENCE if verdict.fits(usable[0], expected, MUCH) else LONG_PATIENCE
+    return float("inf") if usable and verdict.fits(usable[0], expected) else LAST_PATIENCE
 
 
 def _refine(
