@@ -10,8 +10,11 @@ phase.csv: a row an object and engine, written after each, the objects of all ce
 not made again.  A summary a cell, and how often each word of the verdict was right, are printed.
 With ``--cycles`` it times single cycles instead.
 
+The engine ``auto`` begins with a network's objects beside random ones, as ``braggfill phase`` does, and ``random`` is
+the same without.
+
 Usage: bench_phase.py -o OUT [--objects 20] [--ranges 0-5 5-9] [--photons 1e6] [--oversampling 2.3-4] [--size 64]
-                      [--engines auto pynx] [--pynx-runs 60]
+                      [--engines auto random pynx] [--pynx-runs 60] [--network FILE]
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from braggfill.phasing import engines, pattern, score, starts
+from braggfill.phasing import engines, named, pattern, score, starts
 from braggfill.phasing.context import Context
 from braggfill.phasing.phase import phase_pattern
 from braggfill.phasing.projections import Measured, Projections, to_layout
@@ -64,7 +67,12 @@ def run(engine: str, counts: np.ndarray, index: int, arguments: argparse.Namespa
                 break
         found, told = runs[0].obj, {"llk_free": runs[0].llk_free, "runs": len(runs)}
     else:
-        phased = phase_pattern(counts, engine=engine, seed=index, threads=arguments.threads)
+        network = None if engine == "random" else named.network(arguments.network)
+        began = time.process_time()
+        phased = phase_pattern(
+            counts, engine="auto" if engine == "random" else engine, network=network, seed=index,
+            threads=arguments.threads,
+        )  # fmt: skip
         found = phased.obj
         told = {"llk_free": phased.llk_free, "llk_expected": phased.llk_expected, "agreement": phased.agreement}
         told |= {"verdict": phased.verdict.word, "runs": len(phased.runs), "cycles": phased.cycles}
@@ -110,6 +118,7 @@ def main() -> None:
     parser.add_argument("--oversampling", nargs="+", default=["2.3-4"])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--engines", nargs="+", default=["auto", "pynx"])
+    parser.add_argument("--network", metavar="FILE", help="of the engine auto, where not the one that comes along")
     parser.add_argument("--pynx-runs", type=int, default=60)
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--cycles", action="store_true", help="time single cycles, and nothing else")

@@ -28,6 +28,7 @@ QUICK = Recipe(
     long=Schedule((("HIO", 160), ("RAAR", 120)), 20, (1.5, 0.6), 0.2),
     finer=Schedule((("RAAR", 60),), 20, (1.0, 0.6), 0.2),
     coarse=Schedule((("HIO", 120), ("RAAR", 80)), 20, (1.5, 0.6), 0.2),
+    named=Schedule((("RAAR", 40),), 10, (1.5, 0.6), 0.2),
     coarse_starts=4,
     kept=2,
     rounds=3,
@@ -89,7 +90,7 @@ def test_a_gap_is_filled_first_and_that_is_told(here, capsys):
     assert "filled by" not in capsys.readouterr().err
 
 
-def test_it_begins_with_what_a_network_expects(here, capsys):
+def test_it_begins_with_what_a_network_expects(here, capsys, monkeypatch):
     network = networks.build("braggphase", channels=(4, 6, 8), blocks=1, heads=2)
     networks.save("expects.safetensors", network)
     assert phase("--phase-network", "expects.safetensors", "--starts", 1) in (0, phasing.FAILED)
@@ -102,6 +103,7 @@ def test_it_begins_with_what_a_network_expects(here, capsys):
         told = file["entry_1/image_1/process_1/configuration"]
         assert told["phase_network"][()] == b"expects.safetensors"
     capsys.readouterr()
+    monkeypatch.setattr(networks, "is_shipped", lambda name="braggfill": False)
     for given, words in (
         (("--start-from", "network"), "no network for phases came with this version"),
         (("--phase-network", "none.safetensors"), "no such file"),

@@ -44,12 +44,34 @@ class Knows:
         kept = (slice(32),) * 3
         rng = np.random.default_rng(0)
         found = []
-        for i in range(len(log_intensity)):
-            axes, flips = predicted.ORIENTATIONS[(i * predicted.STRIDE) % 48]
-            seen = np.flip(np.transpose(self.wide, axes), flips)[kept]
+        turned = [
+            np.flip(np.transpose(self.wide, axes), flips)[kept]
+            for axes, flips in (predicted.ORIENTATIONS[(i * predicted.STRIDE) % 48] for i in range(predicted.TURNS))
+        ]
+        for one in log_intensity.numpy():  # how it is turned is told by what it looks like
+            like = [np.corrcoef(one.ravel(), np.log1p(abs(seen) ** 2).ravel())[0, 1] for seen in turned]
+            i = int(np.argmax(like))
+            seen = turned[i]
             sign, constant = (-1) ** i, rng.uniform(0, 6)
             found.append(sign * np.angle(seen) + constant + self.noise * rng.normal(size=seen.shape))
         return torch.from_numpy(np.stack(found)), torch.full((len(found), 32, 32, 32), 30.0, dtype=torch.float64)
+
+
+def test_what_a_network_expects_does_not_depend_on_threads(strained):
+    """The convolutions of the whole network are summed in another order by each number of them."""
+    network = networks.build("braggphase").eval()
+    given = prepare(strained[1], seed=1).centred()
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(named.of_network(network, given, threads=threads))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(found[0]) == named.HYPOTHESES
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.obj, other.obj)
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +119,16 @@ def test_the_network_does_not_see_what_judges_it(strained):
     pattern = prepare(counts).centred()
 
     class Watches(Braggphase):
+        seen = ()
+
         def predict(self, log_intensity, mask):
-            self.seen = mask.numpy()
+            self.seen = (*self.seen, *mask.numpy())
             return super().predict(log_intensity, mask)
 
     network = Watches(**SMALL)
     named.of_network(network, pattern, 1)
     part = (slice(24 - 16, 24 + 16),) * 3
+    assert len(network.seen) == predicted.TURNS
     assert (network.seen[0] | ~pattern.free[part]).all()
 
 

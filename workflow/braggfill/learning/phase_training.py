@@ -230,6 +230,7 @@ class Training:
             "options": asdict(self.options),
             "patterns_before": self.before,
             "share": self.share,
+            "device": self.device.type,
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.tensors().items()}
         with storage.replacing(self.state) as temporary:

@@ -87,15 +87,18 @@ def network(named: str | Path | PhaseNetwork | None, start: str = "auto") -> Pha
     return None if found is None else cast("PhaseNetwork", networks.load(found))
 
 
-def of_network(network: PhaseNetwork, pattern: Pattern, number: int = HYPOTHESES) -> tuple[Named, ...]:
+def of_network(
+    network: PhaseNetwork, pattern: Pattern, number: int = HYPOTHESES, threads: int = 1
+) -> tuple[Named, ...]:
     """The objects that a network expects of a pattern whose peak is at ``n // 2``.
 
     It sees what takes part in the cycles; the voxels kept out are missing for it, so that they judge its object, too.
+    The bits do not depend on the number of threads.
     """
     missing = pattern.fitted < WEIGHED
     if not (pattern.intensity[~missing] > 0).any():
         return ()
-    found = predicted.predictions(network, pattern.intensity, missing, number=number)
+    found = predicted.predictions(network, pattern.intensity, missing, number=number, threads=threads)
     return tuple(Named("network", one.obj) for one in found if np.isfinite(one.obj).all() and one.obj.any())
 
 

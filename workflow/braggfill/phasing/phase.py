@@ -115,7 +115,7 @@ def phase_pattern(
     deadline = None if budget_s is None else began + budget_s
     context = Context(seed, device, threads, deadline, should_stop, progress, began)
     if network is not None and start != "random":
-        context.named = _named.of_network(network, pattern)
+        context.named = _named.of_network(network, pattern, threads=threads)
         context.random = start != "network"
     agreement = verdict.Agreement()
     runs: list[Run] = []

@@ -9,6 +9,7 @@ amplitude.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 from typing import TYPE_CHECKING
@@ -38,6 +39,8 @@ STRIDE = 13
 """Of the orientations that are taken first; no divisor of 48 shares a factor with it."""
 TURNS = 8
 """In how many ways the network sees a pattern."""
+TOGETHER = 2
+"""So many of them at once."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def predictions(
     oversampling: Sequence[float] | None = None,
     turns: int = TURNS,
     number: int = 1,
+    threads: int = 1,
 ) -> list[Prediction]:
     r"""Objects that a network expects of a pattern of any size.
 
@@ -102,6 +106,7 @@ def predictions(
     intensity : photons, three axes; ``missing`` : boolean, True where missing.
     oversampling : along each axis; estimated from the pattern by default.
     turns : in how many ways the network sees it, 1 to 48; number : of predictions at the most, 1 to ``turns``.
+    threads : at a time; the bits do not depend on them.
 
     Raises
     ------
@@ -118,7 +123,7 @@ def predictions(
     side = network.size
     # One voxel more than the network sees: an odd array has its origin in its middle however it is mirrored.
     wide = canonical(counts, gone, oversampling or estimated.estimate(counts, gone), side + 1)
-    single = _seen(network, wide, turns)
+    single = _seen(network, wide, turns, threads)
     amplitude = np.sqrt(wide.counts)
     mean = single[0]
     for _ in range(2 if turns > 1 else 0):
@@ -131,7 +136,7 @@ def predictions(
     return [Prediction(restore(seen, one, counts.shape), one, seen) for one in phasors]
 
 
-def _seen(network: PhaseNetwork, wide: Canonical, turns: int) -> list[np.ndarray]:
+def _seen(network: PhaseNetwork, wide: Canonical, turns: int, threads: int) -> list[np.ndarray]:
     """Phasors of the pattern turned in so many ways, turned back; 0 in the plane that was not seen."""
     import torch
 
@@ -140,8 +145,19 @@ def _seen(network: PhaseNetwork, wide: Canonical, turns: int) -> list[np.ndarray
     kept = (slice(side),) * 3
     shown = [[np.flip(np.transpose(x, axes), flips)[kept] for axes, flips in ways] for x in (wide.counts, wide.missing)]
     counts, mask = (torch.from_numpy(np.stack(x)) for x in shown)
-    phase, concentration = (x.numpy() for x in network.predict(torch.log1p(counts), mask))
-    found = i1e(concentration) / i0e(concentration) * np.exp(1j * phase)
+
+    def expected(first: int) -> np.ndarray:
+        torch.set_num_threads(1)  # of this thread: sums over several are in another order
+        some = slice(first, first + TOGETHER)
+        phase, concentration = (x.numpy() for x in network.predict(torch.log1p(counts[some]), mask[some]))
+        return i1e(concentration) / i0e(concentration) * np.exp(1j * phase)
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            found = np.concatenate(list(pool.map(expected, range(0, turns, TOGETHER))))
+    finally:
+        torch.set_num_threads(before)
     back = []
     for one, (axes, flips) in zip(found, ways, strict=True):
         whole = np.zeros((side + 1,) * 3, np.complex64)

@@ -66,7 +66,7 @@ class Recipe:
     """By automatic differentiation, of each loss; one of each is cycled on."""
     rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
-    named: Schedule = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
+    named: Schedule = Schedule((("HIO", 200), ("RAAR", 200)), 40, (2.0, 0.6), 0.2)
     """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
