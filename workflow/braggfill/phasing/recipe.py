@@ -57,6 +57,8 @@ class Recipe:
     """Arrays of more voxels than this are phased on a coarser array first."""
     coarse_window: float = 0.3
     """Standard deviation, in shares of an axis, of the Gaussian that the amplitudes of a coarse array are under."""
+    named_window: float = 0.5
+    """The same for starts that are not random: they know more than the pattern's centre, strong strain above all."""
     coarse_starts: int = 12
     kept: int = 3
     long_starts: int = 2

@@ -47,10 +47,11 @@ def levels(shape: Sequence[int], most: int) -> list[tuple[int, ...]]:
 class Level:
     """A pattern at one resolution."""
 
-    def __init__(self, pattern: Pattern, shape: tuple[int, ...], recipe: Recipe, context: Context) -> None:
+    def __init__(self, pattern: Pattern, shape: tuple[int, ...], width: float, context: Context) -> None:
+        """``width`` : standard deviation of the Gaussian window on a coarse array, in shares of an axis."""
         full = shape == pattern.shape
         self.shape = shape
-        self.window = _pattern.window(shape, 0 if full else recipe.coarse_window)
+        self.window = _pattern.window(shape, 0 if full else width)
         self.intensity, weight, self.free = (
             _pattern.crop(a, shape) for a in (pattern.intensity, pattern.fitted, pattern.free)
         )
@@ -94,7 +95,8 @@ class Search:
     def __init__(self, pattern: Pattern, recipe: Recipe, context: Context, *, convex: bool = False) -> None:
         """``convex``: whether there are rounds that begin with objects of :mod:`braggfill.phasing.convex`."""
         self.pattern, self.recipe, self.context, self.convex = pattern, recipe, context, convex
-        self.levels = [Level(pattern, shape, recipe, context) for shape in levels(pattern.shape, recipe.coarse_voxels)]
+        shapes = levels(pattern.shape, recipe.coarse_voxels)
+        self.levels = [Level(pattern, shape, recipe.coarse_window, context) for shape in shapes]
         self.made = 0
         self.named = tuple(context.named)
         """Starts that are not random and have not been begun."""
@@ -149,33 +151,42 @@ class Search:
 
     def _coarse(self) -> list[Run]:
         """Many starts on the coarsest array, the best few of them on the finer ones."""
-        level = self.levels[0]
-        begun, done = self._begin(level, self.recipe.coarse_starts, self.recipe.coarse)
-        return self._refined(level, begun, done, self.recipe.kept)
+        return self._refined(
+            *self._begin(self.levels[0], self.recipe.coarse_starts, self.recipe.coarse), self.recipe.kept
+        )
 
-    def _begin(self, level: Level, number: int, schedule: Schedule) -> tuple[list[Start], list[cycling.Cycled]]:
-        """Random starts, and those that are not where they have not been begun, at the end of their schedules."""
+    def _begin(
+        self, level: Level, number: int, schedule: Schedule
+    ) -> tuple[list[Start], list[cycling.Cycled], list[Level]]:
+        """Random starts, and those that are not where they have not been begun, at the end of their schedules, and the
+        level that each of them has been on."""
+        number = max(number - len(self.named), number // 3, 1)  # about as many in all, in the same time
         begun = self.starts(level, number) if self.context.random else []
-        named, self.named = self._on(level), ()
-        done = self._cycle(level, named, self.recipe.named) + self._cycle(level, begun, schedule)
-        return named + begun, done
+        done, on = self._cycle(level, begun, schedule), [level] * len(begun)
+        if self.named:
+            own = Level(self.pattern, level.shape, self.recipe.named_window, self.context)
+            own.blur_by(level.blurred)
+            named, self.named = self._on(own), ()
+            done = self._cycle(own, named, self.recipe.named) + done
+            begun, on = named + begun, [own] * len(named) + on
+        return begun, done, on
 
     def _on(self, level: Level) -> list[Start]:
         """The starts that are not random on one level."""
-        if not self.named:
-            return []
         inside = level.autocorrelation(self.recipe.autocorrelation_threshold)
         threshold = self.recipe.support_thresholds[0]
         return _named.on_level(self.named, level.shape, level.window, inside, threshold, self.context.seed)
 
-    def _refined(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled], kept: int) -> list[Run]:
-        """The best of what was done on one level, taken to the whole array."""
+    def _refined(self, begun: Sequence[Start], done: list[cycling.Cycled], on: Sequence[Level], kept: int) -> list[Run]:
+        """The best of what was done on levels of one size, taken to the whole array."""
+        sizes = [level.shape for level in self.levels]
+        level = self.levels[sizes.index(on[0].shape)] if on else self.levels[0]
         for finer in self.levels[self.levels.index(level) + 1 :]:
             most = 1 if self.context.over() else kept
-            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:most]
-            begun = [self._finer(done[i], begun[i], level, finer) for i in order]
+            order = sorted(range(len(done)), key=lambda i: on[i].misfit(done[i].model))[:most]
+            begun = [self._finer(done[i], begun[i], on[i], finer) for i in order]
             done = self._look_for_blur(finer, begun, self._cycle(finer, begun, self.recipe.finer))
-            level = finer
+            level, on = finer, [finer] * len(begun)
         return self._settled(begun, self._look_for_blur(level, begun, done))
 
     def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
@@ -202,9 +213,9 @@ class Search:
 
     def _long(self) -> list[Run]:
         """Random starts on the finest array that is not too large, with the long schedule."""
-        level = self._large()
-        begun, done = self._begin(level, self.recipe.long_starts, self.recipe.long)
-        return self._refined(level, begun, done, self.recipe.long_starts)
+        return self._refined(
+            *self._begin(self._large(), self.recipe.long_starts, self.recipe.long), self.recipe.long_starts
+        )
 
     def _large(self) -> Level:
         """The finest array that long rounds are affordable on."""
@@ -233,7 +244,7 @@ class Search:
             threshold = recipe.support_thresholds[0]
             begun.append(Start(one.obj, inside, threshold, rng, number, "convex", cycles=steps, seconds=one.seconds))
         done = self._cycle(level, begun, recipe.finer)
-        return self._refined(level, begun, done, len(begun))
+        return self._refined(begun, done, [level] * len(begun), len(begun))
 
     def _further(self, runs: Sequence[Run]) -> list[Run]:
         """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not,

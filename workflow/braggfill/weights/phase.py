@@ -93,6 +93,7 @@ def ship(training: Path, assess: Path, folder: Path = networks.WEIGHTS, *, force
         "versions": storage.versions(),
         "patches_seen": int(network.card["patterns"]),
         "patterns_before": int(about.get("patterns_before", 0)),
+        "device": str(about.get("device", "cpu")),
         "validation": network.card["validation"],
         "starts": rows,
         "check": figures(network),
@@ -118,7 +119,10 @@ def _card(network: Module, card: dict[str, Any], parameters: int, curve: pd.Data
     yield ""
     yield f"- {network.options}, {parameters:,} parameters, half precision"
     before = card["patterns_before"]
-    yield f"- {card['patches_seen']:,} patterns seen, each drawn as it was needed; {curve.hours.iloc[-1]:.1f} h" + (
+    hours = float(curve.hours.iloc[-1])
+    took = f"{hours:.1f} h" if hours >= 0.5 else f"{3600 * hours:.0f} s"
+    where = "a GPU" if card["device"] == "cuda" else "a processor"
+    yield f"- {card['patches_seen']:,} patterns seen, each drawn as it was needed; {took} on {where}" + (
         f"; the first {before:,} in trainings that it began with, whose hours are not counted" if before else ""
     )
     yield f"- seed {card['seed']}, code `{card['code'][:16]}`"
