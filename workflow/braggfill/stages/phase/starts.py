@@ -90,8 +90,8 @@ class Starts:
         return Found(made, seconds, float("nan"))
 
     def one_run(self) -> Found:
-        """The network's objects, cycled on a coarse array as :func:`braggfill.phasing.phase_pattern` begins with them;
-        the best of them by one run on the whole array.  Its time is that of all, the network's included."""
+        """The network's objects, cycled on a coarse array as :func:`braggfill.phasing.phase.phase_pattern` begins with
+        them; the best of them by one run on the whole array.  Its time is that of all, the network's included."""
         objects, seconds = self.objects()
         if not objects:
             return self.expected()
