@@ -67,8 +67,7 @@ def run(engine: str, counts: np.ndarray, index: int, arguments: argparse.Namespa
                 break
         found, told = runs[0].obj, {"llk_free": runs[0].llk_free, "runs": len(runs)}
     else:
-        network = None if engine == "random" else named.network(arguments.network)
-        began = time.process_time()
+        network = None if engine == "random" else arguments.network
         phased = phase_pattern(
             counts, engine="auto" if engine == "random" else engine, network=network, seed=index,
             threads=arguments.threads,
@@ -131,6 +130,7 @@ def main() -> None:
     wanted.threads = wanted.threads or len(os.sched_getaffinity(0))
     spans = [tuple(map(float, text.split("-"))) for text in wanted.ranges]
     samplings = [tuple(map(float, text.split("-"))) for text in wanted.oversampling]
+    wanted.network = named.network(wanted.network)
     cells = list(product(wanted.kinds, spans, wanted.photons, samplings))
     place = wanted.out / "phase.csv"
     rows = pd.read_csv(place).to_dict("records") if place.exists() else []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from braggfill.errors import BraggfillError
 from braggfill.learning import phase_data, phase_device, phase_training
 from braggfill.learning.phase_data import CLEAN, TRAINED
 
@@ -94,3 +96,13 @@ def test_a_pool_gives_batches_while_processes_draw(capfd):
     assert pool.drawn >= 8
     batches.close()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("least", [1, 10_000])
+def test_a_process_that_fails_ends_the_training(least, stacked):
+    """At once, before the first batch as well as after it: without new crystals the old ones are learnt by heart."""
+    pool = phase_device.Pool(3, 2, crystals=replace(HULLS, bodies=("pebble",)), workers=1, most=64, least=least)
+    if least == 1:
+        pool._put(*stacked)
+    with pytest.raises(BraggfillError, match=r"a process that draws crystals failed: [\s\S]*pebble"):
+        list(islice(pool, 2000))

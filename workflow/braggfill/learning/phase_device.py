@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from braggfill.errors import BraggfillError
 from braggfill.learning import phase_data
 from braggfill.learning.phase_data import EXTENT, NEAR, ExposureOptions
 from braggfill.physics.crystals import MARGIN, CrystalOptions
@@ -25,8 +27,8 @@ BOX = 2 * (int(np.ceil(0.62 * EXTENT)) + MARGIN) + 1
 TOGETHER = 32
 """Crystals that a process hands over at once."""
 ORDERS = tuple((a, b, 3 - a - b) for a in range(3) for b in range(3) if a != b)
-PATIENCE = 600
-"""Seconds that the first crystals may take."""
+PATIENCE = 1.0
+"""Seconds between two looks at whether a process has failed."""
 TAPS = 2
 """Voxels to either side that a blur reaches."""
 
@@ -182,6 +184,7 @@ class Pool:
         )
         self._queue: queue.Queue[tuple[Tensor, Tensor]] = queue.Queue(maxsize=64)
         self._stopped = False
+        self._failed: Exception | None = None
 
     def __iter__(self) -> Iterator[DeviceBatch]:
         thread = threading.Thread(target=self._fetch, daemon=True)
@@ -199,9 +202,17 @@ class Pool:
                 thread.join(0.1)
 
     def _take(self) -> None:
-        """What the processes have drawn; waits for the first ones."""
-        while self.drawn < self.least:
-            self._put(*self._queue.get(timeout=PATIENCE))
+        """What the processes have drawn; waits for the first ones.
+
+        Raises
+        ------
+        BraggfillError : a process failed; without new crystals the old ones would be learnt by heart.
+        """
+        while self.drawn < self.least and self._failed is None:
+            with suppress(queue.Empty):
+                self._put(*self._queue.get(timeout=PATIENCE))
+        if self._failed is not None:
+            raise BraggfillError(f"a process that draws crystals failed: {self._failed}") from self._failed
         for objects, extents in self._waiting():
             self._put(objects, extents)
 
@@ -221,10 +232,13 @@ class Pool:
                 return found
 
     def _fetch(self) -> None:
-        for one in self._loader:
-            if self._stopped:
-                return
-            self._queue.put(one)
+        try:
+            for one in self._loader:
+                if self._stopped:
+                    return
+                self._queue.put(one)
+        except Exception as error:  # whatever it is, the training has to hear of it
+            self._failed = error
 
 
 class _Drawn(IterableDataset):

@@ -47,6 +47,10 @@ class TrainingOptions:
             raise BraggfillError(f"--patterns {self.patterns}: less than one batch of {self.batch}; give more")
         if not 0 < self.highest <= 20:
             raise BraggfillError(f"--range {self.highest:g}: give a range of the phase of up to 20, units of pi")
+        if not 0 < self.average < 1:
+            raise BraggfillError(f"--average {self.average:g}: give a number above 0 and below 1, such as 0.998")
+        if not self.minutes >= 0:
+            raise BraggfillError(f"--minutes {self.minutes:g}: give a time of 0 or more")
         if self.seconds is not None and not self.seconds > 0:
             raise BraggfillError(f"--seconds {self.seconds:g}: give a time above 0")
         if not 0 < self.rate < 1:

@@ -26,6 +26,7 @@ from braggfill.learning.phase_device import DeviceBatch
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.learning.phase_options import TrainingOptions
 from braggfill.networks import build, load, save
+from braggfill.runs import device as devices
 from braggfill.runs import seeds, storage
 from braggfill.runs.fingerprint import code
 
@@ -265,20 +266,17 @@ class Training:
             names = {parameter: name for name, parameter in self.network.named_parameters()}
             for optimiser, keys in zip(self.optimisers, STATES, strict=True):
                 for parameter in (p for group in optimiser.param_groups for p in group["params"]):
-                    held = {
-                        key: stored[f"{key}.{names[parameter]}"].to(_place(key, parameter), copy=True) for key in keys
+                    held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in keys}
+                    optimiser.state[parameter] = {  # numbers of steps are on the processor
+                        key: value if key == "step" else value.to(self.device) for key, value in held.items()
                     }
-                    optimiser.state[parameter] = held
             self.step, self.hours = int(about["step"]), float(about["hours"])
             self.before, self.share = int(about.get("patterns_before", 0)), float(about.get("share", 1.0))
+            if not LEAST_SHARE <= self.share <= 1:
+                raise ValueError("share")
             self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
-
-
-def _place(key: str, parameter: Tensor) -> torch.device:
-    """Where an optimiser holds what it knows of a weight: numbers of steps on the processor."""
-    return torch.device("cpu") if key == "step" else parameter.device
 
 
 def train(
@@ -368,14 +366,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--range", type=float, default=TrainingOptions.highest, help="of the phase at the most, units of pi"
     )
     parser.add_argument("--start", type=Path, metavar="NETWORK", help="a trained network to begin with (.safetensors)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, or auto: a GPU where there is one")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw crystals for a device")
     parser.add_argument("--threads", type=int, default=1, help="threads of the processor")
     parser.add_argument("--minutes", type=float, default=TrainingOptions.minutes, help="between two checkpoints")
     parser.add_argument("--steps", type=int, help="end after so many steps of this call")
     given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
     try:
+        for name in ("threads", "workers"):
+            if getattr(given, name) < 1:
+                raise BraggfillError(f"--{name} {getattr(given, name)}: give 1 or more")
+        torch.set_num_threads(given.threads)
         options = TrainingOptions(
             patterns=given.patterns,
             batch=given.batch,
@@ -386,7 +387,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             highest=given.range,
             seconds=given.seconds,
         )
-        train(given.folder, options, steps=given.steps, start=given.start, device=given.device, workers=given.workers)
+        where = devices.choose(given.device, "--device")
+        train(given.folder, options, steps=given.steps, start=given.start, device=where, workers=given.workers)
     except BraggfillError as error:
         print(f"braggfill: error: {error}", file=sys.stderr)
         return 2
