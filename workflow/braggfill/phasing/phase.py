@@ -45,6 +45,8 @@ MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
+BYTES_AN_OBJECT = 8
+"""Memory that an object to begin with keeps."""
 BYTES_A_RUN = 9
 """Memory that a run's object and support keep."""
 
@@ -110,11 +112,12 @@ def phase_pattern(
     reason = unphasable(given)
     if reason is not None:
         return _nothing(given, reason, seed, began)
-    _ask_for_memory(given.shape, threads if device == "cpu" else 1)
+    begins = network is not None and start != "random"
+    _ask_for_memory(given.shape, threads if device == "cpu" else 1, _named.HYPOTHESES if begins else 0)
     pattern = given.centred()
     deadline = None if budget_s is None else began + budget_s
     context = Context(seed, device, threads, deadline, should_stop, progress, began)
-    if network is not None and start != "random":
+    if network is not None and begins:
         context.named = _named.of_network(network, pattern, threads=threads)
         context.random = start != "network"
     agreement = verdict.Agreement()
@@ -258,9 +261,9 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _ask_for_memory(shape: Sequence[int], threads: int) -> None:
-    """BraggfillError if the memory that is free does not hold the work."""
-    needed = prod(shape) * (BYTES_A_VOXEL * (threads + 1) + BYTES_A_RUN * 24)
+def _ask_for_memory(shape: Sequence[int], threads: int, objects: int) -> None:
+    """BraggfillError if the memory that is free does not hold the work, and so many ``objects`` to begin with."""
+    needed = prod(shape) * (BYTES_A_VOXEL * (threads + 1) + BYTES_A_RUN * 24 + BYTES_AN_OBJECT * objects)
     try:
         there = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system
