@@ -316,17 +316,16 @@ def test_wrong_options_are_told_in_one_line(counts, change, says):
 
 def test_memory_is_asked_for_before_it_is_taken():
     with pytest.raises(BraggfillError, match="GiB"):
-        phase._ask_for_memory((100_000, 1000, 1000), 2, 0)
+        phase._ask_for_memory((100_000, 1000, 1000), 2)
 
 
-def test_memory_for_the_objects_to_begin_with_is_asked_for_too(monkeypatch):
+def test_memory_that_is_just_enough_is_taken(monkeypatch):
     shape = (64, 64, 64)
-    free = 64**3 * (2 * phase.BYTES_A_VOXEL + 24 * phase.BYTES_A_RUN + 4 * phase.BYTES_AN_OBJECT)
+    free = 64**3 * (3 * phase.BYTES_A_VOXEL + 24 * phase.BYTES_A_RUN)
     monkeypatch.setattr(phase.os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_AVPHYS_PAGES": free}.get)
-    phase._ask_for_memory(shape, 1, 0)
-    phase._ask_for_memory(shape, 1, 4)
+    phase._ask_for_memory(shape, 2)
     with pytest.raises(BraggfillError, match="GiB"):
-        phase._ask_for_memory(shape, 1, 5)
+        phase._ask_for_memory(shape, 3)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("pynx") is None, reason="needs PyNX")

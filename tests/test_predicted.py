@@ -71,7 +71,7 @@ def test_a_finer_pattern_is_binned_and_taken_back(factor):
     found = predicted.predict(knows, counts, oversampling=(2.6 * factor,) * 3, turns=1)
     assert agreement(found.obj, made) > 0.95
     exact = predicted.Canonical(np.abs(value).astype(np.float32) ** 2, seen.missing, seen.factors, seen.centre)
-    restored = predicted.restore(exact, np.exp(1j * np.angle(value)), shape)
+    restored = predicted.Prediction(np.exp(1j * np.angle(value)), exact, shape).obj
     assert agreement(restored, made) > 0.985
     moduli = [np.abs(x) / np.linalg.norm(x) for x in (restored, made)]
     np.testing.assert_allclose(*[crystals.centre_of_mass(m**2) for m in moduli], atol=0.05)

@@ -207,7 +207,7 @@ class Training:
             )
         for one in (self.network, self.average):
             one.load_state_dict(given.state_dict())
-        seen = given.card.get("patterns", 0)  # of a file that may be anybody's
+        seen = given.card.get("patterns", given.card.get("patches_seen", 0))  # of a file that may be anybody's
         self.before = seen if isinstance(seen, int) and seen > 0 else 0
 
     def tensors(self) -> dict[str, Tensor]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import torch
 
 from braggfill import networks
 from braggfill.errors import BraggfillError
-from braggfill.phasing import pattern as _pattern
 from braggfill.phasing import predicted, support
 from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.starts import Start
@@ -40,14 +39,25 @@ SMOOTHING, THRESHOLD = 1.0, 0.3
 the support that the autocorrelation gives."""
 
 
+class Source(Protocol):
+    """An object by its amplitude, as :class:`braggfill.phasing.predicted.Prediction` is."""
+
+    @property
+    def obj(self) -> np.ndarray:
+        """Complex, the pattern's shape, origin ``n // 2``."""
+
+    def amplitude(self, shape: Sequence[int]) -> np.ndarray:
+        """The middle of its transform, complex of ``shape``, the pattern's voxel ``n // 2`` at its own."""
+
+
 @dataclass(frozen=True)
 class Named:
     """An object to begin with."""
 
     origin: str
     """As in :attr:`braggfill.phasing.result.Run.origin`."""
-    obj: np.ndarray = field(repr=False)
-    """Complex, the pattern's shape, origin ``n // 2``."""
+    source: Source = field(repr=False)
+    """What it is made of, on any array."""
 
 
 def file(named: str | Path | None, start: str = "auto") -> Path | None:
@@ -99,7 +109,7 @@ def of_network(
     if not (pattern.intensity[~missing] > 0).any():
         return ()
     found = predicted.predictions(network, pattern.intensity, missing, number=number, threads=threads)
-    return tuple(Named("network", one.obj) for one in found if np.isfinite(one.obj).all() and one.obj.any())
+    return tuple(Named("network", one) for one in found if np.isfinite(one.phasors).all() and one.phasors.any())
 
 
 def on_level(named: Sequence[Named], shape: Sequence[int], window: np.ndarray, inside: np.ndarray, threshold: float,
@@ -112,8 +122,7 @@ def on_level(named: Sequence[Named], shape: Sequence[int], window: np.ndarray, i
     """
     found = []
     for number, one in enumerate(named):
-        amplitude = _pattern.crop(fourier.forward(one.obj), shape) * window
-        obj = fourier.inverse(amplitude).astype(np.complex64)
+        obj = fourier.inverse(one.source.amplitude(shape) * window).astype(np.complex64)
         first = support.update(
             torch.from_numpy(np.fft.ifftshift(obj))[None],
             torch.from_numpy(np.fft.ifftshift(inside))[None],

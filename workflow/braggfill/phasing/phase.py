@@ -45,8 +45,6 @@ MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
-BYTES_AN_OBJECT = 8
-"""Memory that an object to begin with keeps."""
 BYTES_A_RUN = 9
 """Memory that a run's object and support keep."""
 
@@ -113,7 +111,7 @@ def phase_pattern(
     if reason is not None:
         return _nothing(given, reason, seed, began)
     begins = network is not None and start != "random"
-    _ask_for_memory(given.shape, threads if device == "cpu" else 1, _named.HYPOTHESES if begins else 0)
+    _ask_for_memory(given.shape, threads if device == "cpu" else 1)
     pattern = given.centred()
     deadline = None if budget_s is None else began + budget_s
     context = Context(seed, device, threads, deadline, should_stop, progress, began)
@@ -261,9 +259,9 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _ask_for_memory(shape: Sequence[int], threads: int, objects: int) -> None:
-    """BraggfillError if the memory that is free does not hold the work, and so many ``objects`` to begin with."""
-    needed = prod(shape) * (BYTES_A_VOXEL * (threads + 1) + BYTES_A_RUN * 24 + BYTES_AN_OBJECT * objects)
+def _ask_for_memory(shape: Sequence[int], threads: int) -> None:
+    """BraggfillError if the memory that is free does not hold the work."""
+    needed = prod(shape) * (BYTES_A_VOXEL * (threads + 1) + BYTES_A_RUN * 24)
     try:
         there = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on every system

@@ -2,8 +2,8 @@
 
 The network knows one size, 32 voxels a side, and oversamplings of 2 to 4.  A pattern is centred, binned along each axis
 until its oversampling is in that range, and cut to its middle; what the network says is taken back to the pattern's own
-grid by way of the object, which is exact: the object ends within the binned array, so zeros around it interpolate its
-amplitude.
+grid by way of the object, which is exact: the object ends within the binned array, so its transform is that of its few
+voxels at any place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from scipy.special import i0e, i1e
 from braggfill.errors import BraggfillError
 from braggfill.patterns import oversampling as estimated
 from braggfill.physics import fourier
-from braggfill.physics.crystals import embedded
 
 if TYPE_CHECKING:
     from braggfill.networks.phase.predicts import PhaseNetwork
@@ -61,14 +60,27 @@ class Canonical:
 class Prediction:
     """What a network makes of a pattern.
 
-    obj : complex64, the pattern's shape, origin ``n // 2``: the expected object, at the resolution of what was seen.
     phasors : complex64, (32, 32, 32), of the canonical pattern: phase, and as modulus how sure it is, 0 to 1.
-    canonical : that pattern.
+    canonical : that pattern.  shape : of the pattern itself.
     """
 
-    obj: np.ndarray
     phasors: np.ndarray
     canonical: Canonical
+    shape: tuple[int, ...]
+
+    @property
+    def obj(self) -> np.ndarray:
+        """The expected object, complex64 of the pattern's shape, origin ``n // 2``, at the resolution of what was seen.
+
+        Its transform is centred where the pattern is; it is made anew each time.
+        """
+        return fourier.inverse(self.amplitude(self.shape)).astype(np.complex64)
+
+    def amplitude(self, shape: Sequence[int]) -> np.ndarray:
+        """The expected amplitude in the pattern's middle, complex64 of ``shape``, the pattern's voxel ``n // 2`` at its
+        own; zero beyond what the network saw."""
+        offset = [c - n // 2 for c, n in zip(self.canonical.centre, self.shape, strict=True)]
+        return amplitude(self.canonical, self.phasors, shape, offset)
 
 
 def predict(
@@ -124,16 +136,16 @@ def predictions(
     # One voxel more than the network sees: an odd array has its origin in its middle however it is mirrored.
     wide = canonical(counts, gone, oversampling or estimated.estimate(counts, gone), side + 1)
     single = _seen(network, wide, turns, threads)
-    amplitude = np.sqrt(wide.counts)
+    moduli = np.sqrt(wide.counts)
     mean = single[0]
     for _ in range(2 if turns > 1 else 0):
-        mean = np.sum([_suited(one, mean, amplitude) for one in single], axis=0) / turns
-    apart = [abs(np.vdot(amplitude * _suited(one, mean, amplitude), mean)) for one in single]
+        mean = np.sum([_suited(one, mean, moduli) for one in single], axis=0) / turns
+    apart = [abs(np.vdot(moduli * _suited(one, mean, moduli), mean)) for one in single]
     chosen = [mean, *(single[i] for i in np.argsort(apart))][:number]
     kept = (slice(side),) * 3
     seen = replace(wide, counts=wide.counts[kept], missing=wide.missing[kept])
     phasors = [one[kept].astype(np.complex64) for one in chosen]
-    return [Prediction(restore(seen, one, counts.shape), one, seen) for one in phasors]
+    return [Prediction(one, seen, counts.shape) for one in phasors]
 
 
 def _seen(network: PhaseNetwork, wide: Canonical, turns: int, threads: int) -> list[np.ndarray]:
@@ -166,9 +178,9 @@ def _seen(network: PhaseNetwork, wide: Canonical, turns: int, threads: int) -> l
     return back
 
 
-def _suited(one: np.ndarray, other: np.ndarray, amplitude: np.ndarray) -> np.ndarray:
+def _suited(one: np.ndarray, other: np.ndarray, moduli: np.ndarray) -> np.ndarray:
     """Phasors, or those of the twin, turned by the constant by which they agree best with others."""
-    weighed = amplitude * other
+    weighed = moduli * other
     same, twin = np.vdot(one, weighed), np.vdot(one.conj(), weighed)
     best, turned = (one, same) if abs(same) >= abs(twin) else (one.conj(), twin)
     return best * np.exp(1j * np.angle(turned))
@@ -180,7 +192,7 @@ def canonical(
     """The middle of a pattern, centred and binned; see the module.
 
     Bin j of an axis holds the voxels from j b - b // 2 on, b of them, counted from the centre: for an even b its middle
-    is half a voxel off, which :func:`restore` takes into account.  What lies beyond the pattern is missing.
+    is half a voxel off, which :func:`amplitude` takes into account.  What lies beyond the pattern is missing.
 
     Parameters
     ----------
@@ -215,21 +227,35 @@ def centre(counts: np.ndarray, box: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(p) for p in place)
 
 
-def restore(seen: Canonical, phasors: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The object on the pattern's own grid, complex64 of ``shape``, from the phasors of its canonical pattern.
+def amplitude(seen: Canonical, phasors: np.ndarray, shape: Sequence[int], offset: Sequence[int]) -> np.ndarray:
+    r"""The amplitude on the pattern's own grid, from the phasors of its canonical pattern.
 
-    Its transform is centred where the pattern is.
+    With the object :math:`o = F^{-1}[\sqrt I\, p]` of the n voxels that were seen along an axis, bins of b voxels and
+    the middle of a bin :math:`\delta = (b - 1) / 2 - \lfloor b / 2 \rfloor` off its voxel,
+
+    .. math:: A(k) = (n b)^{-1/2} \sum_x o(x)\, e^{-2 \pi i (k - \delta) x / n b}
+
+    along each axis in turn, at the voxels k that are asked for alone.
+
+    Parameters
+    ----------
+    phasors : complex, the shape of ``seen.counts``.
+    shape : of the array asked for.
+    offset : voxels by which the canonical pattern's middle is off the array's ``n // 2``.
+
+    Returns
+    -------
+    complex64 of ``shape``; zero beyond what was seen.
     """
-    amplitude = np.sqrt(seen.counts) * phasors
-    made = fourier.inverse(amplitude.astype(np.complex64))
-    side = made.shape[0]
-    wide = tuple(side * b for b in seen.factors)
-    made = made * _ramps(made.shape, [((b - 1) / 2 - b // 2) / b / side for b in seen.factors])
-    fine = fourier.forward(embedded(made, wide))
-    whole = _middle(fine, shape)
-    offset = [c - n // 2 for c, n in zip(seen.centre, shape, strict=True)]
-    made = fourier.inverse(whole) * _ramps(tuple(shape), [o / n for o, n in zip(offset, shape, strict=True)])
-    return made.astype(np.complex64)
+    found = fourier.inverse((np.sqrt(seen.counts) * phasors).astype(np.complex64))
+    for axis, (b, n, o) in enumerate(zip(seen.factors, shape, offset, strict=True)):
+        side = found.shape[axis]
+        k = np.arange(n) - n // 2 - o
+        x = np.arange(side) - side // 2
+        waves = np.exp(-2j * np.pi / (side * b) * np.outer(k - ((b - 1) / 2 - b // 2), x)) / np.sqrt(side * b)
+        waves[(k < -(side * b // 2)) | (k >= side * b - side * b // 2)] = 0
+        found = np.moveaxis(np.tensordot(waves.astype(np.complex64), found, (1, axis)), 0, axis)
+    return np.ascontiguousarray(found)
 
 
 def _binned(values: np.ndarray, axis: int, first: int, factor: int, side: int) -> np.ndarray:
@@ -239,18 +265,3 @@ def _binned(values: np.ndarray, axis: int, first: int, factor: int, side: int) -
     whole = np.zeros((side * factor, *moved.shape[1:]), np.float32)
     whole[start - first : stop - first] = moved[start:stop]
     return np.moveaxis(whole.reshape(side, factor, *moved.shape[1:]).sum(axis=1), 0, axis)
-
-
-def _middle(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """The array cut, or filled up with zeros, to a shape, the origins on each other."""
-    for axis, n in enumerate(shape):
-        m = values.shape[axis]
-        if m > n:
-            values = np.take(values, np.arange(m // 2 - n // 2, m // 2 - n // 2 + n), axis)
-    return embedded(values, shape)
-
-
-def _ramps(shape: tuple[int, ...], turns: Sequence[float]) -> np.ndarray:
-    """A phase ramp of so many turns a voxel along each axis, 1 at the origin."""
-    lines = [np.exp(2j * np.pi * t * g) for t, g in zip(turns, fourier.grid(shape), strict=True)]
-    return (lines[0] * lines[1] * lines[2]).astype(np.complex64)

@@ -86,7 +86,7 @@ class Starts:
     def expected(self) -> Found:
         """What the network expects."""
         objects, seconds = self.objects()
-        made = objects[0].obj if objects else np.zeros(self.pattern.shape, np.complex64)
+        made = objects[0].source.obj if objects else np.zeros(self.pattern.shape, np.complex64)
         return Found(made, seconds, float("nan"))
 
     def one_run(self) -> Found:
@@ -102,13 +102,13 @@ class Starts:
 
     def refined(self, schedule: Schedule) -> Found:
         """The network's object at the end of a schedule; its time is that of both."""
-        first = self.expected()
+        objects, seconds = self.objects()
+        if not objects:
+            return self.expected()
         window = np.ones(self.pattern.shape, np.float32)
-        begun = named.on_level(
-            [named.Named("network", first.obj)], self.pattern.shape, window, self.inside, THRESHOLDS[0], self.seed
-        )
+        begun = named.on_level(objects[:1], self.pattern.shape, window, self.inside, THRESHOLDS[0], self.seed)
         found = _best(self._cycled(begun, schedule))
-        return replace(found, cpu_seconds=found.cpu_seconds + first.cpu_seconds)
+        return replace(found, cpu_seconds=found.cpu_seconds + seconds)
 
     def random(self, number: int, schedule: Schedule) -> Found:
         """The best by its free log-likelihood of so many random starts; its time is that of all."""
