@@ -118,7 +118,8 @@ def test_random_starts_are_the_same_with_a_network_beside_them(strained):
     """A network changes no random start: the same numbers are drawn."""
     _, counts = strained
     pattern = prepare(counts).centred()
-    plain, beside = (Search(pattern, QUICK, Context(named=n)) for n in ((), (named.Named("network", Made(counts + 0j)),)))
+    given = (named.Named("network", Made(counts + 0j)),)
+    plain, beside = (Search(pattern, QUICK, Context(named=n)) for n in ((), given))
     for one, other in zip(plain.starts(plain.levels[0], 2), beside.starts(beside.levels[0], 2), strict=True):
         np.testing.assert_array_equal(one.obj, other.obj)
         assert one.number == other.number
