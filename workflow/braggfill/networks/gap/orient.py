@@ -35,7 +35,7 @@ def oriented(
 
     ``compute`` takes and returns tensors (B, n0, n1, n2); patterns that end up with the same shape share one call.
     """
-    codes = orders(mask) @ torch.tensor([9, 3, 1], device=mask.device)
+    codes = (orders(mask) * torch.tensor([9, 3, 1], device=mask.device)).sum(1)  # CUDA has no product of whole numbers
     found = [int(code) for code in codes.unique()]
     groups = [((codes == code).nonzero()[:, 0], (code // 9, code // 3 % 3, code % 3)) for code in found]
     turned = [(_turn(values[index], order), _turn(mask[index], order)) for index, order in groups]
