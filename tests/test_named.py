@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -123,6 +125,22 @@ def test_random_starts_are_the_same_with_a_network_beside_them(strained):
     for one, other in zip(plain.starts(plain.levels[0], 2), beside.starts(beside.levels[0], 2), strict=True):
         np.testing.assert_array_equal(one.obj, other.obj)
         assert one.number == other.number
+
+
+def test_what_a_network_saw_comes_first_and_by_itself_where_nothing_else_is_wanted(strained):
+    """On the finest array that is not too large: a coarse one loses the strain."""
+    made, counts = strained
+    pattern, given = prepare(counts).centred(), (named.Named("network", Made(made)),)
+    search = Search(pattern, replace(QUICK, rounds=3), Context(named=given))
+    assert search._kinds() == ["network", "further", "coarse", "further", "coarse"]
+    (first,) = next(search.rounds())
+    assert first.origin == "network"
+    assert first.obj.shape == counts.shape
+    assert accuracy(first.obj, made) > 0.98
+    alone = Search(pattern, replace(QUICK, rounds=3), Context(named=given, random=False))
+    assert alone._kinds() == ["network", "further", "further"]
+    assert [len(runs) for runs in alone.rounds()] == [1, 1, 1]
+    assert Search(pattern, QUICK, Context())._kinds() == ["coarse"]
 
 
 def test_the_network_does_not_see_what_judges_it(strained):

@@ -112,6 +112,30 @@ def test_fits_have_a_floor_where_several_independent_starts_end_there(truth):
     assert not verdict.floor([run(truth, 5.0), run(truth, 5.1)])
 
 
+def test_starts_that_one_network_gave_are_one_witness(truth):
+    """They share what it may have got wrong, so that only a good fit speaks for what they alone agree on."""
+    same = [run(truth, fit, "network") for fit in (1.9, 2.0)]
+    found = verdict.judge(same, verdict.Agreement(), 1.0)
+    assert found.word == "converged"
+    assert "2 starts from a network gave the same object" in found.why
+    assert verdict.judge([run(truth, 2.3, "network"), run(truth, 2.35, "network")], verdict.Agreement(), 1.0).word == (
+        "uncertain"
+    )
+    confirmed = verdict.judge([run(truth, 2.3, "network"), run(truth, 2.4, "coarse")], verdict.Agreement(), 1.0)
+    assert confirmed.word == "converged"
+    assert "2 independent starts" in confirmed.why
+    seen = [run(truth, fit, "network") for fit in (5.0, 5.1, 5.2, 5.3)]
+    assert not verdict.floor(seen)
+    assert not verdict.close(seen, verdict.Agreement())
+    others = [run(truth, fit) for fit in (5.2, 5.3)]
+    assert verdict.floor([*seen, *others])
+    assert verdict.close([*seen, *others], verdict.Agreement())
+    loose = run(alike(truth, 1.5), 4.9)
+    assert verdict.ordered([loose, *seen], verdict.Agreement())[0] is loose
+    assert verdict.ordered([loose, *seen, *others], verdict.Agreement())[0] is seen[0]
+    assert verdict.independent([seen[1], run(truth, 6.0, "bred"), seen[0], *others]) == [seen[1], *others]
+
+
 def endless(runs):
     """An engine that never finds anything else."""
 

@@ -1,6 +1,6 @@
 """Starts that are not random: objects from elsewhere, such as what a network makes of the pattern.
 
-They are cycled on the coarsest array beside the random starts and judged as these are, by the voxels kept out.
+They are cycled before the random starts and judged as these are, by the voxels kept out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHOICES = ("auto", "random", "network")
 NETWORK = "braggphase"
 FIRST = 2_000_000
 """Number of the first start that is not random."""
-HYPOTHESES = 8
+HYPOTHESES = 3
 """Objects that are taken from a network: what it expects, and what it sees in single orientations of the pattern.
 Where the first is a mixture of object and twin, one of the others often is not."""
 WEIGHED = 0.5
@@ -114,7 +114,7 @@ def of_network(
 
 def on_level(named: Sequence[Named], shape: Sequence[int], window: np.ndarray, inside: np.ndarray, threshold: float,
              seed: int) -> list[Start]:  # fmt: skip
-    """The starts on an array of the pattern's centre.
+    """The starts on the pattern's centre, or on the whole array.
 
     Parameters
     ----------

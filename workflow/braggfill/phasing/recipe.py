@@ -68,8 +68,8 @@ class Recipe:
     """By automatic differentiation, of each loss; one of each is cycled on."""
     rounds: int = 12
     coarse: Schedule = Schedule((("HIO", 400), ("RAAR", 300)), 20, (2.0, 0.6), 0.2)
-    named: Schedule = Schedule((("HIO", 200), ("RAAR", 200)), 40, (2.0, 0.6), 0.2)
-    """Of a start that is not random, where a random one is taken through ``coarse`` or ``long``."""
+    named: Schedule = Schedule((("ER", 60), ("RAAR", 100), ("ER", 40)), 20, (1.0, 0.6), 0.2)
+    """Of a start that is not random.  It begins with error reduction, which loses nothing of what the start knows."""
     finer: Schedule = Schedule((("RAAR", 100), ("HIO", 60), ("RAAR", 120)), 40, (1.5, 0.8), 0.2, looseness=2)
     long: Schedule = Schedule((("HIO", 600), ("RAAR", 400)), 60, (3.0, 0.8), 0.2)
     settle: Schedule = Schedule((("ER", 40),), 20, (0.8, 0.8), 0.15, border=1, looseness=2, rim_cycles=RIM_CYCLES)

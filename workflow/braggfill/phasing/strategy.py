@@ -1,9 +1,10 @@
 """The engine ``projections``: several starts side by side, low to high resolution, until they agree.
 
-A round of random starts on the pattern's centre costs a tenth of one on the whole array and finds shape and phase; the
-best of them, by the voxels kept out, are taken to the whole array.  Where that does not settle it, rounds follow that
-begin with convex objects found by automatic differentiation (engine ``auto``), long runs on the whole array, and
-children of the best runs.
+Where there are starts that are not random, a network's objects, they come first: they know the strain, which a coarse
+array would lose.  A round of random starts on the pattern's centre costs a tenth of one on the whole array and finds
+shape and phase; the best of them, by the voxels kept out, are taken to the whole array.  Where that does not settle it,
+rounds follow that begin with convex objects found by automatic differentiation (engine ``auto``), long runs on the
+whole array, and children of the best runs.
 """
 
 from __future__ import annotations
@@ -98,8 +99,6 @@ class Search:
         shapes = levels(pattern.shape, recipe.coarse_voxels)
         self.levels = [Level(pattern, shape, recipe.coarse_window, context) for shape in shapes]
         self.made = 0
-        self.named = tuple(context.named)
-        """Starts that are not random and have not been begun."""
         self.looked_for_blur = False
         self.taken_further: set[tuple[int, int]] = set()
         """Numbers and cycles of starts that were cycled further: the same again would give the same bits."""
@@ -107,31 +106,34 @@ class Search:
     def rounds(self) -> Iterator[list[Run]]:
         """The runs so far after each round; the caller stops when they do."""
         runs: list[Run] = []
-        recipe, context = self.recipe, self.context
-        for number in range(recipe.rounds):
-            kind = self._kind(number)
-            context.tell(kind, number, recipe.rounds, runs)
+        context = self.context
+        kinds = self._kinds()
+        for number, kind in enumerate(kinds):
+            context.tell(kind, number, len(kinds), runs)
             new = self._round(kind, runs)
             if not (runs and context.over()):  # a run cut short has a loose support, which fits anything
                 runs = _merged(runs, new)
             yield runs
             if context.over():
                 return
-        context.tell("done", recipe.rounds, recipe.rounds, runs)
+        context.tell("done", len(kinds), len(kinds), runs)
 
-    def _kind(self, number: int) -> str:
+    def _kinds(self) -> list[str]:
+        """The rounds, one after the other."""
         first = "long" if len(self.levels) == 1 else "coarse"
         kinds = [first, "further", first, "further", "long", "bred"]
         if self.convex:  # sooner than more of the same: it fails on other objects
             kinds[2:2] = ["convex", "further"]
-        return kinds[number % len(kinds)]
+        found = [kinds[number % len(kinds)] for number in range(self.recipe.rounds)]
+        named = ["network", "further"] if self.context.named else []
+        return named + found if self.context.random or not named else named + ["further"] * (self.recipe.rounds - 2)
 
     def _round(self, kind: str, runs: Sequence[Run]) -> list[Run]:
         if kind == "further":
             return self._further(runs)
         if kind == "bred":
             return self._bred(runs)
-        return {"coarse": self._coarse, "long": self._long, "convex": self._convex}[kind]()
+        return {"network": self._named, "coarse": self._coarse, "long": self._long, "convex": self._convex}[kind]()
 
     def starts(self, level: Level, number: int) -> list[Start]:
         """So many random starts on a level, the thresholds in turn."""
@@ -149,44 +151,40 @@ class Search:
         context.cycles += sum(one.cycles - start.cycles for one, start in zip(done, begun, strict=True))
         return done
 
+    def _named(self) -> list[Run]:
+        """The starts that are not random, on the finest array that is not too large."""
+        shape = self._large().shape
+        level = Level(self.pattern, shape, self.recipe.named_window, self.context)
+        inside = level.autocorrelation(self.recipe.autocorrelation_threshold)
+        threshold, seed = self.recipe.support_thresholds[0], self.context.seed
+        begun = _named.on_level(self.context.named, shape, level.window, inside, threshold, seed)
+        done = self._cycle(level, begun, self.recipe.named)
+        best = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[: self.recipe.kept]
+        return self._refined([begun[i] for i in best], [done[i] for i in best], level, self.recipe.kept)
+
     def _coarse(self) -> list[Run]:
         """Many starts on the coarsest array, the best few of them on the finer ones."""
-        return self._refined(
-            *self._begin(self.levels[0], self.recipe.coarse_starts, self.recipe.coarse), self.recipe.kept
-        )
+        return self._begun(self.levels[0], self.recipe.coarse_starts, self.recipe.coarse, self.recipe.kept)
 
-    def _begin(
-        self, level: Level, number: int, schedule: Schedule
-    ) -> tuple[list[Start], list[cycling.Cycled], list[Level]]:
-        """Random starts, and those that are not where they have not been begun, at the end of their schedules, and the
-        level that each of them has been on."""
-        number = max(number - len(self.named), number // 3, 1)  # about as many in all, in the same time
-        begun = self.starts(level, number) if self.context.random else []
-        done, on = self._cycle(level, begun, schedule), [level] * len(begun)
-        if self.named:
-            own = Level(self.pattern, level.shape, self.recipe.named_window, self.context)
-            own.blur_by(level.blurred)
-            named, self.named = self._on(own), ()
-            done = self._cycle(own, named, self.recipe.named) + done
-            begun, on = named + begun, [own] * len(named) + on
-        return begun, done, on
+    def _long(self) -> list[Run]:
+        """Random starts on the finest array that is not too large, with the long schedule."""
+        number = self.recipe.long_starts
+        return self._begun(self._large(), number, self.recipe.long, number)
 
-    def _on(self, level: Level) -> list[Start]:
-        """The starts that are not random on one level."""
-        inside = level.autocorrelation(self.recipe.autocorrelation_threshold)
-        threshold = self.recipe.support_thresholds[0]
-        return _named.on_level(self.named, level.shape, level.window, inside, threshold, self.context.seed)
+    def _begun(self, level: Level, number: int, schedule: Schedule, kept: int) -> list[Run]:
+        """So many random starts on a level, the best of them on the whole array."""
+        begun = self.starts(level, number)
+        return self._refined(begun, self._cycle(level, begun, schedule), level, kept)
 
-    def _refined(self, begun: Sequence[Start], done: list[cycling.Cycled], on: Sequence[Level], kept: int) -> list[Run]:
-        """The best of what was done on levels of one size, taken to the whole array."""
-        sizes = [level.shape for level in self.levels]
-        level = self.levels[sizes.index(on[0].shape)] if on else self.levels[0]
-        for finer in self.levels[self.levels.index(level) + 1 :]:
+    def _refined(self, begun: Sequence[Start], done: list[cycling.Cycled], level: Level, kept: int) -> list[Run]:
+        """The best of what was done on a level, taken to the whole array."""
+        shapes = [one.shape for one in self.levels]
+        for finer in self.levels[shapes.index(level.shape) + 1 :]:
             most = 1 if self.context.over() else kept
-            order = sorted(range(len(done)), key=lambda i: on[i].misfit(done[i].model))[:most]
-            begun = [self._finer(done[i], begun[i], on[i], finer) for i in order]
+            order = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[:most]
+            begun = [self._finer(done[i], begun[i], level, finer) for i in order]
             done = self._look_for_blur(finer, begun, self._cycle(finer, begun, self.recipe.finer))
-            level, on = finer, [finer] * len(begun)
+            level = finer
         return self._settled(begun, self._look_for_blur(level, begun, done))
 
     def _settled(self, begun: Sequence[Start], done: Sequence[cycling.Cycled]) -> list[Run]:
@@ -209,12 +207,6 @@ class Search:
             relaxation=0,
             cycles=done.cycles,
             seconds=done.seconds,
-        )
-
-    def _long(self) -> list[Run]:
-        """Random starts on the finest array that is not too large, with the long schedule."""
-        return self._refined(
-            *self._begin(self._large(), self.recipe.long_starts, self.recipe.long), self.recipe.long_starts
         )
 
     def _large(self) -> Level:
@@ -244,7 +236,7 @@ class Search:
             threshold = recipe.support_thresholds[0]
             begun.append(Start(one.obj, inside, threshold, rng, number, "convex", cycles=steps, seconds=one.seconds))
         done = self._cycle(level, begun, recipe.finer)
-        return self._refined(begun, done, [level] * len(begun), len(begun))
+        return self._refined(begun, done, level, len(begun))
 
     def _further(self, runs: Sequence[Run]) -> list[Run]:
         """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not,

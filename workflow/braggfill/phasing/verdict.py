@@ -36,6 +36,9 @@ WORTH = 0.97
 FLOOR = 1.1
 """Where :data:`SEVERAL` independent starts end within so many times the lowest free log-likelihood, it has a floor:
 what is left is in the data (a flat field, background, blur), and no start gets below it."""
+SEEN = 2.0
+"""Starts that come from one network are not independent of each other.  What they alone agree on has converged where it
+fits within so many times what counting noise gives."""
 FEWEST_VOXELS = 40
 """Of a support: fewer are a point, as the object of an even background is."""
 MOST = 12
@@ -58,6 +61,12 @@ class Agreement:
         return self._known[key][0]
 
 
+def independent(runs: Sequence[Run]) -> list[Run]:
+    """Those that know nothing of each other: none that was bred, and the first of those that a network gave."""
+    seen = [run for run in runs if run.origin == "network"][1:]
+    return [run for run in runs if run.origin != "bred" and not any(run is one for one in seen)]
+
+
 def ordered(runs: Sequence[Run], agreement: Agreement) -> list[Run]:
     """Runs with the best one first.
 
@@ -73,7 +82,7 @@ def ordered(runs: Sequence[Run], agreement: Agreement) -> list[Run]:
     for run in usable:
         if usable[0].llk_free < WORTH * run.llk_free:
             break
-        others = [one for one in usable if one is not run and one.origin != "bred"]
+        others = [one for one in independent([run, *usable]) if one is not run]
         near = [one for one in others if one.llk_free <= COMPARABLE * run.llk_free and agreement(one, run) >= NEAR]
         if len(near) >= SEVERAL - 1:
             return [run, *(one for one in runs if one is not run)]
@@ -83,8 +92,8 @@ def ordered(runs: Sequence[Run], agreement: Agreement) -> list[Run]:
 def floor(runs: Sequence[Run]) -> bool:
     """Whether independent starts, even of different objects, no longer tell themselves apart by their fits: see
     :data:`FLOOR`."""
-    independent = sorted(run.llk_free for run in runs if not run.problem and run.origin != "bred")
-    return len(independent) >= SEVERAL and independent[SEVERAL - 1] <= FLOOR * independent[0]
+    found = sorted(run.llk_free for run in independent([run for run in runs if not run.problem]))
+    return len(found) >= SEVERAL and found[SEVERAL - 1] <= FLOOR * found[0]
 
 
 def group(runs: Sequence[Run], agreement: Agreement) -> list[int]:
@@ -127,12 +136,15 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
         )
     tried = usable[:MOST]
     same = [run for run in tried if run.llk_free <= COMPARABLE * best.llk_free and agreement(run, best) >= AGREE]
-    independent = [run for run in same if run.origin != "bred"]
+    several = independent(same)
+    seen = [run for run in same if run.origin == "network"]
     rivals = _rivals(tried, agreement, AGREE)
     figure = f"free log-likelihood {best.llk_free:.3g} (counting noise alone: {expected:.2g})"
-    closest = sorted((agreement(run, best) for run in independent), reverse=True)[1:2]
-    if len(independent) >= 2 and not rivals and fits(best, expected):
-        return Verdict(CONVERGED, f"{len(independent)} independent starts gave the same object; {figure}")
+    closest = sorted((agreement(run, best) for run in several), reverse=True)[1:2]
+    if len(several) >= 2 and not rivals and fits(best, expected):
+        return Verdict(CONVERGED, f"{len(several)} independent starts gave the same object; {figure}")
+    if len(seen) >= 2 and not rivals and fits(best, expected, SEEN):
+        return Verdict(CONVERGED, f"{len(seen)} starts from a network gave the same object; {figure}")
     if best.llk_free <= NOISE * expected + 0.1 and not rivals:
         return Verdict(CONVERGED, f"one start explains all but counting noise; {figure}")
     close = max((agreement(run, best) for run in usable[1:MOST]), default=float("nan"))
@@ -142,17 +154,17 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             f"{len(usable)} starts gave as many objects (correlation up to {close:.2f}); {figure}",
             "check centring and mask, crop to the peak, or give more time",
         )
-    if len(independent) >= 2 and not rivals:
+    if len(several) >= 2 and not rivals:
         how = f"gave the same object (correlation {closest[0]:.2f})"
-        why = f"{len(independent)} starts {how}, but it does not fit voxels kept out; {figure}"
+        why = f"{len(several)} starts {how}, but it does not fit voxels kept out; {figure}"
     elif rivals and min(agreement(run, best) for run in rivals) >= NEAR:
         how = _range(rivals, best, agreement)
         why = f"{len(rivals) + 1} starts are close (correlation {how}), not the same; {figure}"
-        if len(independent) >= 2:
+        if len(several) >= 2:
             others = f"{len(rivals)} that fit as well only come close (correlation {how})"
-            why = f"{len(independent)} starts gave the same object, {others}; {figure}"
+            why = f"{len(several)} starts gave the same object, {others}; {figure}"
     elif rivals:
-        near = [run for run in (*independent, *rivals) if run is not best and agreement(run, best) >= NEAR]
+        near = [run for run in (*several, *rivals) if run is not best and agreement(run, best) >= NEAR]
         why = f"{len(rivals) + 1} different objects fit about equally well; {figure}"
         if near:
             how, far = _range(near, best, agreement), sum(agreement(run, best) < NEAR for run in rivals)
@@ -185,7 +197,7 @@ def close(runs: Sequence[Run], agreement: Agreement) -> bool:
     """Whether so many independent starts come close to the best run that its scatter is known: more rounds are worth
     little where they do not bring a better fit.  Not so if another one that is nothing like it fits about as well: then
     either may be wrong, or both."""
-    usable = [run for run in runs if not run.problem and run.origin != "bred"]
+    usable = independent([run for run in runs if not run.problem])
     if len(usable) < SEVERAL or len(group(usable, agreement)) < SEVERAL:
         return False
     return not _rivals(usable[:MOST], agreement, NEAR)
