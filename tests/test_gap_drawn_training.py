@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 from braggfill.errors import BraggfillError
 from braggfill.learning import ongoing, trainer
-from braggfill.learning.gap import drawn, drawn_training, particles
+from braggfill.learning.gap import drawn, drawn_training, frames, particles
 from braggfill.learning.gap.drawn_options import BufferOptions, DrawnOptions, TrainingOptions
 from braggfill.learning.gap.options import of_card
 from braggfill.learning.gap.task import GapTask
@@ -21,6 +22,7 @@ from braggfill.networks.gap.widening import widened
 from braggfill.patterns import gaps
 from braggfill.weights import shipping
 from relaxed_files import write
+from torch.utils._python_dispatch import TorchDispatchMode
 
 DRAWING = DrawnOptions(side=32, box=24, size=16, near_peak_radius_voxels=6)
 HELD = BufferOptions(objects=8, patterns=8, least_objects=3, least_patterns=4, patches=4)
@@ -111,6 +113,42 @@ def test_learning_lowers_the_loss(relaxed):
         training = drawn_training.Training(None, own, DRAWING, validation)
         losses = [float(training.learn(batch)) for _ in range(25)]
         assert losses[-1] < 0.9 * losses[0]
+
+
+class Waits(TorchDispatchMode):
+    """Notes what would wait for a GPU: numbers and places read from tensors, tensors and scalars sent to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.names = [], set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        self.names.add(name)
+        sent = name == "where" and len({x.ndim == 0 for x in args}) > 1
+        by_mask = name == "index" and any(x is not None and x.dtype == torch.bool for x in args[1])
+        if sent or by_mask or name in {"_local_scalar_dense", "nonzero", "_unique2", "masked_select", "lift_fresh"}:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_for_no_device(relaxed, monkeypatch):
+    """Told by its operations on the processor."""
+    found = particles.find([relaxed])
+    drawer = drawn.PatchDrawer(DRAWING, HELD, 1)
+    (item,) = islice(particles.Objects(found, DRAWING, 1), 1)
+    monkeypatch.setattr(frames, "_done", lambda missing: False)
+    training = drawn_training.Training(None, options(), DRAWING, trained_patches())
+    training.optimisers = training.optimisers[:1]  # AdamW keeps its numbers of steps on the processor and reads them
+    with Waits() as waits:
+        drawer.put(*item)
+        drawer.make(1)
+        training.learn(drawer.batch(4))
+    gaps_drawn = ["lift_fresh"] * 3  # begin on the processor, and are sent without waiting
+    limits = ["lift_fresh", "_local_scalar_dense"] * 2  # the network's two, numbers of the processor
+    clamped = ["where"] * 2  # in the gradient of what is clamped, with a zero that is made on the device
+    assert waits.found == gaps_drawn + limits + clamped
+    assert {"where", "index", "poisson", "convolution_backward", "_foreach_lerp_"} <= waits.names
 
 
 def test_a_training_that_diverges_goes_back(relaxed, tmp_path, monkeypatch, capsys):

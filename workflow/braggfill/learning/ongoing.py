@@ -47,11 +47,14 @@ def optimisers(
     network: torch.nn.Module, options: RunOptions, ends: Sequence[str], kind: str = "muon"
 ) -> tuple[torch.optim.Optimizer, ...]:
     """Muon for the inner weights and AdamW for the others (those of ``ends`` among them), or AdamW for all of them."""
-    adam = {"lr": options.rate, "betas": (0.9, 0.98), "weight_decay": options.decay}
+
+    def adam(weights: Iterable[Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(weights, options.rate, betas=(0.9, 0.98), weight_decay=options.decay)
+
     if kind == "adam":
-        return (torch.optim.AdamW(network.parameters(), **adam),)
+        return (adam(network.parameters()),)
     matrices, others = muon.split(network, tuple(ends))
-    return muon.Muon(matrices, options.rate, weight_decay=options.decay), torch.optim.AdamW(others, **adam)
+    return muon.Muon(matrices, options.rate, weight_decay=options.decay), adam(others)
 
 
 class Ongoing:
@@ -133,7 +136,7 @@ class Ongoing:
         found.backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        share = torch.where(norm.isfinite(), (self._told.clip / norm).clamp(max=1), 0)
+        share = (self._told.clip / norm).clamp(max=1).nan_to_num(0)  # nothing of a gradient that is not finite
         for gradient in gradients:
             gradient.nan_to_num_(0, 0, 0)
         torch._foreach_mul_(gradients, share)

@@ -65,8 +65,9 @@ class Supply:
             with suppress(queue.Empty):
                 found.append(self._queue.get(timeout=PATIENCE))
         if self._failed is not None:
-            told = str(self._failed).strip().splitlines() or [type(self._failed).__name__]
-            raise BraggfillError(f"a process that draws {self.what} failed: {told[-1]}") from self._failed
+            lines = str(self._failed).strip().splitlines() or [type(self._failed).__name__]  # the last of a traceback
+            told = lines[-1].removeprefix(f"{BraggfillError.__module__}.{BraggfillError.__name__}: ")
+            raise BraggfillError(f"a process that draws {self.what} failed: {told}") from self._failed
         return found + self._waiting()
 
     def _waiting(self) -> list[Any]:

@@ -84,7 +84,7 @@ class PatchDrawer:
 
     def put(self, objects: Tensor, oversampling: Tensor, kind: Tensor) -> None:
         """New objects, in the place of the oldest."""
-        places = ((torch.arange(len(objects)) + self.came) % len(self.objects)).to(self.device, non_blocking=True)
+        places = (torch.arange(len(objects), device=self.device) + self.came) % len(self.objects)
         self.objects[places] = objects.to(self.device, non_blocking=True)
         self.oversampling[places] = oversampling.to(self.device, non_blocking=True)
         self.kind[places] = kind.to(self.device, non_blocking=True)
@@ -105,7 +105,7 @@ class PatchDrawer:
         found = self.perturber.expectation(objects, self.oversampling[which], kind)
         probability = self._probability(found)
         good = found.flatten(1).isfinite().all(1) & probability.isfinite().all(1)
-        places = ((torch.arange(number) + self.made) % len(self.patterns)).to(self.device, non_blocking=True)
+        places = (torch.arange(number, device=self.device) + self.made) % len(self.patterns)
         self.patterns[places] = torch.where(good.view(-1, 1, 1, 1), found, self.patterns[places])
         self.cumulative[places] = torch.where(good[:, None], probability.cumsum(1), self.cumulative[places])
         self.made += number
@@ -115,7 +115,7 @@ class PatchDrawer:
         options, number = self.options, len(patterns)
         mean = along(patterns, [self.window.expand(number, -1, -1)] * 3).flatten(1)
         bright, faint = options.least_photons
-        least = torch.where(self.perturber.uniform(number, 1) < options.bright_share, bright, faint)
+        least = faint + (bright - faint) * (self.perturber.uniform(number, 1) < options.bright_share)
         there = (mean >= torch.minimum(least, mean.amax(1, keepdim=True))).float()
         far = there * self.distance.clamp(min=0.5)
         far = far / far.sum(1, keepdim=True)

@@ -74,8 +74,8 @@ def blur_sigmas(blur: Tensor, coherence: Tensor, point_spread: Tensor, oversampl
     blur, point_spread : (B,).  coherence : (B, 3) extents, infinite where the beam is coherent.  oversampling : (B, 3).
     """
     found = torch.hypot(blur[:, None], oversampling / (2 * math.pi * coherence))
-    along_detector = torch.tensor([0.0, 1.0, 1.0], device=blur.device)
-    return torch.hypot(found, along_detector * point_spread[:, None])
+    pixels = (torch.arange(3, device=blur.device) > 0) * point_spread[:, None]
+    return torch.hypot(found, pixels)
 
 
 def _each(numbers: Tensor, like: Tensor) -> Tensor:

@@ -47,7 +47,7 @@ def bridge(log_intensity: Tensor, frame: Tensor) -> Tensor:
     same mask."""
     values, missing = log_intensity.masked_fill(frame[:, None], 0.0), frame
     for _ in range(PASSES):
-        if values.device.type == "cpu" and not bool(missing.any()):
+        if _done(missing):
             break
         sides = [_sides(missing, axis) for axis in (1, 2)]
         both = torch.stack([missing & (left >= 0) & (right < missing.shape[axis]) for axis, left, right in sides])
@@ -59,7 +59,7 @@ def bridge(log_intensity: Tensor, frame: Tensor) -> Tensor:
             before, after = ((left, right)[k].clamp(0, last)[:, None].expand_as(values) for k in (0, 1))
             ends = [values.gather(axis + 1, index) for index in (before, after)]
             width = torch.where(left < 0, right - place, torch.where(right > last, place - left, right - left))
-            share = torch.where(left < 0, 1.0, torch.where(right > last, 0.0, (place - left) / width))
+            share = ((place - left) / width).masked_fill(right > last, 0).masked_fill(left < 0, 1)
             weight = chosen / width.clamp(min=1).to(values.dtype)
             total += torch.lerp(*ends, share[:, None].to(values.dtype)) * weight[:, None]
             norm += weight
@@ -67,6 +67,11 @@ def bridge(log_intensity: Tensor, frame: Tensor) -> Tensor:
         values = torch.where(done[:, None], total / norm.clamp(min=1e-9)[:, None], values)
         missing = missing & ~done
     return values
+
+
+def _done(missing: Tensor) -> bool:
+    """Whether nothing is missing any more, where that can be known without waiting."""
+    return missing.device.type == "cpu" and not bool(missing.any())
 
 
 def _line(missing: Tensor, axis: int) -> Tensor:
@@ -78,6 +83,7 @@ def _line(missing: Tensor, axis: int) -> Tensor:
 def _sides(missing: Tensor, axis: int) -> tuple[int, Tensor, Tensor]:
     """The axis, and where along it the nearest measured pixels before (-1: none) and after (its length: none) are."""
     length, place = missing.shape[axis], _line(missing, axis)
-    left = torch.where(missing, -1, place).cummax(axis).values
-    right = torch.where(missing, length, place).flip(axis).cummin(axis).values.flip(axis)
+    place = place.expand_as(missing)
+    left = place.masked_fill(missing, -1).cummax(axis).values
+    right = place.masked_fill(missing, length).flip(axis).cummin(axis).values.flip(axis)
     return axis, left, right
