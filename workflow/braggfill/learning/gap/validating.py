@@ -46,7 +46,8 @@ def load(files: Sequence[str | Path], options: Options, size: int = 32) -> Patch
 
 @torch.no_grad()
 def validate(network: Network, patches: Patches, options: Options, seed: int) -> dict[str, float]:
-    """``val_loss``, ``val_pcc`` and ``linear_pcc``, means over the patches (:class:`braggfill.learning.gap.task.GapTask`)."""
+    """``val_loss``, ``val_pcc`` and ``linear_pcc``, means over the patches, as
+    :class:`braggfill.learning.gap.task.GapTask` has them."""
     task = GapTask(network.name, replace(options, batch_size=min(options.batch_size, 64)), seed, patches, patches)
     device = next(network.parameters()).device
     sums = {name: [0.0, 0] for name in ("val_loss", *task.scores)}
