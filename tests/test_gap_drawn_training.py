@@ -34,7 +34,9 @@ def relaxed(tmp_path_factory) -> Path:
 
 
 def options(**more) -> TrainingOptions:
-    return TrainingOptions(**({"batch": 4, "patches": 24, "channels": (4, 8), "warm_up": 2, "validation": 5} | more))
+    return TrainingOptions(
+        **({"batch": 4, "patches": 24, "channels": (4, 8), "warm_up": 2, "validation": 5, "least": 1} | more)
+    )
 
 
 def train(folder, relaxed, own=None, **more):
@@ -102,6 +104,11 @@ def _scores():
     import pandas
 
     return pandas.DataFrame(columns=["gap_axis", "selection", "against", "gap_px", "method", "pcc_mean"])
+
+
+def test_a_checkpoint_is_of_enough_patches(relaxed, tmp_path):
+    training = train(tmp_path, relaxed, options(minutes=0.0, patches=20, least=8))
+    assert len(training.curve) == 3
 
 
 def test_learning_lowers_the_loss(relaxed):

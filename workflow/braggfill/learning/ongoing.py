@@ -163,7 +163,8 @@ class Ongoing:
         for batch in batches:
             losses.append(self.learn(batch))
             over = self.over(last)
-            if time.monotonic() - saved < 60 * self._told.minutes and not over:
+            few = len(losses) * self._told.batch < self._told.least
+            if (few or time.monotonic() - saved < 60 * self._told.minutes) and not over:
                 continue
             mean = float(torch.stack(losses).mean())
             if self.diverged(mean):

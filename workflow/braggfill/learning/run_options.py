@@ -17,7 +17,8 @@ class RunOptions:
     clip : norm of the gradient from which on it is shortened; one that is a hundred times the usual would fill Muon's
         momentum for twenty steps.
     average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
-    minutes : between two checkpoints.
+    minutes : between two checkpoints; least : patterns or patches between them, because the mean loss of few may be far
+        from that of others without anything having diverged.
     seconds : the learning rate falls by the clock, and the training ends after so many; None for by what was seen.
     """
 
@@ -30,6 +31,7 @@ class RunOptions:
     average: float = 0.998
     decay: float = 0.01
     minutes: float = 6.0
+    least: int = 1
     seed: int = 1
     seconds: float | None = None
 

@@ -135,6 +135,7 @@ class TrainingOptions(RunOptions):
     last_rate: float = 1e-6
     warm_up: int = 60
     average: float = 0.9985
+    least: int = 2048
     patches: int = 1_000_000
     optimiser: str = "muon"
     channels: tuple[int, ...] = (32, 64, 96)
