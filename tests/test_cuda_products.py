@@ -5,11 +5,14 @@ Looked for on the processor, which has them, in every network and in each kind o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from braggfill import filling, networks
-from braggfill.learning.gap import losses
+from braggfill.learning.gap import drawn, drawn_training, losses
+from braggfill.learning.gap.drawn_options import BufferOptions, DrawnOptions, TrainingOptions
 from braggfill.networks.gap.bridge import bridge
 from braggfill.patterns import gaps
 from braggfill.phasing import cycling
@@ -66,6 +69,23 @@ def test_training_multiplies_none():
         prediction, log_variance = network(bridge(logs, mask), mask)
         losses.total(dict.fromkeys(losses.NAMES, 1.0), prediction, log_variance, logs, logs, logs, mask).backward()
     assert not products.found
+
+
+def test_drawing_patches_and_learning_from_them_multiply_none():
+    options = DrawnOptions(side=32, box=20, size=16)
+    held = BufferOptions(objects=2, patterns=2)
+    drawer = drawn.PatchDrawer(options, held, 1)
+    own = TrainingOptions(batch=3, patches=9, channels=(4, 8))
+    nothing = torch.zeros((1, 16, 16, 16), dtype=torch.int16)
+    for optimiser in ("muon", "adam"):
+        validation = drawn.Patches(nothing, nothing, torch.ones(1, dtype=torch.bool))
+        training = drawn_training.Training(None, replace(own, optimiser=optimiser), options, validation)
+        with Products() as products:
+            drawer.put(torch.rand((2, 20, 20, 20)).to(torch.complex64), torch.full((2, 3), 3.0), torch.arange(2))
+            drawer.make(2)
+            training.learn(drawer.batch(3))
+        assert {"_fft_r2c", "bmm", "poisson", "convolution"} <= products.seen
+        assert not products.found
 
 
 class Here:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from braggfill.errors import BraggfillError
 from braggfill.physics import fourier
+from braggfill.physics.views import next_peak
 from braggfill.runs import external, seeds, storage
 from braggfill.settings.scatter import ScatterSettings
 from braggfill.stages.scatter import backends, check, chunk, views
@@ -228,19 +229,19 @@ def test_a_small_particle_does_not_reach_the_next_peak(seed, shape, equal):
     own = ScatterSettings(shape=shape, equal_steps=equal)
     view = views.draw_view(own, np.random.default_rng(seed), octahedron(9), A)
     reach = view.step_inverse_angstrom * np.array(shape) / 2
-    assert (reach <= own.reach * views.next_peak(A) * (1 + 1e-12)).all()
+    assert (reach <= own.reach * next_peak(A) * (1 + 1e-12)).all()
 
 
 def test_fading_leaves_the_peak_and_removes_its_neighbours():
     atoms = octahedron(17)
-    shape, step = (41, 41, 41), np.full(3, 1.1 * views.next_peak(A) / np.sqrt(3) / 20)
+    shape, step = (41, 41, 41), np.full(3, 1.1 * next_peak(A) / np.sqrt(3) / 20)
     window = views.fade(shape, step, A)
     distance = step[0] * np.sqrt(sum(g**2 for g in fourier.grid(shape)))
-    assert (window[distance <= 0.5 * views.next_peak(A)] == 1).all()
-    assert (window[distance >= 0.9 * views.next_peak(A) + 1e-9] == 0).all()
+    assert (window[distance <= 0.5 * next_peak(A)] == 1).all()
+    assert (window[distance >= 0.9 * next_peak(A) + 1e-9] == 0).all()
     assert window.min() == 0
     bare = np.abs(backends.amplitude(atoms, PEAK, np.eye(3), step, shape))
-    far = distance > 0.8 * views.next_peak(A)
+    far = distance > 0.8 * next_peak(A)
     assert bare[far].max() > 0.9 * bare.max()
     assert (bare * window)[far].max() < 0.02 * bare.max()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from braggfill.physics.views import next_peak
 from braggfill.settings.scatter import ScatterSettings
 from braggfill.stages.scatter import sampling, views
 
@@ -32,4 +33,4 @@ def test_a_small_particle_is_seen_over_a_smaller_extent():
     positions = np.random.default_rng(0).uniform(-10, 10, (60, 3))
     ((view, shape),) = sampling.views(own, positions, np.eye(3), 4.0, (3.0,), 14.0)
     assert shape[0] < 3 * 14
-    assert shape[2] * view.step_inverse_angstrom[2] / 2 <= 1.05 * own.reach * views.next_peak(4.0)
+    assert shape[2] * view.step_inverse_angstrom[2] / 2 <= 1.05 * own.reach * next_peak(4.0)

@@ -259,6 +259,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("stages/scatter/check.py", {"scatter_check"}),
         ("stages/scatter/sampling.py", {"scatter_oversampling"}),
         ("stages/scatter/views.py", {"scatter", "scatter_check", "scatter_oversampling"}),
+        ("physics/views.py", {"scatter", "scatter_check", "scatter_oversampling"}),
         ("stages/perturb.py", {"perturb", "perturb_steps", "perturb_oversampling"}),
         ("stages/extract/chunk.py", {"extract"}),
         ("stages/extract/places.py", {"extract", "extract_scan"}),

@@ -6,20 +6,17 @@ are drawn, so that a training on a device is not repeated to the last bit.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
-from braggfill.errors import BraggfillError
 from braggfill.learning import phase_data
 from braggfill.learning.phase_data import EXTENT, NEAR, ExposureOptions
+from braggfill.learning.supply import Supply
 from braggfill.physics.crystals import MARGIN, CrystalOptions
 
 BOX = 2 * (int(np.ceil(0.62 * EXTENT)) + MARGIN) + 1
@@ -27,8 +24,6 @@ BOX = 2 * (int(np.ceil(0.62 * EXTENT)) + MARGIN) + 1
 TOGETHER = 32
 """Crystals that a process hands over at once."""
 ORDERS = tuple((a, b, 3 - a - b) for a in range(3) for b in range(3) if a != b)
-PATIENCE = 1.0
-"""Seconds between two looks at whether a process has failed."""
 TAPS = 2
 """Voxels to either side that a blur reaches."""
 
@@ -175,45 +170,20 @@ class Pool:
         self.extents = torch.ones((most, 3), device=device)
         self.drawn = 0
         """Crystals that have come."""
-        self._loader = DataLoader(
-            _Drawn(seed, crystals),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            pin_memory=torch.device(device).type == "cuda",
-        )
-        self._queue: queue.Queue[tuple[Tensor, Tensor]] = queue.Queue(maxsize=64)
-        self._stopped = False
-        self._failed: Exception | None = None
+        self._supply = Supply(_Drawn(seed, crystals), workers, "crystals", device)
 
     def __iter__(self) -> Iterator[DeviceBatch]:
-        thread = threading.Thread(target=self._fetch, daemon=True)
-        thread.start()
-        try:
+        with self._supply:
             while True:
-                self._take()
+                while self.drawn < self.least:
+                    self._put_all(self._supply.take(wait=True))
+                self._put_all(self._supply.take())
                 there = min(self.drawn, len(self.objects))
                 chosen = self.exposer.whole(0, there - 1, self.batch)
                 yield self.exposer.expose(self.objects[chosen], self.extents[chosen])
-        finally:
-            self._stopped = True
-            while thread.is_alive():  # it may wait for a place
-                self._waiting()
-                thread.join(0.1)
 
-    def _take(self) -> None:
-        """What the processes have drawn; waits for the first ones.
-
-        Raises
-        ------
-        BraggfillError : a process failed; without new crystals the old ones would be learnt by heart.
-        """
-        while self.drawn < self.least and self._failed is None:
-            with suppress(queue.Empty):
-                self._put(*self._queue.get(timeout=PATIENCE))
-        if self._failed is not None:
-            raise BraggfillError(f"a process that draws crystals failed: {self._failed}") from self._failed
-        for objects, extents in self._waiting():
+    def _put_all(self, items: list[tuple[Tensor, Tensor]]) -> None:
+        for objects, extents in items:
             self._put(objects, extents)
 
     def _put(self, objects: Tensor, extents: Tensor) -> None:
@@ -222,23 +192,6 @@ class Pool:
         self.objects[places] = objects.to(device, non_blocking=True)
         self.extents[places] = extents.to(device, non_blocking=True)
         self.drawn += len(objects)
-
-    def _waiting(self) -> list[tuple[Tensor, Tensor]]:
-        found = []
-        while True:
-            try:
-                found.append(self._queue.get_nowait())
-            except queue.Empty:
-                return found
-
-    def _fetch(self) -> None:
-        try:
-            for one in self._loader:
-                if self._stopped:
-                    return
-                self._queue.put(one)
-        except Exception as error:  # whatever it is, the training has to hear of it
-            self._failed = error
 
 
 class _Drawn(IterableDataset):

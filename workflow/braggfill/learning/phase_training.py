@@ -8,39 +8,34 @@ averaged network with its card) and ``curve.csv``, each whole at any time.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from braggfill.errors import BraggfillError
-from braggfill.learning import muon, phase_data, phase_device
+from braggfill.learning import phase_data, phase_device
+from braggfill.learning.ongoing import Ongoing, arithmetic, optimisers, same_network, seen_by
 from braggfill.learning.phase_device import DeviceBatch
 from braggfill.learning.phase_losses import amplitude_weights, coherence, log_weights
 from braggfill.learning.phase_options import TrainingOptions
-from braggfill.networks import build, load, save
+from braggfill.networks import build, save
 from braggfill.runs import device as devices
-from braggfill.runs import seeds, storage
+from braggfill.runs import seeds
 from braggfill.runs.fingerprint import code
 
 COLUMNS = ("step", "patterns", "hours", "rate", "loss", "wca", "wca_log", *phase_data.TRAINED[0].kinds)
 """Of the learning curve: WCA with square-root weights, with logarithmic ones, and the former for each kind of phase."""
 NLL_WEIGHT = 0.05
-DIVERGED = 1.25
-"""Times the least mean loss between two checkpoints before from which on a training has diverged."""
-LEAST_SHARE = 1 / 64
-"""Of the learning rate, halved each time that a training diverges, at which it is given up."""
 AT_THE_ENDS = ("enter", "leave", "place")
 """Parts of the network that read the data and write the result: AdamW trains them, Muon the inner ones."""
-STATES = (("momentum",), ("step", "exp_avg", "exp_avg_sq"))
-"""What the optimisers hold for each weight."""
 
 
 def loss(direction: Tensor, log_concentration: Tensor, phase: Tensor, intensity: Tensor) -> Tensor:
@@ -95,102 +90,31 @@ def validate(network: torch.nn.Module, batch: phase_data.Batch, drawn: list[dict
     return {"wca": float(wca.mean()), "wca_log": float(torch.cat(found["wca_log"]).mean()), **by_kind}
 
 
-def arithmetic(device: torch.device) -> torch.autocast:
-    """bfloat16 for what bears it on CUDA, single precision elsewhere.
-
-    Nothing is cached: the weights of a pass without gradients would serve the one with them.
-    """
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda", cache_enabled=False)
-
-
-class Training:
+class Training(Ongoing):
     """One training: network, average of its weights, optimiser, step, learning curve."""
+
+    columns = COLUMNS
 
     def __init__(self, folder: Path, options: TrainingOptions, device: torch.device | str = "cpu", **network: object):
         torch.manual_seed(options.seed)
-        self.folder, self.options, self.device = folder, options, torch.device(device)
-        self.begun = time.monotonic()
-        self.network, self.average = (build("braggphase", **network) for _ in range(2))
-        self.average.load_state_dict(self.network.state_dict())
-        for one in (self.network, self.average):
-            one.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
-        matrices, others = muon.split(self.network, AT_THE_ENDS)
-        self.optimisers = (
-            muon.Muon(matrices, options.rate, weight_decay=options.decay),
-            torch.optim.AdamW(others, options.rate, betas=(0.9, 0.98), weight_decay=options.decay),
-        )
+        self.options = options
+        pair = build("braggphase", **network), build("braggphase", **network)
+        for one in pair:
+            one.to(torch.device(device), memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch's stub has no memory_format
+        super().__init__(folder, options, pair, optimisers(pair[0], options, AT_THE_ENDS), device)
         self.code = code("learning.phase_training")
-        self.step, self.hours, self.before = 0, 0.0, 0
-        self.share = 1.0
-        """Of the learning rate: halved each time that the training diverges."""
-        self.curve: list[dict] = []
-
-    @property
-    def state(self) -> Path:
-        return self.folder / "state.safetensors"
-
-    def rate(self) -> float:
-        """Learning rate of this step: a linear warm-up, then half a cosine."""
-        options = self.options
-        if self.step < options.warm_up:
-            return self.share * options.rate * (self.step + 1) / options.warm_up
-        if options.seconds is not None:
-            done = min(3600 * self.hours_now() / options.seconds, 1.0)
-        else:
-            whole = max(options.patterns / options.batch - options.warm_up, 1)
-            done = min((self.step - options.warm_up) / whole, 1.0)
-        return options.last_rate + (self.share * options.rate - options.last_rate) * (1 + math.cos(math.pi * done)) / 2
-
-    def hours_now(self) -> float:
-        """Hours of training, those of calls before this one included."""
-        return self.hours + (time.monotonic() - self.begun) / 3600
-
-    def over(self, last: int) -> bool:
-        """Whether the training has ended."""
-        seconds = self.options.seconds
-        return self.step >= last or (seconds is not None and 3600 * self.hours_now() >= seconds)
+        self.validating: tuple[phase_data.Batch, list[dict]] | None = None
 
     def learn(self, batch: phase_data.Batch | DeviceBatch) -> Tensor:
-        """One step; its loss.  A step whose gradient is not finite learns nothing."""
         log_intensity, mask, phase, intensity = (torch.as_tensor(x, device=self.device) for x in vars(batch).values())
-        self.network.zero_grad(set_to_none=True)
         with arithmetic(self.device):
             direction, log_concentration = self.network(log_intensity, mask)
-        found = loss(direction, log_concentration, phase, intensity)
-        found.backward()
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        share = torch.where(norm.isfinite(), (self.options.clip / norm).clamp(max=1), 0)  # no waiting for the device
-        for gradient in gradients:
-            gradient.nan_to_num_(0, 0, 0)
-        torch._foreach_mul_(gradients, share)
-        rate = self.rate()
-        for optimiser, part in zip(self.optimisers, (1.0, self.options.ends), strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = part * rate
-            optimiser.step()
-        self.step += 1
-        kept = min(self.options.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
-        return found.detach()
+        return self.descend(loss(direction, log_concentration, phase, intensity))
 
-    def diverged(self, mean: float) -> bool:
-        """Whether the mean loss since the last checkpoint is far above what it was before."""
-        return bool(self.curve) and not mean <= DIVERGED * min(float(row["loss"]) for row in self.curve)
-
-    def back(self) -> None:
-        """Go back to the last checkpoint, and on with half the learning rate.
-
-        Raises
-        ------
-        BraggfillError : that was done often enough.
-        """
-        hours, share = self.hours_now(), self.share / 2
-        self.load()
-        self.hours, self.begun, self.share = hours, time.monotonic(), share
-        if share < LEAST_SHARE:
-            raise BraggfillError(f"{self.folder}: the training diverges again and again; begin anew, --rate lower")
+    def row(self, mean: float) -> dict[str, Any]:
+        self.validating = self.validating or phase_data.validation(self.options.validation)
+        found = {"step": self.step, "patterns": self.seen, "hours": self.hours, "rate": self.rate(), "loss": mean}
+        return found | validate(self.average, *self.validating)
 
     def begin_with(self, path: str | Path) -> None:
         """Take the weights of a network that was trained before.
@@ -199,84 +123,19 @@ class Training:
         ------
         BraggfillError : it cannot be read, or is another network.
         """
-        given = load(path)
-        if given.name != self.network.name or given.options != self.network.options:
-            raise BraggfillError(
-                f"{path}: a network {given.name} with {given.options}; begin with one of {self.network.name} "
-                f"with {self.network.options}"
-            )
+        given = same_network(path, self.network)
         for one in (self.network, self.average):
             one.load_state_dict(given.state_dict())
-        seen = given.card.get("patterns", given.card.get("patches_seen", 0))  # of a file that may be anybody's
-        self.before = seen if isinstance(seen, int) and seen > 0 else 0
+        self.before = seen_by(given.card, "patterns", "patches_seen")
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All tensors of the training, by name."""
-        found = {f"network.{n}": p.detach() for n, p in self.network.named_parameters()}
-        found |= {f"average.{n}": p.detach() for n, p in self.average.named_parameters()}
-        for name, parameter in self.network.named_parameters():
-            for optimiser in self.optimisers:
-                for key, value in optimiser.state.get(parameter, {}).items():
-                    found[f"{key}.{name}"] = value
-        return found
-
-    def save(self) -> None:
-        """Write state, network and curve."""
-        import pandas
-        from safetensors.torch import save as pack
-
-        about = {
-            "step": self.step,
-            "hours": self.hours,
-            "options": asdict(self.options),
-            "patterns_before": self.before,
-            "share": self.share,
-            "device": self.device.type,
-        }
-        tensors = {name: value.cpu().contiguous() for name, value in self.tensors().items()}
-        with storage.replacing(self.state) as temporary:
-            temporary.write_bytes(pack(tensors, metadata={"training": json.dumps(about)}))
-        figures = self.curve[-1] if self.curve else {}
+    def publish(self, about: dict[str, Any]) -> None:
         card = {
             "training": about,
-            "validation": figures,
-            "patterns": self.before + self.step * self.options.batch,
+            "validation": self.curve[-1] if self.curve else {},
+            "patterns": self.before + self.seen,
             "code": self.code,
         }
         save(self.folder / "braggphase.safetensors", self.average, card)
-        storage.write_table(self.folder / "curve.csv", pandas.DataFrame(self.curve), columns=list(COLUMNS))
-
-    def load(self) -> None:
-        """Go on with what the folder holds.
-
-        Raises
-        ------
-        BraggfillError : it is damaged, or of another network.
-        """
-        import pandas
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(str(self.state), framework="pt") as file:
-                about = json.loads(file.metadata()["training"])
-                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-            for prefix, network in (("network", self.network), ("average", self.average)):
-                for name, parameter in network.named_parameters():
-                    parameter.data.copy_(stored[f"{prefix}.{name}"])
-            names = {parameter: name for name, parameter in self.network.named_parameters()}
-            for optimiser, keys in zip(self.optimisers, STATES, strict=True):
-                for parameter in (p for group in optimiser.param_groups for p in group["params"]):
-                    held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in keys}
-                    optimiser.state[parameter] = {  # numbers of steps are on the processor
-                        key: value if key == "step" else value.to(self.device) for key, value in held.items()
-                    }
-            self.step, self.hours = int(about["step"]), float(about["hours"])
-            self.before, self.share = int(about.get("patterns_before", 0)), float(about.get("share", 1.0))
-            if not LEAST_SHARE <= self.share <= 1:
-                raise ValueError("share")
-            self.curve = pandas.read_csv(self.folder / "curve.csv").to_dict("records")
-        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
-            raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
 
 
 def train(
@@ -310,38 +169,11 @@ def train(
     elif start is not None:
         training.begin_with(start)
     torch.backends.cudnn.benchmark = training.device.type == "cuda"
-    fixed, drawn = phase_data.validation(options.validation)
-    last = options.patterns // options.batch
-    last = last if steps is None else min(last, training.step + steps)
+    last = options.steps if steps is None else min(options.steps, training.step + steps)
     training.begun = time.monotonic()
     while not training.over(last):
-        _learn(training, last, workers, fixed, drawn)
+        training.follow(_stream(training, workers), last)
     return training
-
-
-def _learn(training: Training, last: int, workers: int, fixed: phase_data.Batch, drawn: list[dict]) -> None:
-    """Steps and checkpoints, to the end or until the training diverges and is back at the last checkpoint."""
-    losses: list[Tensor] = []
-    saved = time.monotonic()
-    for batch in _stream(training, workers):
-        losses.append(training.learn(batch))
-        over = training.over(last)
-        if time.monotonic() - saved < 60 * training.options.minutes and not over:
-            continue
-        mean = float(torch.stack(losses).mean())
-        if training.diverged(mean):
-            training.back()
-            print(f"diverged, loss {mean:.5g}: back to step {training.step}, rate {training.rate():.5g}", flush=True)
-            return
-        training.hours, training.begun = training.hours_now(), time.monotonic()
-        row = {"step": training.step, "patterns": training.step * training.options.batch, "hours": training.hours}
-        row |= {"rate": training.rate(), "loss": mean, **validate(training.average, fixed, drawn)}
-        training.curve.append(row)
-        training.save()
-        print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
-        if over:
-            return
-        losses, saved = [], time.monotonic()
 
 
 def _stream(training: Training, workers: int) -> Iterable[phase_data.Batch | DeviceBatch]:

@@ -8,10 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from braggfill.physics.views import extents, next_peak, random_rotation
 from braggfill.runs import seeds, storage
 from braggfill.settings.scatter import ScatterSettings
 from braggfill.stages.scatter.particles import read_particle, write_view
-from braggfill.stages.scatter.views import View, extents, next_peak, pattern, random_rotation
+from braggfill.stages.scatter.views import View, pattern
 
 MARGIN = 4.0
 """Fringes beyond the extent at each end of axis 2: what lies beyond a gap at its border."""
