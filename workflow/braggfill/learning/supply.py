@@ -60,7 +60,7 @@ class Supply:
         ------
         BraggfillError : a process failed; without new items the old ones would be learnt by heart.
         """
-        found = []
+        found: list[Any] = []
         while wait and not found and self._failed is None:
             with suppress(queue.Empty):
                 found.append(self._queue.get(timeout=PATIENCE))

@@ -88,7 +88,12 @@ class Perturber:
 
     def __init__(self, options: DrawnOptions, generator: torch.Generator) -> None:
         self.options, self.generator, self.device = options, generator, generator.device
-        names = ("smoothing_sigma_voxels", "modulus_noise", "modulus_correlation", "phase_range_radians")
+        names: tuple[str, ...] = (
+            "smoothing_sigma_voxels",
+            "modulus_noise",
+            "modulus_correlation",
+            "phase_range_radians",
+        )
         names += ("phase_correlation", "blur_sigma_voxels", "coherence_extents", "point_spread_pixels")
         names += ("background_exponent", "background_unevenness", "flat_field", "photons_exponent")
         self.limits = {

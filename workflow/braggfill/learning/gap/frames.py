@@ -57,11 +57,11 @@ def bridge(log_intensity: Tensor, frame: Tensor) -> Tensor:
         for (axis, left, right), chosen in zip(sides, used, strict=True):
             place, last = _line(missing, axis), missing.shape[axis] - 1
             before, after = ((left, right)[k].clamp(0, last)[:, None].expand_as(values) for k in (0, 1))
-            ends = [values.gather(axis + 1, index) for index in (before, after)]
+            first, second = (values.gather(axis + 1, index) for index in (before, after))
             width = torch.where(left < 0, right - place, torch.where(right > last, place - left, right - left))
             share = ((place - left) / width).masked_fill(right > last, 0).masked_fill(left < 0, 1)
             weight = chosen / width.clamp(min=1).to(values.dtype)
-            total += torch.lerp(*ends, share[:, None].to(values.dtype)) * weight[:, None]
+            total += torch.lerp(first, second, share[:, None].to(values.dtype)) * weight[:, None]
             norm += weight
         done = norm > 0
         values = torch.where(done[:, None], total / norm.clamp(min=1e-9)[:, None], values)
