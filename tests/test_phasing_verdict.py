@@ -114,11 +114,11 @@ def test_fits_have_a_floor_where_several_independent_starts_end_there(truth):
 
 def test_starts_that_one_network_gave_are_one_witness(truth):
     """They share what it may have got wrong, so that only a good fit speaks for what they alone agree on."""
-    same = [run(truth, fit, "network") for fit in (1.9, 2.0)]
+    same = [run(truth, fit, "network") for fit in (1.5, 1.6)]
     found = verdict.judge(same, verdict.Agreement(), 1.0)
     assert found.word == "converged"
     assert "2 starts from a network gave the same object" in found.why
-    assert verdict.judge([run(truth, 2.3, "network"), run(truth, 2.35, "network")], verdict.Agreement(), 1.0).word == (
+    assert verdict.judge([run(truth, 1.9, "network"), run(truth, 1.95, "network")], verdict.Agreement(), 1.0).word == (
         "uncertain"
     )
     confirmed = verdict.judge([run(truth, 2.3, "network"), run(truth, 2.4, "coarse")], verdict.Agreement(), 1.0)

@@ -29,7 +29,7 @@ CHOICES = ("auto", "random", "network")
 NETWORK = "braggphase"
 FIRST = 2_000_000
 """Number of the first start that is not random."""
-HYPOTHESES = 3
+HYPOTHESES = 2
 """Objects that are taken from a network: what it expects, and what it sees in single orientations of the pattern.
 Where the first is a mixture of object and twin, one of the others often is not."""
 WEIGHED = 0.5

@@ -36,7 +36,7 @@ WORTH = 0.97
 FLOOR = 1.1
 """Where :data:`SEVERAL` independent starts end within so many times the lowest free log-likelihood, it has a floor:
 what is left is in the data (a flat field, background, blur), and no start gets below it."""
-SEEN = 2.0
+SEEN = 1.6
 """Starts that come from one network are not independent of each other.  What they alone agree on has converged where it
 fits within so many times what counting noise gives."""
 FEWEST_VOXELS = 40
