@@ -242,11 +242,10 @@ class Search:
         """The best runs, each by itself, taken through the schedule of the whole array again; hopeless ones are not,
         and those that did not get better by it are not twice."""
         usable = [run for run in runs if not run.problem and run.origin != "bred"]
-        chosen = [run for run in usable if run.llk_free <= HOPEFUL * usable[0].llk_free][: self.recipe.kept]
+        hopeful = [run for run in usable if run.llk_free <= HOPEFUL * usable[0].llk_free]
+        fresh = [run for run in hopeful if (run.start, run.cycles) not in self.taken_further]
         begun = []
-        for run in chosen:
-            if (run.start, run.cycles) in self.taken_further:
-                continue
+        for run in fresh[: self.recipe.kept]:
             self.taken_further.add((run.start, run.cycles))
             rng = seeds.generator(self.context.seed, "phase/further", run.start, run.cycles)
             threshold = self.recipe.finer.threshold or run.threshold
@@ -269,24 +268,27 @@ class Search:
 
     def _look_for_blur(self, level: Level, begun: Sequence[Start], done: list[cycling.Cycled]) -> list[cycling.Cycled]:
         """Once, on the first level where it can be seen: what was done, continued with the pattern's blur where it has
-        one that voxels kept out confirm.  All levels have the same voxels, so that they share it."""
+        one.  Voxels kept out have to confirm it: the best start, cycled on with it, must fit better than cycled on
+        without.  All levels have the same voxels, so that they share it."""
         if self.looked_for_blur or not done or self.context.over():
             return done
         self.looked_for_blur = True
         for _ in range(_coherence.TURNS):
-            misfit, best = min((level.misfit(one.model), i) for i, one in enumerate(done))
+            best = min(range(len(done)), key=lambda i: level.misfit(done[i].model))
             blur = _coherence.estimate(
                 done[best].obj, level.intensity * level.window**2, level.used, should_stop=self.context.over
             )
             if blur is None:
                 break
-            before = level.blurred
+            onwards, before = _onwards(begun, done), level.blurred
+            (plain,) = self._cycle(level, onwards[best : best + 1], self.recipe.finer)
             self._blur_by(blur)
-            again = self._cycle(level, _onwards(begun, done), self.recipe.finer)
-            if self.context.over() or min(level.misfit(one.model) for one in again) > _coherence.GAIN * misfit:
+            (tried,) = self._cycle(level, onwards[best : best + 1], self.recipe.finer)
+            if self.context.over() or level.misfit(tried.model) > _coherence.GAIN * level.misfit(plain.model):
                 self._blur_by(before)
-                break
-            done = again
+                return [plain if i == best and not self.context.over() else one for i, one in enumerate(done)]
+            others = self._cycle(level, onwards[:best] + onwards[best + 1 :], self.recipe.finer)
+            done = [*others[:best], tried, *others[best:]]
         return done
 
     def _blur_by(self, blur: _coherence.Blur | None) -> None:

@@ -115,7 +115,7 @@ def _card(network: Module, card: dict[str, Any], parameters: int, curve: pd.Data
     yield f"# {NAME}"
     yield ""
     yield "Predicts the phase of the middle of a 3D Bragg coherent diffraction pattern, and how sure it is, voxel by"
-    yield "voxel. `braggfill phase` begins with its object beside random ones; the voxels kept out choose."
+    yield "voxel. `braggfill phase` begins with what it expects; the voxels kept out of the search choose."
     yield ""
     yield f"- {network.options}, {parameters:,} parameters, half precision"
     before = card["patterns_before"]
