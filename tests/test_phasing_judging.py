@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from braggfill.phasing import convex, cycling, engines, free, judging, modes, verdict
+from braggfill.phasing import coherence, convex, cycling, engines, free, judging, modes, verdict
 from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import prepare
 from braggfill.phasing.recipe import Recipe, Schedule
@@ -94,3 +94,35 @@ def test_a_run_that_did_not_get_better_is_not_taken_through_the_same_again(given
     assert context.cycles == before + spent
     further = search._round("further", again)  # as if all had
     assert [one.cycles for one in further] == [one.cycles + spent // len(again) for one in again]
+
+
+def test_a_blur_is_taken_only_if_it_fits_better_than_as_many_cycles_without(given, monkeypatch):
+    """An object that is not there yet fits better after any cycles, with a blur that the pattern does not have, too."""
+    monkeypatch.setattr(coherence, "estimate", lambda *_, **__: coherence.Blur((0.4, 0.4, 0.4)))
+    quick = Schedule((("RAAR", 20),), 10, (1.0, 0.8), 0.2)
+    search = Search(given, Recipe(long=quick, finer=quick), Context(seed=1, threads=1))
+    level = search.levels[-1]
+    begun = search.starts(level, 2)
+    done = search._cycle(level, begun, replace(quick, stages=(("ER", 2),), er_cycles=0))
+    before = min(level.misfit(one.model) for one in done)
+    after = search._look_for_blur(level, begun, done)
+    assert search.looked_for_blur
+    assert level.blurred is None
+    assert len(after) == 2
+    assert sum(new is old for new, old in zip(after, done, strict=True)) == 1
+    assert min(level.misfit(one.model) for one in after) < coherence.GAIN * before
+    assert search._look_for_blur(level, begun, done) is done
+
+
+def test_a_blur_that_the_pattern_has_is_taken(given, monkeypatch):
+    wide = coherence.Blur((0.9, 0.9, 0.9))
+    photons = np.random.default_rng(3).poisson(coherence.blurred(given.intensity, wide))
+    pattern = replace(given, intensity=np.where(given.known, photons, 0).astype(np.float32))
+    monkeypatch.setattr(coherence, "estimate", lambda *_, **__: wide)
+    quick = Schedule((("RAAR", 60),), 20, (1.0, 0.8), 0.2)
+    search = Search(pattern, Recipe(long=quick, finer=quick), Context(seed=1, threads=1))
+    level = search.levels[-1]
+    begun = search.starts(level, 2)
+    after = search._look_for_blur(level, begun, search._cycle(level, begun, quick))
+    assert level.blurred == wide
+    assert [one.cycles for one in after] == [one.cycles for one in after if one.cycles > quick.cycles]

@@ -244,6 +244,22 @@ def test_what_is_plainly_no_crystal_has_failed(make):
     assert found.obj.shape == (32, 32, 32)
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_what_does_not_fall_off_has_failed(counts, axis):
+    """Along one axis is enough, whatever is masked; a cut peak falls off on one side."""
+    flat = np.broadcast_to(counts.max(axis=axis, keepdims=True), counts.shape)
+    mask = np.zeros(counts.shape, bool)
+    mask[:, :2] = mask[:, -2:] = True
+    for missing in (None, mask):
+        found = phase.phase_pattern(flat, missing)
+        assert found.verdict.word == "failed"
+        assert f"does not fall off along axis {axis}" in found.verdict.why
+    assert phase.unphasable(prepare(counts, mask)) is None
+    half = [slice(None)] * 3
+    half[axis] = slice(counts.shape[axis] // 2, None)
+    assert phase.unphasable(prepare(counts[tuple(half)])) is None
+
+
 def test_everything_masked_has_failed(counts):
     found = phase_pattern(counts, np.ones(counts.shape, bool))
     assert found.failed

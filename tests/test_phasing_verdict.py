@@ -112,6 +112,22 @@ def test_fits_have_a_floor_where_several_independent_starts_end_there(truth):
     assert not verdict.floor([run(truth, 5.0), run(truth, 5.1)])
 
 
+@pytest.mark.parametrize("axis", range(3))
+def test_a_plane_of_voxels_is_no_crystal(truth, axis):
+    """Where a pattern does not fall off along an axis, a plane explains it to the noise."""
+    middle = [slice(None)] * 3
+    middle[axis] = slice(truth.shape[axis] // 2, truth.shape[axis] // 2 + 1)
+    plane = 0.05 * truth
+    plane[tuple(middle)] = truth[tuple(middle)]
+    found = verdict.judge([run(plane, 0.9), run(plane, 0.95)], verdict.Agreement(), 1.0)
+    assert found.word == "failed"
+    assert f"voxels thick along axis {axis}" in found.why
+    np.testing.assert_allclose(verdict.thickness(run(np.ones((4, 5, 6), complex), 1.0)), [4, 5, 6])
+    thin = np.zeros((12, 12, 12), complex)
+    thin[5:7, 3:9, 3:9] = 1
+    assert verdict.judge([run(thin, 0.9), run(thin, 0.95)], verdict.Agreement(), 1.0).word == "converged"
+
+
 def test_starts_that_one_network_gave_are_one_witness(truth):
     """They share what it may have got wrong, so that only a good fit speaks for what they alone agree on."""
     same = [run(truth, fit, "network") for fit in (1.5, 1.6)]

@@ -43,6 +43,9 @@ LAST_PATIENCE = 6
 differentiation have had their turn.  One that fits waits for another to confirm it until the last round."""
 MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
+FLAT = 0.6
+"""Where the planes at both ends of an axis hold more of what the brightest ones do, the pattern does not fall off, and some
+thin plane of voxels would explain it to the noise."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
@@ -152,7 +155,24 @@ def unphasable(pattern: Pattern) -> Verdict | None:
         )
     if min(pattern.shape) < 8:
         return Verdict(FAILED, f"shape {pattern.shape}: fewer than 8 voxels along an axis", "crop less, or bin less")
+    for axis in range(3):
+        if _border(pattern, axis) > FLAT:
+            what = f"the pattern does not fall off along axis {axis}, as a ring or an even background does not"
+            return Verdict(FAILED, what, "crop so that one peak is inside with its fringes")
     return None
+
+
+def _border(pattern: Pattern, axis: int) -> float:
+    """Photons a measured voxel near both ends of an axis, at the fainter end, over those of the brightest planes."""
+    others = tuple(a for a in range(3) if a != axis)
+    number = pattern.known.sum(axis=others)
+    photons = np.where(pattern.known, pattern.intensity, 0).sum(axis=others, dtype=float)
+    seen = number > number.max() / 10
+    number, photons = number[seen], photons[seen]
+    if len(number) < 4:
+        return 0.0
+    mean = (photons[1:] + photons[:-1]) / (number[1:] + number[:-1])
+    return float(min(mean[0], mean[-1]) / max(mean.max(), 1e-300))
 
 
 def _finished(

@@ -41,6 +41,9 @@ SEEN = 1.6
 fits within so many times what counting noise gives."""
 FEWEST_VOXELS = 40
 """Of a support: fewer are a point, as the object of an even background is."""
+THINNEST = 1.5
+"""Least thickness of an object, voxels: where a pattern does not fall off along an axis some plane of voxels explains
+it."""
 MOST = 12
 """So many of the best runs are compared."""
 
@@ -114,6 +117,14 @@ def support_of(runs: Sequence[Run], agreement: Agreement) -> float:
     return sum(found) / len(found) if found else float("nan")
 
 
+def thickness(run: Run) -> list[float]:
+    r"""Of an object along each axis, voxels: :math:`(\sum p)^2 / \sum p^2` of what its planes hold, p, of
+    :math:`|O|^2`."""
+    squares = np.abs(run.obj) ** 2
+    planes = [squares.sum(axis=tuple(b for b in range(squares.ndim) if b != a), dtype=float) for a in range(3)]
+    return [float(p.sum() ** 2 / max((p**2).sum(), 1e-300)) for p in planes]
+
+
 def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict:
     """What runs, the best free log-likelihood first, say together.
 
@@ -133,6 +144,14 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             FAILED,
             f"the support {what}, as where no isolated crystal scattered",
             "check centring and mask, and crop to the peak",
+        )
+    widths = thickness(best)
+    if min(widths) < THINNEST:
+        axis = int(np.argmin(widths))
+        return Verdict(
+            FAILED,
+            f"the object is {widths[axis]:.1f} voxels thick along axis {axis}: the pattern does not fall off there",
+            "check that one peak with its fringes is inside, and crop less",
         )
     tried = usable[:MOST]
     same = [run for run in tried if run.llk_free <= COMPARABLE * best.llk_free and agreement(run, best) >= AGREE]
