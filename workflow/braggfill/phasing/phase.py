@@ -44,8 +44,8 @@ differentiation have had their turn.  One that fits waits for another to confirm
 MUCH = 4.0
 """So many times counting noise, which blur and background of a measured scan rarely reach."""
 FLAT = 0.6
-"""Where the planes at both ends of an axis hold more of what the brightest ones do, the pattern does not fall off, and some
-thin plane of voxels would explain it to the noise."""
+"""Where the planes at both ends of an axis hold more of what the brightest ones do, the pattern does not fall off, and
+some thin plane of voxels would explain it to the noise."""
 BYTES_A_VOXEL = 120
 """Memory that one start works in, and as much again for the pattern."""
 BYTES_A_RUN = 9
