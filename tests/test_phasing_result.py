@@ -255,6 +255,11 @@ def test_what_does_not_fall_off_has_failed(counts, axis):
         assert found.verdict.word == "failed"
         assert f"does not fall off along axis {axis}" in found.verdict.why
     assert phase.unphasable(prepare(counts, mask)) is None
+    even = counts + 20 * counts.mean()
+    hot = counts.copy()
+    hot[tuple(slice(None) if a == axis else slice(3, 4) for a in range(3))] = 3 * counts.max()
+    for odd in (even, hot):  # such a pattern falls off
+        assert phase.unphasable(prepare(odd)) is None
     half = [slice(None)] * 3
     half[axis] = slice(counts.shape[axis] // 2, None)
     assert phase.unphasable(prepare(counts[tuple(half)])) is None

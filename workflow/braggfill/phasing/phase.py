@@ -163,16 +163,18 @@ def unphasable(pattern: Pattern) -> Verdict | None:
 
 
 def _border(pattern: Pattern, axis: int) -> float:
-    """Photons a measured voxel near both ends of an axis, at the fainter end, over those of the brightest planes."""
+    """Photons near both ends of an axis, at the fainter end, over those of the brightest planes: of a measured voxel on
+    average, or of the brightest voxel of a plane, whichever is less.  An even background does not lower the latter, a
+    hot pixel not the former."""
     others = tuple(a for a in range(3) if a != axis)
     number = pattern.known.sum(axis=others)
-    photons = np.where(pattern.known, pattern.intensity, 0).sum(axis=others, dtype=float)
+    photons = np.where(pattern.known, pattern.intensity, 0)
     seen = number > number.max() / 10
-    number, photons = number[seen], photons[seen]
+    number, total, most = number[seen], photons.sum(axis=others, dtype=float)[seen], photons.max(axis=others)[seen]
     if len(number) < 4:
         return 0.0
-    mean = (photons[1:] + photons[:-1]) / (number[1:] + number[:-1])
-    return float(min(mean[0], mean[-1]) / max(mean.max(), 1e-300))
+    mean, peak = (total[1:] + total[:-1]) / (number[1:] + number[:-1]), np.maximum(most[1:], most[:-1])
+    return min(float(min(x[0], x[-1]) / max(x.max(), 1e-300)) for x in (mean, peak))
 
 
 def _finished(
