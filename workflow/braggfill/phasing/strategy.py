@@ -160,7 +160,10 @@ class Search:
         begun = _named.on_level(self.context.named, shape, level.window, inside, threshold, seed)
         done = self._cycle(level, begun, self.recipe.named)
         best = sorted(range(len(done)), key=lambda i: level.misfit(done[i].model))[: self.recipe.kept]
-        return self._refined([begun[i] for i in best], [done[i] for i in best], level, self.recipe.kept)
+        begun, done = [begun[i] for i in best], [done[i] for i in best]
+        if shape != self.levels[0].shape:  # seen here already, and cheaper to look for than on the whole array
+            done = self._look_for_blur(level, begun, done)
+        return self._refined(begun, done, level, self.recipe.kept)
 
     def _coarse(self) -> list[Run]:
         """Many starts on the coarsest array, the best few of them on the finer ones."""
@@ -282,18 +285,18 @@ class Search:
                 break
             onwards, before = _onwards(begun, done), level.blurred
             (plain,) = self._cycle(level, onwards[best : best + 1], self.recipe.finer)
-            self._blur_by(blur)
+            self._blur_by(blur, level)
             (tried,) = self._cycle(level, onwards[best : best + 1], self.recipe.finer)
             if self.context.over() or level.misfit(tried.model) > _coherence.GAIN * level.misfit(plain.model):
-                self._blur_by(before)
+                self._blur_by(before, level)
                 return [plain if i == best and not self.context.over() else one for i, one in enumerate(done)]
             others = self._cycle(level, onwards[:best] + onwards[best + 1 :], self.recipe.finer)
             done = [*others[:best], tried, *others[best:]]
         return done
 
-    def _blur_by(self, blur: _coherence.Blur | None) -> None:
-        for level in self.levels:
-            level.blur_by(blur)
+    def _blur_by(self, blur: _coherence.Blur | None, level: Level) -> None:
+        for one in {id(one): one for one in (*self.levels, level)}.values():
+            one.blur_by(blur)
 
 
 def _random(search: Search, level: Level, number: int) -> Start:
