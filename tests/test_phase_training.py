@@ -176,6 +176,18 @@ def test_a_training_that_diverges_goes_back(tmp_path, monkeypatch, capsys):
     assert again.step == 6
 
 
+def test_what_goes_on_after_diverging_is_the_average_without_momentum(tmp_path):
+    """Weights and momentum of the last checkpoint may have been about to diverge."""
+    training = phase_training.train(tmp_path, options(minutes=0.0, patterns=16), **SMALL)
+    average = {name: weight.clone() for name, weight in training.average.state_dict().items()}
+    assert any(not torch.equal(weight, average[name]) for name, weight in training.network.state_dict().items())
+    training.back()
+    for name, weight in training.network.state_dict().items():
+        torch.testing.assert_close(weight, average[name], rtol=0, atol=0)
+    assert training.step == 4
+    assert not any(optimiser.state for optimiser in training.optimisers)
+
+
 def test_the_clock_ends_a_training(tmp_path):
     training = phase_training.train(tmp_path, options(seconds=0.01, warm_up=0, patterns=4000), **SMALL)
     assert training.step == 1

@@ -185,7 +185,10 @@ class Ongoing:
         return bool(self.curve) and not mean <= DIVERGED * min(float(row[self.loss_column]) for row in self.curve)
 
     def back(self) -> None:
-        """Go back to the last checkpoint, and on with half the learning rate.
+        """Go back to the average of the weights at the last checkpoint, and on with half the learning rate.
+
+        The weights themselves may have been about to diverge there, and the momentum with them: what begins with those
+        diverges again, however small the rate.
 
         Raises
         ------
@@ -194,6 +197,9 @@ class Ongoing:
         hours, share = self.hours_now(), self.share / 2
         self.load()
         self.hours, self.begun, self.share = hours, time.monotonic(), share
+        self.network.load_state_dict(self.average.state_dict())
+        for optimiser in self.optimisers:
+            optimiser.state.clear()
         if share < LEAST_SHARE:
             raise BraggfillError(f"{self.folder}: the training diverges again and again; begin anew, --rate lower")
 
