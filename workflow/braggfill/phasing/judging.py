@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from braggfill.phasing import cycling, free
+from braggfill.phasing import coherence, cycling, free
 from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.projections import Measured
 from braggfill.phasing.recipe import RIM_CYCLES, Recipe, Schedule
+from braggfill.phasing.result import Run
 from braggfill.phasing.starts import Start
+from braggfill.physics import fourier
 from braggfill.runs import seeds
 
 Figures = tuple[float, float, float]
@@ -43,6 +45,13 @@ def figures(intensity: np.ndarray, used: np.ndarray, kept_out: np.ndarray, model
         free.likelihood(intensity[used].astype(float), model[used].astype(float)),
         float(gap / max(float(np.linalg.norm(seen)), 1e-30)),
     )
+
+
+def expected(pattern: Pattern, run: Run) -> float:
+    """Free log-likelihood that counting noise alone would give with a run's model."""
+    model = coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.blur)
+    judged = pattern.free if pattern.free.any() else pattern.known
+    return free.expected_likelihood(model[judged])
 
 
 def of_objects(pattern: Pattern, found: Sequence[tuple[np.ndarray, np.ndarray]], context: Context) -> list[Figures]:

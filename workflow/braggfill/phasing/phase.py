@@ -13,7 +13,7 @@ import numpy as np
 
 from braggfill.errors import BraggfillError
 from braggfill.phasing import coherence as _coherence
-from braggfill.phasing import cycling, engines, free, modes, projections, verdict
+from braggfill.phasing import cycling, engines, judging, modes, projections, verdict
 from braggfill.phasing import named as _named
 from braggfill.phasing import pattern as _pattern
 from braggfill.phasing.context import Context, Progress
@@ -21,7 +21,6 @@ from braggfill.phasing.pattern import Pattern
 from braggfill.phasing.recipe import Recipe
 from braggfill.phasing.result import FAILED, Phased, Run, Verdict
 from braggfill.phasing.starts import Start
-from braggfill.physics import fourier
 from braggfill.runs import seeds
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def phase_pattern(
         runs = verdict.ordered(so_far, agreement)
         usable = [run for run in runs if not run.problem]
         if usable:
-            expected = _expected(pattern, usable[0])
+            expected = judging.expected(pattern, usable[0])
         found = verdict.judge(runs, agreement, expected)
         lowest = min((run.llk_free for run in usable), default=float("inf"))
         idle, best_yet = (0, lowest) if lowest < verdict.WORTH * best_yet else (idle + 1, best_yet)
@@ -250,13 +249,6 @@ def _refine(
 
 def _threshold(run: Run, recipe: Recipe) -> float:
     return run.threshold if np.isfinite(run.threshold) else recipe.support_thresholds[0]
-
-
-def _expected(pattern: Pattern, run: Run) -> float:
-    """Free log-likelihood that counting noise alone would give with a run's model."""
-    model = _coherence.blurred(np.abs(fourier.forward(run.obj)) ** 2, run.blur)
-    judged = pattern.free if pattern.free.any() else pattern.known
-    return free.expected_likelihood(model[judged])
 
 
 def _nothing(

@@ -102,8 +102,8 @@ class AssessSettings(StageSettings):
 
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("network",)
     """Phase retrieval of these particles. `network`: the object of the network. `network_er`: followed by 300 cycles of
-    ER, in which the support changes only at its border. `network_run`: several objects of the network, cycled on a
-    coarse array, the best of them followed by one run on the whole array. `run`: 400 HIO, 1000 RAAR, 300 ER from random
+    ER, in which the support changes only at its border. `network_run`: objects of the network, cycled as
+    `braggfill phase` begins, and once more where they do not fit. `run`: 400 HIO, 1000 RAAR, 300 ER from random
     phases. `best_of_6`: the best of six random starts by RAAR, HIO, RAAR, ER on the whole array."""
 
     compared: Body = "winterbottom"

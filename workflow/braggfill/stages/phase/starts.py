@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from braggfill.phasing import cycling, free, named, starts, support
+from braggfill.phasing import cycling, free, judging, named, starts, support, verdict
 from braggfill.phasing.context import Context
 from braggfill.phasing.pattern import Pattern, prepare
 from braggfill.phasing.projections import Measured
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from braggfill.networks.phase.predicts import PhaseNetwork
 
 RECIPE = Recipe()
-ONE = replace(RECIPE, kept=1)
 PUBLISHED = Schedule((("HIO", 400), ("RAAR", 1000)), 300, (2.0, 1.0))
 """Of a random start (thesis, section 4.8.2)."""
 POLISH = Schedule((("ER", 300),), 0, (0.8, 0.8), border=1)
 """Of the network's object: only voxels at the border of the support change (section 4.9)."""
 ONE_RUN = Schedule((("RAAR", 150), ("HIO", 60), ("RAAR", 150)), 80, (1.5, 0.6), 0.2)
 """Of each of six random starts on the whole array."""
+ROUNDS = 2
+"""Of the network's objects, at the most."""
 SIX = 6
 THRESHOLDS = (0.2, 0.3, 0.25)
 """Support thresholds of random starts, one after the other."""
@@ -90,14 +91,17 @@ class Starts:
         return Found(made, seconds, float("nan"))
 
     def one_run(self) -> Found:
-        """The network's objects, cycled on a coarse array as :func:`braggfill.phasing.phase.phase_pattern` begins with
-        them; the best of them by one run on the whole array.  Its time is that of all, the network's included."""
+        """The network's objects, cycled as :func:`braggfill.phasing.phase.phase_pattern` begins with them, and once
+        more where they do not fit as well as starts of a network have to.  Its time is that of all, the network's
+        included."""
         objects, seconds = self.objects()
         if not objects:
             return self.expected()
         began = time.process_time()
         context = Context(self.seed, "cpu", 1, None, None, None, time.monotonic(), named=objects, random=False)
-        runs = next(Search(self.pattern, ONE, context).rounds())
+        for number, runs in enumerate(Search(self.pattern, RECIPE, context).rounds(), 1):
+            if number == ROUNDS or verdict.fits(runs[0], judging.expected(self.pattern, runs[0]), verdict.SEEN):
+                break
         return Found(runs[0].obj, seconds + time.process_time() - began, runs[0].llk_free)
 
     def refined(self, schedule: Schedule) -> Found:
