@@ -44,7 +44,7 @@ def build(name: str = "braggfill", **options: Any) -> Network:
 
     Parameters
     ----------
-    name : ``"braggfill"`` (options ``channels``, by default 32, 64, 96, and
+    name : ``"braggfill"`` (options ``channels``, by default 32, 64, 192, and
         ``design``, ``start``: :class:`braggfill.networks.gap.unet.Braggfill`), ``"paper"`` (no options), or one of
         those whose ``predict`` gives phases and concentrations: ``"braggphase"``
         (:class:`braggfill.networks.phase.braggphase.Braggphase`), and the published ones of

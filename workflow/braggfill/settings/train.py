@@ -59,7 +59,7 @@ class TrainSettings(StageSettings):
     network: Network = "braggfill"
     """`braggfill`: one network for every gap, with an uncertainty. `paper`: the published network, one gap width."""
 
-    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 96)
+    channels: Annotated[tuple[Channels, ...], Field(min_length=2, max_length=4)] = (32, 64, 192)
     """Channels at each level of the `braggfill` network (`paper` has its own). The time is about
     proportional to their square: halve them for a quick test."""
 

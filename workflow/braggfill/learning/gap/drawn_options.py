@@ -138,7 +138,7 @@ class TrainingOptions(RunOptions):
     least: int = 2048
     patches: int = 1_000_000
     optimiser: str = "muon"
-    channels: tuple[int, ...] = (32, 64, 96)
+    channels: tuple[int, ...] = (32, 64, 192)
     realistic: float = 0.35
     mse: float = 1.0
     amplitude: float = 6.0

@@ -49,7 +49,7 @@ class Braggfill(Network):
     size = 32
     haar: Tensor
 
-    def __init__(self, channels: Sequence[int] = (32, 64, 96), design: str = "gated", start: str = "averaged"):
+    def __init__(self, channels: Sequence[int] = (32, 64, 192), design: str = "gated", start: str = "averaged"):
         """``channels`` of each level, ``design`` of :data:`braggfill.networks.gap.blocks.DESIGNS`; what it corrects,
         ``start``: what is measured around, ``"averaged"``, in bright places joined by the linear interpolation; the
         linear ``"interpolation"`` alone; or ``"nothing"``: zeros in the gap, and nothing to add to."""
