@@ -140,8 +140,11 @@ def stitched(one, way, constants=0.0, noise=0.0):
     outer = Outer(one, constants, noise)
     outer.places = [c for shell in places for c in shell]
     central = Central(phase_patches.cut(one.phase, np.array([32, 32, 32])))
-    phase, there = stitching.stitch(central, outer, one.counts, places, way)
-    return patches._judged(one, phase, there)
+    return patches._judged(one, phasors(*stitching.stitch(central, outer, one.counts, places, way)))
+
+
+def phasors(phase, there=True):
+    return np.where(there, np.exp(1j * phase), 0)
 
 
 @pytest.mark.parametrize("way", stitching.WAYS)
@@ -149,7 +152,7 @@ def test_right_patches_give_the_right_phase(one, way):
     found = stitched(one, way)
     assert found["wca"] < 1e-3
     assert found["predicted_share"] > 0.5
-    assert found["accuracy"] > patches._judged(one, *central_alone(one))["accuracy"]
+    assert found["accuracy"] > patches._judged(one, phasors(*central_alone(one)))["accuracy"]
 
 
 def central_alone(one):
@@ -193,11 +196,12 @@ def test_patches_are_learned_and_stitched(tmp_path):
     settings = PhaseSettings(learn=LEARN, patches=PATCHES)
     patches.learn(settings, 1, "low", tmp_path / "low.safetensors", tmp_path / "low-history.csv")
     history = pd.read_csv(tmp_path / "low-history.csv")
-    assert set(history.network) == {"central", "outer, truth", "outer, own"}
+    assert set(history.network) == {"central", "outer, truth", "outer, own", "outer, expected"}
     assert history.val_loss.notna().all()
     stitch_low(settings, tmp_path)
     table = pd.read_csv(tmp_path / "low.csv")
-    assert len(table) == 2 + 2 * len(stitching.WAYS)
+    assert len(table) == 2 + 2 * len(stitching.WAYS) + 3
+    assert set(table[table.guess == "expected"].way) == {"central", "expected", "angles"}
     assert table[table.way == "truth"].accuracy.iloc[0] > 0.8
     assert table[table.way == "truth"].wca.iloc[0] < 1e-5
     (tmp_path / "low.safetensors").write_bytes(b"no")
@@ -219,7 +223,7 @@ def test_what_each_shell_brings_is_judged_by_itself(one):
     assert (brought[16:48, 16:48, 16:48] == 0).all()
     there = brought >= 0
     wrong = np.where(brought == 2, one.phase + 2.0, -one.phase + 1.0)
-    rows = list(patches._by_shell(one, wrong, there, brought, 0.5))
+    rows = list(patches._by_shell(one, phasors(wrong, there), brought, 0.5))
     assert [row["shell"] for row in rows] == [0, 1, 2]
     assert rows[-1]["accuracy"] == 0.5
     assert max(row["wca"] for row in rows) < 1e-6

@@ -124,6 +124,7 @@ rule phase_patches_learn:
         settings=block("phase", "patches", "learn.threads"),
         code=code("stages.phase.patches"),
         seed=SEED,
+        shipped=SHIPPED_PHASE,
     script:
         "../../scripts/phase.py"
 
@@ -149,6 +150,7 @@ rule phase_patches:
         settings=block("phase", "patches", "learn.threads"),
         code=code("stages.phase.patches"),
         seed=SEED,
+        shipped=SHIPPED_PHASE,
     script:
         "../../scripts/phase.py"
 

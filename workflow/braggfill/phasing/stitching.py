@@ -5,6 +5,8 @@
 ``average``     the mean of the phasors of all patches of a shell (published)
 ``solved``      the same, weighted by √I and towards the middle of a patch, each patch with the sign and the
                 constant that suit the others of its shell best
+``expected``    the mean of the expected phasors, weighted towards the middle of a patch; networks of another layout,
+                which are told phasors (:func:`expected`)
 =============== ================================================================================================
 """
 
@@ -18,6 +20,9 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from braggfill.networks.phase.braggphase import Braggphase
+    from braggfill.networks.phase.told import Told
 
 WAYS = ("overwrite", "average", "solved")
 SIDE = 32
@@ -78,6 +83,35 @@ def stitch(
                 said += list(outer(_logs([_cut(photons, c) for c in some]), told, there).numpy())
             field = np.where(known, field, _joined(photons, shell, said, known, way))
     return np.angle(field).astype(np.float32), field != 0
+
+
+def expected(central: Braggphase, outer: Told, photons: np.ndarray, places: Sequence[np.ndarray]) -> np.ndarray:
+    r"""Expected phasors :math:`\langle e^{i\varphi} \rangle` of a pattern, complex64, 0 where no patch reaches.
+
+    Their length, 0 to 1, says how sure they are: :math:`\sqrt I \langle e^{i\varphi} \rangle` is the amplitude that
+    errs least on average.  Parameters as of :func:`stitch`.
+    """
+    import torch
+
+    from braggfill.networks.phase import told
+
+    def logs(centres: np.ndarray) -> Tensor:
+        return torch.log1p(torch.from_numpy(np.stack([_cut(photons, c) for c in centres])))
+
+    field, taper = np.zeros(photons.shape, np.complex64), _taper()
+    middle = np.array([[n // 2 for n in photons.shape]])
+    seen = logs(middle)
+    _cut(field, middle[0])[...] = told.expected(central, seen, torch.zeros_like(seen, dtype=torch.bool))[0].numpy()
+    for shell in places:
+        total, weight = np.zeros_like(field), np.zeros(field.shape, np.float32)
+        for start in range(0, len(shell), TOGETHER):
+            some = shell[start : start + TOGETHER]
+            known = torch.from_numpy(np.stack([_cut(field, c) for c in some]))
+            for centre, phasors in zip(some, told.expected(outer, logs(some), known).numpy(), strict=True):
+                _cut(total, centre)[...] += taper * phasors
+                _cut(weight, centre)[...] += taper
+        field = np.where((field == 0) & (weight > 0), total / np.maximum(weight, 1e-12), field)
+    return field
 
 
 def _joined(

@@ -170,8 +170,11 @@ class PatchSettings(StageSettings):
     width: float = Field(1.0, gt=0, le=4)
     """Factor on the channels; 1 is about 3.5 million parameters per network."""
 
-    guesses: Annotated[tuple[Literal["truth", "own"], ...], Field(min_length=1)] = ("truth", "own")
-    """Known phase given to the outer network in training: the true one (published), or the predicted one."""
+    guesses: Annotated[tuple[Literal["truth", "own", "expected"], ...], Field(min_length=1)] = (
+        "truth", "own", "expected",
+    )  # fmt: skip
+    """Known phase given to the outer network in training: the true one (published), the predicted one, or the expected
+    phasors of the network that comes along, whose layout the outer one has then, too."""
 
     tested: int = Field(6, ge=1, le=10_000)
     """Whole patterns that are stitched."""

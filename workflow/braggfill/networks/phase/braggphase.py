@@ -80,6 +80,8 @@ class Braggphase(nn.Module):
 
     name = "braggphase"
     size = SIDE
+    inputs = 2
+    """Numbers that a voxel is seen as: log intensity, mask."""
 
     def __init__(self, channels: Sequence[int] = (32, 80, 224), blocks: int = 8, heads: int = 7):
         """``channels`` at 16, 8 and 4 voxels a side; ``blocks`` and ``heads`` of the transformer."""
@@ -89,7 +91,7 @@ class Braggphase(nn.Module):
             raise ValueError(f"three channels, the last one a multiple of {heads}")
         self.blocks, self.heads = blocks, heads
         pairs, coarse = list(pairwise(self.channels)), self.channels[-1]
-        self.enter = nn.Conv3d(2 * FOLD, self.channels[0], 3, padding=1)
+        self.enter = nn.Conv3d(self.inputs * FOLD, self.channels[0], 3, padding=1)
         self.down = nn.ModuleList(Gated(c) for c in self.channels)
         self.coarser = nn.ModuleList(nn.Conv3d(a, b, 2, stride=2) for a, b in pairs)
         self.place = nn.Parameter(0.02 * torch.randn((SIDE // 8) ** 3, coarse))
@@ -112,7 +114,11 @@ class Braggphase(nn.Module):
         mask : boolean, same shape, True where missing; the intensity there is not looked at.
         """
         x = (LEVEL * log_intensity - SHIFT).masked_fill(mask, 0.0)
-        x = self.enter(fold(torch.stack([x, mask.to(x.dtype)], dim=1)))
+        return self.of_channels(torch.stack([x, mask.to(x.dtype)], dim=1))
+
+    def of_channels(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from what a voxel is seen as, (B, :attr:`inputs`, 32, 32, 32)."""
+        x = self.enter(fold(seen))
         skips = []
         for block, coarser in zip(self.down[:-1], self.coarser, strict=True):
             x = block(x)

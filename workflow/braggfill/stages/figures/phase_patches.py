@@ -12,12 +12,24 @@ from braggfill.runs import storage
 from braggfill.settings.figures import FiguresSettings
 from braggfill.stages.figures import flat_phases, style
 
-WAYS = {"overwrite": "overwritten", "average": "averaged", "solved": "sign and offset solved for"}
-WAY_COLOURS = {"overwrite": "#b2182b", "average": "#e69f00", "solved": "#0072b2"}
-GUESSES = {"truth": "told the truth", "own": "told its own predictions"}
-SHORT = {**WAYS, "solved": "solved for"}
+WAYS = {
+    "overwrite": "overwritten",
+    "average": "averaged",
+    "solved": "sign and offset solved for",
+    "expected": "expected phasors",
+    "angles": "their angles alone",
+}
+WAY_COLOURS = {
+    "overwrite": "#b2182b",
+    "average": "#e69f00",
+    "solved": "#0072b2",
+    "expected": "#009e73",
+    "angles": "#999999",
+}
+GUESSES = {"truth": "told the truth", "own": "told its own predictions", "expected": "told expected phasors"}
+SHORT = {**WAYS, "central": "central patch", "solved": "solved for", "expected": "expected", "angles": "angles alone"}
 TITLES = {"truth": "truth", "central": "central patch\nalone"}
-LINES = {"truth": "-", "own": "--"}
+LINES = {"truth": "-", "own": "--", "expected": "-."}
 
 
 def curves(settings: FiguresSettings, stem: Path, histories: list[Path]) -> list[Path] | None:
@@ -32,7 +44,7 @@ def curves(settings: FiguresSettings, stem: Path, histories: list[Path]) -> list
         return None
     figure = style.new(3.1, 5 * max(len(tables), 1.4))
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    names = {"central": "#0072b2", "outer, truth": "#b2182b", "outer, own": "#e69f00"}
+    names = {"central": "#0072b2", "outer, truth": "#b2182b", "outer, own": "#e69f00", "outer, expected": "#009e73"}
     for axes, (strain, table), letter in zip(panels, sorted(tables.items(), reverse=True), "ab", strict=False):
         for name, colour in names.items():
             line = table[table.network == name].sort_values("epoch")
@@ -91,7 +103,7 @@ def stitched(settings: FiguresSettings, stem: Path, slices: Path) -> list[Path] 
     """
     with storage.read(slices) as file:
         truth, shell, obj = (storage.array(file, name) for name in ("phase", "shell", "obj"))
-        names = ["central", *(f"{guess}-{way}" for guess in GUESSES for way in WAYS)]
+        names = ["central", "expected-central", *(f"{guess}-{way}" for guess in GUESSES for way in WAYS)]
         made = {name: [storage.array(file[name], part) for part in ("phase", "obj")] for name in names if name in file}
     if not made:
         return None
@@ -107,7 +119,7 @@ def stitched(settings: FiguresSettings, stem: Path, slices: Path) -> list[Path] 
         style.show(panels[1, column], np.abs(one[near]) / top, Normalize(0, 1), "viridis")
         flat_phases.phase_panel(panels[2, column], one[near])
         guess, _, way = name.partition("-")
-        told = GUESSES.get(guess, "").replace("its own ", "its own\n")
+        told = GUESSES.get(guess, "").replace("its own ", "its own\n").replace("expected ", "expected\n")
         said = f"{SHORT[way]},\n{told}" if way else TITLES[name]
         panels[0, column].set_title(said, fontsize=7)
     for axes, label in zip(panels[:, 0], ("phase (RSP)", "modulus", "phase"), strict=True):

@@ -164,12 +164,14 @@ def _patches(folder: Path) -> Table | None:
     for (strain, guess, way), part in table.groupby(["strain", "guess", "way"], sort=False):
         if rows and rows[-1][0] != strain:
             marks.append(len(rows))
-        central = table[(table.strain == strain) & (table.way == "central")].accuracy.mean()
-        if guess and part.accuracy.mean() <= central:
+        alone = table[(table.strain == strain) & (table.way == "central")]
+        central = alone[alone.guess == (guess if guess == "expected" else "")].accuracy.mean()
+        if guess and way != "central" and part.accuracy.mean() <= central:
             failed.append(len(rows))
+        told = "braggphase" if (guess, way) == ("expected", "central") else GUESSES.get(guess, "")
         said = {"central": "central patch alone", "truth": "true phase where patches reach"}.get(way) or WAYS[way]
         rows.append(
-            [strain, said if guess or way in ("central", "truth") else way, GUESSES.get(guess, ""),
+            [strain, said if guess or way in ("central", "truth") else way, told,
              number(part.accuracy.mean()), number(part.wca.mean()), percent(part.predicted_share.mean()),
              number(part.spike.mean(), 1)]
         )  # fmt: skip

@@ -124,10 +124,12 @@ def _patches(strain: str, table: pd.DataFrame, history: pd.DataFrame) -> Iterato
         f"{last:.3f}", bool(last <= published),
     )  # fmt: skip
     means = table.groupby(["guess", "way"], dropna=False).accuracy.mean()
-    central = float(table[table.way == "central"].accuracy.mean())
+    alone = table[table.way == "central"]
     for (guess, way), value in means.items():
         if way in ("central", "truth"):
             continue
+        own = alone.guess == "expected" if guess == "expected" else alone.guess != "expected"
+        central = float(alone[own].accuracy.mean())
         expected = "fails" if guess == "truth" and way != "solved" else "an idea"
         yield _claim(
             f"Stitched, {way}, outer network trained on {guess}, {strain} strain: ahead of the central patch alone",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from braggfill import networks as stored_networks
 from braggfill.errors import BraggfillError
 from braggfill.learning import phase_patches
 from braggfill.learning.phase_patches import PatchOptions, Whole
@@ -23,6 +24,8 @@ COLUMNS = ["strain", "pattern", "guess", "way", "accuracy", "wca", "predicted_sh
 SHELLS = ["strain", "pattern", "guess", "way", "shell", "accuracy", "wca", "wca_joined"]
 VALIDATING = 64
 """Patches in the fixed validation set of each network."""
+EXPECTED_RATE = 6e-4
+"""Learning rate of the network that is told expected phasors, which begins with trained weights."""
 
 
 def options(settings: PatchSettings, strain: str) -> PatchOptions:
@@ -33,7 +36,12 @@ def options(settings: PatchSettings, strain: str) -> PatchOptions:
 def learn(settings: PhaseSettings, seed: int, strain: str, model: Path, history: Path, code: str = "") -> None:
     """Train the network for central patches, and one for outer ones for each kind of guess.
 
-    ``model`` : safetensors, weights ``central.…``, ``truth.…``, ``own.…``.  ``history`` : CSV, a row an epoch.
+    ``model`` : safetensors, weights ``central.…``, ``truth.…``, ``own.…``, ``expected.…``.  ``history`` : CSV, a row an
+    epoch.
+
+    Raises
+    ------
+    BraggfillError : ``expected`` is asked for and no weights of braggphase come with this version.
     """
     import pandas as pd
     import torch
@@ -44,12 +52,21 @@ def learn(settings: PhaseSettings, seed: int, strain: str, model: Path, history:
     shared: dict[str, Any] = {"batch": chosen.batch_size, "rate": chosen.learning_rate}
     shared |= {"width": chosen.width, "validating": VALIDATING}
     central, curve = phase_patches.train_central(seed, cut, chosen.central, chosen.epochs, **shared)
-    networks = {"central": central}
+    networks: dict[str, Any] = {"central": central}
     rows = [{"strain": strain, "network": "central", **row} for row in curve]
     for guess in dict.fromkeys(chosen.guesses):
-        networks[guess], curve = phase_patches.train_outer(
-            seed, cut, chosen.outer, chosen.epochs, central if guess == "own" else None, each=chosen.exposures, **shared
-        )
+        if guess == "expected":
+            from braggfill.learning import phase_told
+
+            networks[guess], curve = phase_told.train(
+                seed, cut, chosen.outer, chosen.epochs, _braggphase(), batch=chosen.batch_size, rate=EXPECTED_RATE,
+                validating=VALIDATING, each=chosen.exposures,
+            )  # fmt: skip
+        else:
+            networks[guess], curve = phase_patches.train_outer(
+                seed, cut, chosen.outer, chosen.epochs, central if guess == "own" else None, each=chosen.exposures,
+                **shared,
+            )  # fmt: skip
         rows += [{"strain": strain, "network": f"outer, {guess}", **row} for row in curve]
     weights = {
         f"{name}.{key}": value.detach().contiguous()
@@ -61,17 +78,30 @@ def learn(settings: PhaseSettings, seed: int, strain: str, model: Path, history:
     storage.write_table(history, pd.DataFrame(rows), columns=CURVES)
 
 
+def _braggphase() -> Any:
+    """The network that comes along, which knows the middle of a pattern."""
+    if not stored_networks.is_shipped("braggphase"):
+        raise BraggfillError(
+            "phase.patches.guesses: no weights of braggphase come with this version; leave out expected"
+        )
+    return stored_networks.load(stored_networks.shipped("braggphase"))
+
+
 def _networks(settings: PatchSettings, model: Path) -> dict[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     from braggfill.networks.phase.published import Outer, patch
+    from braggfill.networks.phase.told import Told
     from braggfill.networks.unets import UNet, scaled
 
+    guesses = dict.fromkeys(settings.guesses)
     try:
         stored = load(model.read_bytes())
         found: dict[str, Any] = {"central": UNet(scaled(patch(1), settings.width))}
-        found |= {guess: Outer(settings.width) for guess in dict.fromkeys(settings.guesses)}
+        found |= {guess: Outer(settings.width) for guess in guesses if guess != "expected"}
+        if "expected" in guesses:
+            found["expected"] = Told.of(_braggphase())
         for name, network in found.items():
             network.load_state_dict(
                 {key.partition(".")[2]: v for key, v in stored.items() if key.partition(".")[0] == name}
@@ -95,8 +125,9 @@ def stitch(
 
     Parameters
     ----------
-    out : CSV, a row a pattern, guess and way of stitching; ``way`` is central for the central patch alone and truth for
-        the true phase where patches reach; ``spike`` is the modulus at the object's centre over its median inside.
+    out : CSV, a row a pattern, guess and way of stitching; ``way`` is central for the central patch alone, truth for
+        the true phase where patches reach, and angles for expected phasors whose length is not looked at; ``spike`` is
+        the modulus at the object's centre over its median inside.
     shells : CSV, a row a shell of patches of each of them, 0 for the central patch: ``accuracy`` of the object with the
         phase up to this shell; ``wca`` of what the shell brings, with a constant and a sign of its own; ``wca_joined``
         with those of the central patch.
@@ -120,17 +151,18 @@ def stitch(
             if index == 0:
                 file["counts"], file["phase"] = one.counts[middle], one.phase[middle]
                 file["shell"], file["obj"] = brought[middle], one.obj[middle].astype(np.complex64)
-            for guess, way, phase, there in _phases(one, networks, places):
+            for guess, way, field in _fields(one, networks, places):
                 about = {"strain": strain, "pattern": index, "guess": guess, "way": way}
-                judged = _judged(one, phase, there)
+                judged = _judged(one, field)
                 rows.append({**about, **judged})
-                parts += [{**about, **part} for part in _by_shell(one, phase, there, brought, judged["accuracy"])]
+                parts += [{**about, **part} for part in _by_shell(one, field, brought, judged["accuracy"])]
                 if index == 0 and way != "truth":
                     group = file.create_group(f"{guess}-{way}".strip("-"))
+                    phase, there = np.angle(field), field != 0
                     sign, constant = _suits(one, phase, there & (brought == 0))
                     shown = np.angle(np.exp(1j * (sign * phase - constant)))
                     group["phase"] = np.where(there, shown, np.nan)[middle].astype(np.float32)
-                    group["obj"] = align.align(_object(one, phase, there), one.obj).obj[middle].astype(np.complex64)
+                    group["obj"] = align.align(_object(one, field), one.obj).obj[middle].astype(np.complex64)
     storage.write_table(out, pd.DataFrame(rows), columns=COLUMNS)
     storage.write_table(shells, pd.DataFrame(parts), columns=SHELLS)
 
@@ -144,10 +176,9 @@ def _brought(box: int, places: list[np.ndarray]) -> np.ndarray:
     return found
 
 
-def _by_shell(
-    one: Whole, phase: np.ndarray, there: np.ndarray, brought: np.ndarray, whole: float
-) -> Iterator[dict[str, float]]:
+def _by_shell(one: Whole, field: np.ndarray, brought: np.ndarray, whole: float) -> Iterator[dict[str, float]]:
     """Accuracy up to each shell and errors of what it brings; ``whole``: accuracy of all that is there."""
+    phase, there = np.angle(field), field != 0
     last = int(brought[there].max())
     sign, constant = _suits(one, phase, there & (brought == 0))
     for shell in range(last + 1):
@@ -158,7 +189,7 @@ def _by_shell(
             name: 1 - float((weights * np.cos(s * phase[part] - one.phase[part] - c)).sum()) / max(weights.sum(), 1e-30)
             for name, s, c in (("wca", own, turn), ("wca_joined", sign, constant))
         }
-        upto = whole if shell == last else score.accuracy(_object(one, phase, there & (brought <= shell)), one.obj)
+        upto = whole if shell == last else score.accuracy(_object(one, np.where(brought <= shell, field, 0)), one.obj)
         yield {"shell": shell, "accuracy": upto, **error}
 
 
@@ -170,27 +201,35 @@ def _suits(one: Whole, phase: np.ndarray, part: np.ndarray) -> tuple[int, float]
     return sign, float(np.angle(sums[sign]))
 
 
-def _object(one: Whole, phase: np.ndarray, there: np.ndarray) -> np.ndarray:
-    return fourier.inverse((np.where(there, np.sqrt(one.counts), 0) * np.exp(1j * phase)).astype(np.complex64))
+def _object(one: Whole, field: np.ndarray) -> np.ndarray:
+    """The object of phasors; shorter ones count less, 0 is nothing."""
+    return fourier.inverse((np.sqrt(one.counts) * field).astype(np.complex64))
 
 
-def _phases(
-    one: Whole, networks: dict[str, Any], places: list[np.ndarray]
-) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
-    """Guess, way, phase and where it is, of every way to the phase of a pattern."""
-    phase, there = stitching.stitch(networks["central"], networks["central"], one.counts, [])
-    yield "", "central", phase, there
-    for guess in (name for name in networks if name != "central"):
+def _fields(one: Whole, networks: dict[str, Any], places: list[np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Guess, way and phasors, 0 where there are none, of every way to the phase of a pattern."""
+
+    def phasors(phase: np.ndarray, there: np.ndarray | bool) -> np.ndarray:
+        return np.where(there, np.exp(1j * phase), 0).astype(np.complex64)
+
+    central = networks["central"]
+    yield "", "central", phasors(*stitching.stitch(central, central, one.counts, []))
+    for guess in (name for name in networks if name not in ("central", "expected")):
         for way in stitching.WAYS:
-            phase, there = stitching.stitch(networks["central"], networks[guess], one.counts, places, way)
-            yield guess, way, phase, there
-    yield "", "truth", one.phase, there
+            yield guess, way, phasors(*stitching.stitch(central, networks[guess], one.counts, places, way))
+    if "expected" in networks:
+        middle = _braggphase()
+        yield "expected", "central", stitching.expected(middle, networks["expected"], one.counts, [])
+        field = stitching.expected(middle, networks["expected"], one.counts, places)
+        yield "expected", "expected", field
+        yield "expected", "angles", phasors(np.angle(field), field != 0)
+    yield "", "truth", phasors(one.phase, np.True_)
 
 
-def _judged(one: Whole, phase: np.ndarray, there: np.ndarray) -> dict[str, float]:
+def _judged(one: Whole, field: np.ndarray) -> dict[str, float]:
     """Accuracy of the object, WCA of the phase, and the spike that wrong phases leave at the object's centre."""
-    amplitude = np.where(there, np.sqrt(one.counts), 0)
-    obj = _object(one, phase, there)
+    amplitude = np.where(field != 0, np.sqrt(one.counts), 0)
+    obj, phase = _object(one, field), np.angle(field)
     weights = amplitude / max(float(amplitude.sum()), 1e-30)
     same, twin = (abs((weights * np.exp(1j * (sign * phase - one.phase))).sum()) for sign in (1, -1))
     inside = np.abs(one.obj) > 0.5 * np.abs(one.obj).max()
@@ -198,6 +237,6 @@ def _judged(one: Whole, phase: np.ndarray, there: np.ndarray) -> dict[str, float
     return {
         "accuracy": score.accuracy(obj, one.obj),
         "wca": float(1 - max(same, twin)),
-        "predicted_share": float(there.mean()),
+        "predicted_share": float((field != 0).mean()),
         "spike": float(abs(obj[middle]) / max(float(np.median(np.abs(obj[inside]))), 1e-30)),
     }
