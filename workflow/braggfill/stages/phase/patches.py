@@ -209,7 +209,7 @@ def _object(one: Whole, field: np.ndarray) -> np.ndarray:
 def _fields(one: Whole, networks: dict[str, Any], places: list[np.ndarray]) -> Iterator[tuple[str, str, np.ndarray]]:
     """Guess, way and phasors, 0 where there are none, of every way to the phase of a pattern."""
 
-    def phasors(phase: np.ndarray, there: np.ndarray | bool) -> np.ndarray:
+    def phasors(phase: np.ndarray, there: np.ndarray) -> np.ndarray:
         return np.where(there, np.exp(1j * phase), 0).astype(np.complex64)
 
     central = networks["central"]
@@ -223,7 +223,7 @@ def _fields(one: Whole, networks: dict[str, Any], places: list[np.ndarray]) -> I
         field = stitching.expected(middle, networks["expected"], one.counts, places)
         yield "expected", "expected", field
         yield "expected", "angles", phasors(np.angle(field), field != 0)
-    yield "", "truth", phasors(one.phase, np.True_)
+    yield "", "truth", phasors(one.phase, np.ones(one.phase.shape, bool))
 
 
 def _judged(one: Whole, field: np.ndarray) -> dict[str, float]:
