@@ -139,6 +139,12 @@ def test_starts_that_one_network_gave_are_one_witness(truth):
     )
     confirmed = verdict.judge([run(truth, 2.3, "network"), run(truth, 2.4, "coarse")], verdict.Agreement(), 1.0)
     assert confirmed.word == "converged"
+    near = [run(truth, 1.5, "network"), run(alike(truth, 0.26), 1.55, "network")]
+    assert verdict.AGREE < verdict.Agreement()(near[1], near[0]) < verdict.ALIKE
+    found = verdict.judge(near, verdict.Agreement(), 1.0)
+    assert found.word == "uncertain"
+    assert "starts from one network" in found.why
+    assert verdict.judge([*near, run(truth, 1.7)], verdict.Agreement(), 1.0).word == "converged"
     assert "2 independent starts" in confirmed.why
     seen = [run(truth, fit, "network") for fit in (5.0, 5.1, 5.2, 5.3)]
     assert not verdict.floor(seen)

@@ -38,7 +38,9 @@ FLOOR = 1.1
 what is left is in the data (a flat field, background, blur), and no start gets below it."""
 SEEN = 1.6
 """Starts that come from one network are not independent of each other.  What they alone agree on has converged where it
-fits within so many times what counting noise gives."""
+fits within so many times what counting noise gives, and"""
+ALIKE = 0.98
+"""where they correlate by at least this: they begin alike, so that two wrong ones stay close."""
 FEWEST_VOXELS = 40
 """Of a support: fewer are a point, as the object of an even background is."""
 THINNEST = 1.5
@@ -162,8 +164,9 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     closest = sorted((agreement(run, best) for run in several), reverse=True)[1:2]
     if len(several) >= 2 and not rivals and fits(best, expected):
         return Verdict(CONVERGED, f"{len(several)} independent starts gave the same object; {figure}")
-    if len(seen) >= 2 and not rivals and fits(best, expected, SEEN):
-        return Verdict(CONVERGED, f"{len(seen)} starts from a network gave the same object; {figure}")
+    alike = [run for run in seen if agreement(run, best) >= ALIKE]
+    if len(alike) >= 2 and not rivals and fits(best, expected, SEEN):
+        return Verdict(CONVERGED, f"{len(alike)} starts from a network gave the same object; {figure}")
     if best.llk_free <= NOISE * expected + 0.1 and not rivals:
         return Verdict(CONVERGED, f"one start explains all but counting noise; {figure}")
     close = max((agreement(run, best) for run in usable[1:MOST]), default=float("nan"))
@@ -191,6 +194,8 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
             why += f"; {figure}"
     elif np.isnan(close):
         why = f"only one start was made; {figure}"
+    elif len(seen) >= 2 and len(several) == 1:
+        why = f"starts from one network gave the same object (correlation {close:.2f}), and no other start did; {figure}"
     else:
         why = f"no other start gave the same object (correlation up to {close:.2f}); {figure}"
     return Verdict(UNCERTAIN, why, "give more starts or time")
