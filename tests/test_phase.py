@@ -25,6 +25,7 @@ from braggfill.stages.phase import assess, claims, compared, learn, patches, ref
 from braggfill.stages.phase.starts import Starts
 from phasing_objects import counted, crystal
 from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 
 SMALL = {"channels": (4, 6, 8), "blocks": 1, "heads": 2}
 LEARN = LearnSettings(
@@ -204,6 +205,11 @@ def test_patches_are_learned_and_stitched(tmp_path):
     assert set(table[table.guess == "expected"].way) == {"central", "expected", "angles"}
     assert table[table.way == "truth"].accuracy.iloc[0] > 0.8
     assert table[table.way == "truth"].wca.iloc[0] < 1e-5
+    stored = load_file(tmp_path / "low.safetensors")
+    stored["expected.leave.bias"] = torch.full_like(stored["expected.leave.bias"], torch.nan)
+    save_file(stored, tmp_path / "low.safetensors")
+    with pytest.raises(BraggfillError, match="damaged"):
+        stitch_low(settings, tmp_path)
     (tmp_path / "low.safetensors").write_bytes(b"no")
     with pytest.raises(BraggfillError, match="damaged"):
         stitch_low(settings, tmp_path)

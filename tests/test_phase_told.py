@@ -11,6 +11,7 @@ from braggfill.networks.phase.braggphase import Braggphase
 from braggfill.networks.phase.told import Told, expected
 from braggfill.phasing import stitching
 from braggfill.stages.phase import patches
+from scipy import special
 
 CUT = PatchOptions(box=64, step=10, shells=2)
 SMALL = {"channels": (4, 6, 8), "blocks": 1, "heads": 2}
@@ -83,6 +84,60 @@ def test_expected_phasors_are_the_amplitude_that_errs_least():
     hedged, sure = (patches._judged(one, length * np.exp(1j * wrong)) for length in (unsure, np.ones_like(unsure)))
     assert hedged["accuracy"] > sure["accuracy"] + 0.01
     assert hedged["wca"] == pytest.approx(sure["wca"])
+
+
+class Middle(torch.nn.Module):
+    """Knows the phase of a pattern's middle, with a constant, and is as sure as its concentration says."""
+
+    def __init__(self, one, concentration):
+        super().__init__()
+        self.phase = torch.from_numpy(phase_patches.cut(one.phase, np.array([32] * 3)) + 1.0)[None]
+        self.sure = torch.full_like(self.phase, concentration).log()
+
+    def forward(self, log_intensity, mask):
+        return phase_losses.phasor(self.phase), self.sure
+
+
+class Others(torch.nn.Module):
+    """Knows the phases of all other patches, recognised by their intensity, with the constant that it is told; each
+    of them wrong by an angle of its own."""
+
+    def __init__(self, one, places, concentration, wrong):
+        super().__init__()
+        self.one, self.places, self.sure, self.wrong = one, places, concentration, wrong
+        self.logs = [torch.log1p(torch.from_numpy(phase_patches.cut(one.counts, c))) for c in places]
+
+    def forward(self, log_intensity, told):
+        said = []
+        for seen, known in zip(log_intensity, told, strict=True):
+            place = next(c for c, log in zip(self.places, self.logs, strict=True) if torch.equal(log, seen))
+            truth = torch.from_numpy(phase_patches.cut(self.one.phase, place).copy())
+            constant = torch.angle((known * torch.polar(torch.ones_like(truth), -truth)).sum())
+            said.append(truth + constant + self.wrong * np.random.default_rng(list(place)).normal())
+        phase = torch.stack(said)
+        return phase_losses.phasor(phase), torch.full_like(phase, self.sure).log()
+
+
+def test_right_patches_give_right_phasors_and_those_that_disagree_shorter_ones():
+    one = phase_patches.whole(1, "test", 0, CUT)
+    places = stitching.shells(64, 10, 2, 20)
+    every = [c for shell in places for c in shell]
+
+    def lengths(wrong):
+        field = stitching.expected(Middle(one, 3.0), Others(one, every, 8.0, wrong), one.counts, places)
+        return field, phase_told.reached(CUT, 0), field != 0
+
+    mean = {kappa: special.ive(1, kappa) / special.ive(0, kappa) for kappa in (3.0, 8.0)}
+    field, middle, there = lengths(0.0)
+    turn = field[there] * np.exp(-1j * (one.phase[there] + 1.0))
+    assert np.abs(np.angle(turn)).max() < 1e-2
+    np.testing.assert_allclose(np.abs(field[middle]), mean[3.0], rtol=1e-4)
+    np.testing.assert_allclose(np.abs(field[there & ~middle]), mean[8.0], rtol=1e-3)
+    alone = patches._judged(one, np.where(middle, field, 0))["accuracy"]
+    assert patches._judged(one, field)["accuracy"] > alone
+    field, middle, there = lengths(0.8)
+    np.testing.assert_allclose(np.abs(field[middle]), mean[3.0], rtol=1e-4)
+    assert np.abs(field[there & ~middle]).mean() < 0.9 * mean[8.0]
 
 
 def test_it_learns_what_it_is_told_and_to_be_sure():

@@ -18,7 +18,7 @@ from braggfill.learning import muon, phase_patches
 from braggfill.learning import phase_losses as losses
 from braggfill.learning.phase_patches import SIDE, PatchOptions, Whole
 from braggfill.networks.phase.braggphase import Braggphase
-from braggfill.networks.phase.told import Told, expected
+from braggfill.networks.phase.told import Told, of_middle
 from braggfill.runs import seeds
 
 FIRST_AND_LAST = ("enter", "leave", "place")
@@ -128,12 +128,6 @@ def reached(options: PatchOptions, shell: int) -> np.ndarray:
     return far <= (shell * options.step + (ROUNDED if shell else 0)) ** 2
 
 
-def middle(central: Braggphase, counts: np.ndarray) -> np.ndarray:
-    """What the central network expects of a pattern's middle, complex (32, 32, 32)."""
-    photons = torch.from_numpy(phase_patches.cut(counts, np.array([n // 2 for n in counts.shape])))[None]
-    return expected(central, torch.log1p(photons), torch.zeros_like(photons, dtype=torch.bool))[0].numpy()
-
-
 def suited(one: Whole, said: np.ndarray) -> np.ndarray:
     """The true phase of a pattern with the sign and the constant that what is said of its middle has."""
     centre = np.array([n // 2 for n in one.counts.shape])
@@ -174,7 +168,7 @@ def _patches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """``each`` patches of one pattern, from shells at random, with a constant and a sign (the twin) at random."""
     one = phase_patches.whole(seed, f"told/{purpose}", index, options)
-    said = middle(central, one.counts)
+    said = of_middle(central, one.counts)
     truth = suited(one, said)
     rng = seeds.generator(seed, f"phase/told/{purpose}/shell", index)
     field = np.exp(1j * truth).astype(np.complex64)

@@ -99,9 +99,7 @@ def expected(central: Braggphase, outer: Told, photons: np.ndarray, places: Sequ
         return torch.log1p(torch.from_numpy(np.stack([_cut(photons, c) for c in centres])))
 
     field, taper = np.zeros(photons.shape, np.complex64), _taper()
-    middle = np.array([[n // 2 for n in photons.shape]])
-    seen = logs(middle)
-    _cut(field, middle[0])[...] = told.expected(central, seen, torch.zeros_like(seen, dtype=torch.bool))[0].numpy()
+    _cut(field, np.array([n // 2 for n in photons.shape]))[...] = told.of_middle(central, photons)
     for shell in places:
         total, weight = np.zeros_like(field), np.zeros(field.shape, np.float32)
         for start in range(0, len(shell), TOGETHER):

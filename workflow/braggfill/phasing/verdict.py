@@ -195,7 +195,8 @@ def judge(runs: Sequence[Run], agreement: Agreement, expected: float) -> Verdict
     elif np.isnan(close):
         why = f"only one start was made; {figure}"
     elif len(seen) >= 2 and len(several) == 1:
-        why = f"starts from one network gave the same object (correlation {close:.2f}), and no other start did; {figure}"
+        how = f"(correlation {max(agreement(run, best) for run in seen if run is not best):.2f})"
+        why = f"starts from one network gave the same object {how}, and no other start did; {figure}"
     else:
         why = f"no other start gave the same object (correlation up to {close:.2f}); {figure}"
     return Verdict(UNCERTAIN, why, "give more starts or time")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from braggfill.networks.phase.braggphase import LEVEL, SHIFT, Braggphase
+from braggfill.networks.phase.braggphase import LEVEL, SHIFT, SIDE, Braggphase
 
 
 class Told(Braggphase):
@@ -52,3 +53,10 @@ def expected(network: nn.Module, *seen: Tensor) -> Tensor:
     direction, concentration = cast("tuple[Tensor, Tensor]", network(*seen))
     kappa = concentration.exp()
     return torch.complex(direction[:, 0], direction[:, 1]) * (torch.special.i1e(kappa) / torch.special.i0e(kappa))
+
+
+def of_middle(central: Braggphase, photons: np.ndarray) -> np.ndarray:
+    """What the network for the middle expects of a pattern's, complex64 (32, 32, 32); its peak at ``n // 2``."""
+    part = photons[tuple(slice(n // 2 - SIDE // 2, n // 2 + SIDE // 2) for n in photons.shape)]
+    seen = torch.log1p(torch.from_numpy(part))[None]
+    return expected(central, seen, torch.zeros_like(seen, dtype=torch.bool))[0].numpy()

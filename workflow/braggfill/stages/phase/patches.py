@@ -101,11 +101,16 @@ def _networks(settings: PatchSettings, model: Path) -> dict[str, Any]:
         found: dict[str, Any] = {"central": UNet(scaled(patch(1), settings.width))}
         found |= {guess: Outer(settings.width) for guess in guesses if guess != "expected"}
         if "expected" in guesses:
-            found["expected"] = Told.of(_braggphase())
+            middle = _braggphase()
+            found["expected"] = Told.of(middle)
+        if not all(bool(value.isfinite().all()) for value in stored.values()):
+            raise RuntimeError("weights that are not finite")
         for name, network in found.items():
             network.load_state_dict(
                 {key.partition(".")[2]: v for key, v in stored.items() if key.partition(".")[0] == name}
             )
+        if "expected" in guesses:
+            found["braggphase"] = middle
     except (SafetensorError, RuntimeError, OSError) as error:
         raise BraggfillError(f"{model}: damaged; delete it and run again") from error
     return {name: network.eval() for name, network in found.items()}
@@ -214,13 +219,13 @@ def _fields(one: Whole, networks: dict[str, Any], places: list[np.ndarray]) -> I
 
     central = networks["central"]
     yield "", "central", phasors(*stitching.stitch(central, central, one.counts, []))
-    for guess in (name for name in networks if name not in ("central", "expected")):
+    for guess in (name for name in networks if name not in ("central", "expected", "braggphase")):
         for way in stitching.WAYS:
             yield guess, way, phasors(*stitching.stitch(central, networks[guess], one.counts, places, way))
     if "expected" in networks:
-        middle = _braggphase()
-        yield "expected", "central", stitching.expected(middle, networks["expected"], one.counts, [])
-        field = stitching.expected(middle, networks["expected"], one.counts, places)
+        told = networks["braggphase"], networks["expected"], one.counts
+        yield "expected", "central", stitching.expected(*told, [])
+        field = stitching.expected(*told, places)
         yield "expected", "expected", field
         yield "expected", "angles", phasors(np.angle(field), field != 0)
     yield "", "truth", phasors(one.phase, np.ones(one.phase.shape, bool))
