@@ -170,7 +170,7 @@ def test_a_training_that_diverges_goes_back(relaxed, tmp_path, monkeypatch, caps
     training = train(tmp_path, relaxed, options(minutes=0.0, patches=16))
     assert calls == [1, 2, 3, 3, 4]
     assert training.share == 0.5
-    assert "diverged, loss nan: back to step 2" in capsys.readouterr().out
+    assert "diverged, loss inf: back to step 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("channels", [(4, 8), (4, 6, 8)])

@@ -163,7 +163,7 @@ def test_a_training_that_diverges_goes_back(tmp_path, monkeypatch, capsys):
     training = phase_training.train(tmp_path, options(minutes=0.0), **SMALL)
     assert calls == [1, 2, 3, 3, 4, 5, 6]
     assert training.share == 0.5
-    assert "diverged, loss nan: back to step 2" in capsys.readouterr().out
+    assert "diverged, loss inf: back to step 2" in capsys.readouterr().out
     assert [row["step"] for row in training.curve] == [1, 2, 3, 4, 5, 6]
     again = phase_training.Training(tmp_path, options(), **SMALL)
     again.load()
@@ -174,6 +174,23 @@ def test_a_training_that_diverges_goes_back(tmp_path, monkeypatch, capsys):
         phase_training.train(tmp_path, options(minutes=0.0, patterns=40), **SMALL)
     again.load()
     assert again.step == 6
+
+
+@pytest.mark.parametrize(("wild", "back"), [((8,), False), ((7, 8, 9, 10), True)])
+def test_a_single_wild_batch_is_no_divergence(tmp_path, monkeypatch, capsys, wild, back):
+    """Such as a patch whose gap hides all that is bright in it; most of the batches being wild is another matter."""
+    learn, calls = phase_training.Training.learn, []
+
+    def upset(self, batch):
+        calls.append(self.step)
+        return learn(self, batch) + (1e7 if len(calls) in wild else 0)
+
+    monkeypatch.setattr(phase_training.Training, "learn", upset)
+    training = phase_training.train(tmp_path, options(minutes=0.0, least=20, patterns=60), **SMALL)
+    assert (len(calls) > 15) == back
+    assert training.share == (0.5 if back else 1.0)
+    assert ("diverged" in capsys.readouterr().out) == back
+    assert all(row["loss"] < 100 for row in training.curve)
 
 
 def test_what_goes_on_after_diverging_is_the_average_without_momentum(tmp_path):

@@ -48,7 +48,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for weights of two or more axes; the others belong to another optimiser (:func:`split`)."""
 
-    def __init__(self, weights: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(
+        self, weights: Iterable[Tensor], lr: float | Tensor, momentum: float = 0.95, weight_decay: float = 0.0
+    ):
+        """``lr``: a tensor of the weights' device where steps are recorded."""
         super().__init__(list(weights), {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -73,7 +76,8 @@ class Muon(torch.optim.Optimizer):
                 size = 0.2 * max(matrices.shape[1:]) ** 0.5
                 steps = [one.view(weights[0].shape) for one in orthogonal(matrices)]
                 torch._foreach_mul_(weights, 1 - rate * group["weight_decay"])
-                torch._foreach_add_(weights, steps, alpha=-rate * size)
+                torch._foreach_mul_(steps, -rate * size)
+                torch._foreach_add_(weights, steps)
 
 
 def split(network: nn.Module, first_and_last: tuple[str, ...] = ()) -> tuple[list[Tensor], list[Tensor]]:

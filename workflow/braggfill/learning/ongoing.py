@@ -19,13 +19,16 @@ from torch import Tensor
 
 from braggfill.errors import BraggfillError
 from braggfill.learning import muon
+from braggfill.learning.replay import Replay
 from braggfill.learning.run_options import RunOptions
 from braggfill.networks import load
 from braggfill.networks.network import Network
 from braggfill.runs import storage
 
 DIVERGED = 1.25
-"""Times the least mean loss between two checkpoints before from which on a training has diverged."""
+"""Times the least loss of former checkpoints, the median over the steps before each, from which on a training has
+diverged.  The median: a batch in a hundred thousand may have a patch whose gap hides all that is bright in it, and a
+loss by which the mean over a thousand steps is that of a diverged training; its gradient is shortened like others."""
 LEAST_SHARE = 1 / 64
 """Of the learning rate, halved each time that a training diverges, at which it is given up."""
 STATES: dict[type, tuple[str, ...]] = {
@@ -46,22 +49,31 @@ def arithmetic(device: torch.device) -> torch.autocast:
 def optimisers(
     network: torch.nn.Module, options: RunOptions, ends: Sequence[str], kind: str = "muon"
 ) -> tuple[torch.optim.Optimizer, ...]:
-    """Muon for the inner weights and AdamW for the others (those of ``ends`` among them), or AdamW for all of them."""
+    """Muon for the inner weights and AdamW for the others (those of ``ends`` among them), or AdamW for all of them.
+
+    On CUDA their learning rates and numbers of steps are tensors of the device, so that a step can be recorded.
+    """
+    place = next(network.parameters()).device
+    recorded = place.type == "cuda"
+
+    def rate() -> float | Tensor:
+        return torch.tensor(options.rate, device=place) if recorded else options.rate
 
     def adam(weights: Iterable[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(weights, options.rate, betas=(0.9, 0.98), weight_decay=options.decay)
+        decay = options.decay
+        return torch.optim.AdamW(weights, rate(), betas=(0.9, 0.98), weight_decay=decay, capturable=recorded)
 
     if kind == "adam":
         return (adam(network.parameters()),)
     matrices, others = muon.split(network, tuple(ends))
-    return muon.Muon(matrices, options.rate, weight_decay=options.decay), adam(others)
+    return muon.Muon(matrices, rate(), weight_decay=options.decay), adam(others)
 
 
 class Ongoing:
     """One training: network, average of its weights, optimisers, step, learning curve.
 
     A subclass says with ``amount`` what is seen (``"patterns"``), with ``curve_file`` and ``columns`` where the curve
-    is and what it has, with ``loss_column`` where in it the mean loss is, and has ``row`` and ``publish``.
+    is and what it has, with ``loss_column`` where in it the loss is, and has ``row`` and ``publish``.
     """
 
     amount = "patterns"
@@ -88,9 +100,10 @@ class Ongoing:
         self.share = 1.0
         """Of the learning rate: halved each time that the training diverges."""
         self.curve: list[dict] = []
+        self._step = Replay(self._descend) if self.device.type == "cuda" else self._descend
 
-    def row(self, mean: float) -> dict[str, Any]:
-        """A row of the curve: the mean loss since the last one, and the validation of now."""
+    def row(self, middle: float) -> dict[str, Any]:
+        """A row of the curve: the median loss of the steps since the last one, and the validation of now."""
         raise NotImplementedError
 
     def publish(self, about: dict[str, Any]) -> None:
@@ -126,13 +139,33 @@ class Ongoing:
         seconds = self._told.seconds
         return self.step >= last or (seconds is not None and 3600 * self.hours_now() >= seconds)
 
-    def learn(self, batch: Any) -> Tensor:
-        """One step; its loss.  A step whose gradient is not finite learns nothing."""
+    def objective(self, *parts: Tensor) -> Tensor:
+        """The loss of a batch, whose parts are the attributes of what is learned from, in their order."""
         raise NotImplementedError
 
-    def descend(self, found: Tensor) -> Tensor:
-        """Along the gradient of a loss, without waiting for the device; the loss without its graph."""
+    def learn(self, batch: Any) -> Tensor:
+        """One step, without waiting for the device; its loss without its graph.
+
+        A step whose gradient is not finite learns nothing.
+        """
+        rate = self.rate()
+        for optimiser, part in zip(self.optimisers, (1.0, self._told.ends), strict=False):
+            for group in optimiser.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(part * rate)
+                else:
+                    group["lr"] = part * rate
+        found = self._step(*(torch.as_tensor(x, device=self.device) for x in vars(batch).values()))
+        self.step += 1
+        kept = min(self._told.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
+        return found
+
+    def _descend(self, *parts: Tensor) -> Tensor:
+        """Along the gradient of a batch's loss; what comes out is that loss."""
         self.network.zero_grad(set_to_none=True)
+        found = self.objective(*parts)
         found.backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
@@ -140,15 +173,8 @@ class Ongoing:
         for gradient in gradients:
             gradient.nan_to_num_(0, 0, 0)
         torch._foreach_mul_(gradients, share)
-        rate = self.rate()
-        for optimiser, part in zip(self.optimisers, (1.0, self._told.ends), strict=False):
-            for group in optimiser.param_groups:
-                group["lr"] = part * rate
+        for optimiser in self.optimisers:
             optimiser.step()
-        self.step += 1
-        kept = min(self._told.average, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         return found.detach()
 
     def follow(self, batches: Iterable[Any], last: int) -> None:
@@ -166,13 +192,13 @@ class Ongoing:
             few = len(losses) * self._told.batch < self._told.least
             if (few or time.monotonic() - saved < 60 * self._told.minutes) and not over:
                 continue
-            mean = float(torch.stack(losses).mean())
-            if self.diverged(mean):
+            middle = float(torch.stack(losses).nan_to_num(math.inf, math.inf, math.inf).median())
+            if self.diverged(middle):
                 self.back()
-                print(f"diverged, loss {mean:.5g}: back to step {self.step}, rate {self.rate():.5g}", flush=True)
+                print(f"diverged, loss {middle:.5g}: back to step {self.step}, rate {self.rate():.5g}", flush=True)
                 return
             self.hours, self.begun = self.hours_now(), time.monotonic()
-            row = self.row(mean)
+            row = self.row(middle)
             self.curve.append(row)
             self.save()
             print(" ".join(f"{k} {v:.5g}" for k, v in row.items()), flush=True)
@@ -180,9 +206,9 @@ class Ongoing:
                 return
             losses, saved = [], time.monotonic()
 
-    def diverged(self, mean: float) -> bool:
-        """Whether the mean loss since the last checkpoint is far above what it was before."""
-        return bool(self.curve) and not mean <= DIVERGED * min(float(row[self.loss_column]) for row in self.curve)
+    def diverged(self, middle: float) -> bool:
+        """Whether the median loss since the last checkpoint is far above what it was before."""
+        return bool(self.curve) and not middle <= DIVERGED * min(float(row[self.loss_column]) for row in self.curve)
 
     def back(self) -> None:
         """Go back to the average of the weights at the last checkpoint, and on with half the learning rate.
@@ -200,8 +226,14 @@ class Ongoing:
         self.network.load_state_dict(self.average.state_dict())
         for optimiser in self.optimisers:
             optimiser.state.clear()
+        self._forget()
         if share < LEAST_SHARE:
             raise BraggfillError(f"{self.folder}: the training diverges again and again; begin anew, --rate lower")
+
+    def _forget(self) -> None:
+        """What the optimisers hold is another one now."""
+        if isinstance(self._step, Replay):
+            self._step.reset()
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors of the training, by name."""
@@ -253,9 +285,8 @@ class Ongoing:
             for optimiser in self.optimisers:
                 for parameter in (p for group in optimiser.param_groups for p in group["params"]):
                     held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in STATES[type(optimiser)]}
-                    optimiser.state[parameter] = {  # numbers of steps are on the processor
-                        key: value if key == "step" else value.to(self.device) for key, value in held.items()
-                    }
+                    optimiser.state[parameter] = {key: value.to(self.device) for key, value in held.items()}
+            self._forget()
             self.step, self.hours = int(about["step"]), float(about["hours"])
             self.before, self.share = int(about.get(f"{self.amount}_before", 0)), float(about.get("share", 1.0))
             if not LEAST_SHARE <= self.share <= 1:

@@ -105,15 +105,14 @@ class Training(Ongoing):
         self.code = code("learning.phase_training")
         self.validating: tuple[phase_data.Batch, list[dict]] | None = None
 
-    def learn(self, batch: phase_data.Batch | DeviceBatch) -> Tensor:
-        log_intensity, mask, phase, intensity = (torch.as_tensor(x, device=self.device) for x in vars(batch).values())
+    def objective(self, log_intensity: Tensor, mask: Tensor, phase: Tensor, intensity: Tensor) -> Tensor:  # type: ignore[override]
         with arithmetic(self.device):
             direction, log_concentration = self.network(log_intensity, mask)
-        return self.descend(loss(direction, log_concentration, phase, intensity))
+        return loss(direction, log_concentration, phase, intensity)
 
-    def row(self, mean: float) -> dict[str, Any]:
+    def row(self, middle: float) -> dict[str, Any]:
         self.validating = self.validating or phase_data.validation(self.options.validation)
-        found = {"step": self.step, "patterns": self.seen, "hours": self.hours, "rate": self.rate(), "loss": mean}
+        found = {"step": self.step, "patterns": self.seen, "hours": self.hours, "rate": self.rate(), "loss": middle}
         return found | validate(self.average, *self.validating)
 
     def begin_with(self, path: str | Path) -> None:

@@ -17,7 +17,7 @@ class RunOptions:
     clip : norm of the gradient from which on it is shortened; one that is a hundred times the usual would fill Muon's
         momentum for twenty steps.
     average : of the weights that are validated and shipped, exponential, a step; decay : of the weights (AdamW).
-    minutes : between two checkpoints; least : patterns or patches between them, because the mean loss of few may be far
+    minutes : between two checkpoints; least : patterns or patches between them, because the loss of few may be far
         from that of others without anything having diverged.
     seconds : the learning rate falls by the clock, and the training ends after so many; None for by what was seen.
     """

@@ -71,16 +71,17 @@ class Training(Ongoing):
         self.columns = trainer.columns(GapTask(NAME, self.shown, options.seed, validation, validation))
         self.code = code("learning.gap.drawn_training", *losses.modules(options.loss))
 
-    def learn(self, batch: drawn.DrawnBatch) -> Tensor:
+    def objective(self, truth: Tensor, counted: Tensor, seen: Tensor, frame: Tensor) -> Tensor:  # type: ignore[override]
         assert isinstance(self.network, Braggfill)
-        bridged = bridge(batch.seen, batch.frame)
+        batch = drawn.DrawnBatch(truth, counted, seen, frame)
         with arithmetic(self.device):  # the frames are turned already as the network would turn them
-            prediction, log_variance = self.network._forward(bridged, batch.mask)
-        parts = prediction.float(), log_variance.float(), batch.truth, batch.counted, batch.seen, batch.mask
-        return self.descend(losses.total(self.options.loss, *parts))
+            prediction, log_variance = self.network._forward(bridge(seen, frame), batch.mask)
+        return losses.total(
+            self.options.loss, prediction.float(), log_variance.float(), truth, counted, seen, batch.mask
+        )
 
-    def row(self, mean: float) -> dict[str, Any]:
-        found: dict[str, Any] = {"epoch": len(self.curve) + 1, "train_loss": mean}
+    def row(self, middle: float) -> dict[str, Any]:
+        found: dict[str, Any] = {"epoch": len(self.curve) + 1, "train_loss": middle}
         found |= validating.validate(self.average, self.validation, self.shown, self.options.seed)
         return found | {"learning_rate": self.rate(), "seconds": 3600 * self.hours}
 
