@@ -178,7 +178,7 @@ def test_a_training_that_diverges_goes_back(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(("wild", "back"), [((8,), False), ((7, 8, 9, 10), True)])
 def test_a_single_wild_batch_is_no_divergence(tmp_path, monkeypatch, capsys, wild, back):
-    """Such as a patch whose gap hides all that is bright in it; most of the batches being wild is another matter."""
+    """As a patch can make it whose prediction is far off; most of the batches being wild is another matter."""
     learn, calls = phase_training.Training.learn, []
 
     def upset(self, batch):

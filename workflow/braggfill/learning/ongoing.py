@@ -27,8 +27,8 @@ from braggfill.runs import storage
 
 DIVERGED = 1.25
 """Times the least loss of former checkpoints, the median over the steps before each, from which on a training has
-diverged.  The median: a batch in a hundred thousand may have a patch whose gap hides all that is bright in it, and a
-loss by which the mean over a thousand steps is that of a diverged training; its gradient is shortened like others."""
+diverged.  The median: of a few patches in a million the prediction is off by orders of magnitude, and by the loss of
+one the mean over a thousand steps is that of a diverged training; its gradient is shortened like others."""
 LEAST_SHARE = 1 / 64
 """Of the learning rate, halved each time that a training diverges, at which it is given up."""
 STATES: dict[type, tuple[str, ...]] = {
