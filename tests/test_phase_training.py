@@ -231,6 +231,15 @@ def test_a_damaged_state_is_told(tmp_path):
         state.write_bytes(pack(tensors, metadata={"training": json.dumps(about | {"share": share})}))
         with pytest.raises(BraggfillError, match="damaged"):
             phase_training.train(tmp_path, options(), steps=1, **SMALL)
+    weight = next(name for name in tensors if name.startswith("average.") and tensors[name].ndim > 1)
+    momentum, number = (next(name for name in tensors if name.startswith(key)) for key in ("momentum.", "step."))
+    for name in (weight, momentum, number):
+        for wrong in (tensors[name] * torch.nan, tensors[name].flatten()[:1].repeat(2)):
+            state.write_bytes(pack(tensors | {name: wrong}, metadata={"training": json.dumps(about)}))
+            before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+            with pytest.raises(BraggfillError, match="damaged"):
+                phase_training.train(tmp_path, options(), steps=1, **SMALL)
+            assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     state.write_bytes(b"nothing")
     assert phase_training.main([str(tmp_path)]) == 2
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import braggfill
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,6 +54,20 @@ def test_the_figures_of_the_card_are_met(shipped, kept, width):
 @pytest.mark.parametrize("width", [str(width) for width in check.WIDTHS])
 def test_the_network_is_ahead_of_linear_interpolation(kept, width):
     assert kept[width]["network"] > kept[width]["linear"]
+
+
+def test_what_it_makes_of_counts_that_no_crystal_scatters_is_masked():
+    """Rows ten thousand times as bright as their neighbours: some fillings are wild, and none of these is believed."""
+    counts = np.random.default_rng(0).poisson(3, (40, 40, 40)).astype(np.float32)
+    counts[:, ::2] *= 1e4
+    mask = np.zeros(counts.shape, bool)
+    mask[:, 18:22] = True
+    filled = braggfill.inpaint(counts, mask)
+    wild = mask & (filled.data > 10 * counts[~mask].max())
+    assert np.isfinite(filled.data).all()
+    masked = filled.phasing().masked
+    assert masked[mask].mean() > 0.5
+    assert not (wild & ~masked).any()
 
 
 def test_every_shipped_file_is_small_half_precision_and_has_its_card():

@@ -280,12 +280,15 @@ class Ongoing:
                 stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
             for prefix, network in (("network", self.network), ("average", self.average)):
                 for name, parameter in network.named_parameters():
-                    parameter.data.copy_(stored[f"{prefix}.{name}"])
+                    parameter.data.copy_(_sound(stored[f"{prefix}.{name}"], parameter.shape))
             names = {parameter: name for name, parameter in self.network.named_parameters()}
             for optimiser in self.optimisers:
                 for parameter in (p for group in optimiser.param_groups for p in group["params"]):
-                    held = {key: stored[f"{key}.{names[parameter]}"].clone() for key in STATES[type(optimiser)]}
-                    optimiser.state[parameter] = {key: value.to(self.device) for key, value in held.items()}
+                    held = {key: stored[f"{key}.{names[parameter]}"] for key in STATES[type(optimiser)]}
+                    shapes = {key: torch.Size() if key == "step" else parameter.shape for key in held}
+                    optimiser.state[parameter] = {
+                        key: _sound(value, shapes[key]).to(self.device, copy=True) for key, value in held.items()
+                    }
             self._forget()
             self.step, self.hours = int(about["step"]), float(about["hours"])
             self.before, self.share = int(about.get(f"{self.amount}_before", 0)), float(about.get("share", 1.0))
@@ -294,6 +297,13 @@ class Ongoing:
             self.curve = pandas.read_csv(self.folder / self.curve_file).to_dict("records")
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise BraggfillError(f"{self.state}: damaged, or of another network; choose another folder") from error
+
+
+def _sound(values: Tensor, shape: torch.Size) -> Tensor:
+    """Numbers of that shape; a ValueError where they are not."""
+    if values.shape != shape or not bool(values.isfinite().all()):
+        raise ValueError("not of that shape, or not finite")
+    return values
 
 
 def seen_by(card: dict[str, Any], *names: str) -> int:
