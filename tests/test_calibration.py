@@ -51,6 +51,44 @@ def test_it_has_the_moments_that_were_stated(mu, sigma):
         assert moment >= sigma**2 * 0.99
 
 
+@pytest.mark.parametrize("level", [10.0, 100.0, 1e4])
+@pytest.mark.parametrize("doubt", [0.1, 0.3, 0.5])
+def test_a_bright_voxel_is_filled_with_the_square_of_its_expected_amplitude(level, doubt):
+    """Drawn: expectations whose log(1 + photons) is normal, and counts of them."""
+    rng = np.random.default_rng(0)
+    logs = np.maximum(np.log1p(level) + doubt * rng.normal(size=400_000), 0)
+    counts = rng.poisson(np.expm1(logs))
+    mu = logs.mean()
+    filled = distribution.photons(mu, np.sqrt(((np.log1p(counts) - mu) ** 2).mean()))
+    aim = np.sqrt(np.expm1(logs)).mean() ** 2
+    assert filled == pytest.approx(aim, rel=0.02)
+    if doubt > 0.1:
+        assert abs(filled - aim) < 0.5 * abs(np.expm1(mu) - aim)
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e3))
+def test_what_is_filled_is_never_less_and_at_most_half_more(least, deviation):
+    filled = distribution.photons(np.array(np.log1p(least)), np.array(deviation))
+    assert least * (1 - 1e-9) <= filled <= 1.5 * least * (1 + 1e-9)
+    if least <= 1 or deviation**2 <= least / (1 + least) ** 2:
+        assert filled == pytest.approx(least)
+
+
+@given(st.floats(0, 20), st.floats(1e-3, 5), st.sampled_from([np.float32, np.float64]))
+def test_what_was_stated_is_found_again_in_what_was_filled(mu, deviation, kind):
+    filled = distribution.photons(np.array([mu], kind), np.array([deviation], kind))
+    assert filled.dtype == kind
+    again, spread = distribution.stated(filled, (1 + filled) * np.sinh(np.array([deviation], kind)))
+    assert again == pytest.approx(mu, abs=1e-5)
+    assert spread == pytest.approx(deviation, rel=1e-5)
+
+
+def test_photons_beyond_all_bounds_stay_so():
+    with np.errstate(over="raise", invalid="raise"):
+        found = distribution.photons(np.array([0, 100, 500], np.float32), np.array([0, 1, 0], np.float32))
+    assert found.tolist() == [0, np.inf, np.inf]
+
+
 def test_without_doubt_it_is_poisson_s():
     found = predictive(np.log1p([0.1, 3.0, 50.0]), np.zeros(3))
     assert not found.spread.any()
@@ -123,7 +161,7 @@ def test_far_tails_are_out_and_points_are_judged_by_their_place():
 
 def test_photons_and_their_deviation_say_the_same():
     mu, sigma = np.array([0.1, 2.0, 8.0]), np.array([0.4, 0.7, 0.3])
-    data = np.expm1(mu)
+    data = distribution.photons(mu, sigma)
     one, other = predictive(mu, sigma), of_filled(data, (1 + data) * np.sinh(sigma))
     np.testing.assert_allclose(one.mean, other.mean)
     np.testing.assert_allclose(one.spread, other.spread)

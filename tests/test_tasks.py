@@ -239,7 +239,7 @@ def test_a_new_block_of_settings_reruns_nothing_but_the_report(project, tasks, p
         ("patterns/coverage.py", {"evaluate_calibration"}),
         (
             "patterns/distribution.py",
-            FILLING | JOINING | PHASING | MAPPING | MEASURING | {"evaluate_calibration", "report"},
+            FILLING | JOINING | PHASING | MAPPING | MEASURING | {"evaluate_calibration", "evaluate_cases", "report"},
         ),
         ("phasing/pynx.py", {"reconstruct_phase"} | REFINING | MEASURING),
         ("phasing/fixed.py", {"reconstruct_map_cell"}),

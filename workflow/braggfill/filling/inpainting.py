@@ -31,7 +31,9 @@ class Filled:
     """
 
     data: np.ndarray
-    """Photons: what was measured, bit for bit, and the expectation where filled, finite and never negative."""
+    """Photons: what was measured, bit for bit, and what is expected where filled, finite and never negative; by a
+    network that states its uncertainty the square of the expected amplitude where it is bright
+    (:func:`braggfill.patterns.distribution.photons`)."""
     mask: np.ndarray
     """True where filled."""
     sigma: np.ndarray

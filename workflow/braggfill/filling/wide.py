@@ -8,6 +8,7 @@ import numpy as np
 import scipy.ndimage
 
 from braggfill.filling.sliding import bridged, logarithms, slide
+from braggfill.patterns import distribution
 
 if TYPE_CHECKING:
     from braggfill.filling.methods import Options
@@ -28,9 +29,9 @@ def overlapping(
     :data:`braggfill.filling.methods.Filler`."""
     logs, limit = logarithms(seen)
     found, spread = fill_wide(logs, mask, network, options.step, options.batch, options.progress, limit)
-    values = np.expm1(found)
     if spread is None or not getattr(network, "card", {}).get("uncertainty", True):
-        return values, None
+        return np.expm1(found), None
+    values = distribution.photons(found, spread)
     return values, (1 + values) * np.sinh(spread)
 
 

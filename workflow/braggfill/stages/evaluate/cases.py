@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from braggfill.errors import BraggfillError
-from braggfill.patterns import metrics
+from braggfill.patterns import distribution, metrics
 from braggfill.runs import seeds, storage
 from braggfill.settings.evaluate import EvaluateSettings
 
@@ -83,8 +83,7 @@ def _rows(
         row |= {"photons_ratio": found.sum() / truth.sum() if truth.sum() else np.nan}
         row |= {"seconds": float(group["filled"][method].attrs.get("seconds", np.nan))}
         if "sigma" in group and method in group["sigma"]:
-            # Stated as (1 + I) sinh(s), with s the standard deviation of log(1 + I).
-            spread = np.arcsinh(storage.array(group["sigma"], method).astype(np.float64) / (1 + found))
-            row["within_sigma"] = float(np.mean(np.abs(logs - np.log1p(found)) <= spread))
+            expected, spread = distribution.stated(found, storage.array(group["sigma"], method))
+            row["within_sigma"] = float(np.mean(np.abs(logs - expected) <= spread))
         rows.append(row)
     return rows
