@@ -83,6 +83,13 @@ def test_what_was_stated_is_found_again_in_what_was_filled(mu, deviation, kind):
     assert spread == pytest.approx(deviation, rel=1e-5)
 
 
+@given(st.floats(0.01, 15), st.floats(1e-3, 3))
+def test_phase_retrieval_is_given_no_more_than_the_photons_of_the_mean_logarithm(mu, deviation):
+    filled = distribution.photons(np.array([mu]), np.array([deviation]))
+    given_ = distribution.amplitude_of_filled(filled, (1 + filled) * np.sinh(deviation))
+    assert 0 <= given_ <= np.expm1(mu) * (1 + 1e-9)
+
+
 def test_photons_beyond_all_bounds_stay_so():
     with np.errstate(over="raise", invalid="raise"):
         found = distribution.photons(np.array([0, 100, 500], np.float32), np.array([0, 1, 0], np.float32))
