@@ -170,7 +170,7 @@ def photons(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
               \lambda_0 + \frac14 \Bigl(\lambda_0 - \frac1{\lambda_0}\Bigr) \min(v, 2), \qquad \lambda_0 > 1,
 
     at most half more; where v is larger nothing is known that would tell how much.  :func:`of_filled` undoes it.
-    With the true phase, strain errors of gaps filled so are up to a third lower, and in 2 of 20 cases by 1 or 2 %
+    With the true phase, strain errors of gaps filled so are up to a half lower, and in 2 of 60 cases by 1 or 2 %
     higher (``docs/networks.md``).
 
     Parameters
