@@ -11,7 +11,7 @@ import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
 from braggfill.filling import inpaint, methods
-from braggfill.patterns import gaps
+from braggfill.patterns import distribution, gaps
 from braggfill.patterns.interpolate import interpolate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,8 +103,9 @@ def test_one_patch_is_filled_as_the_network_predicts_it_seen_from_some_side(netw
         with torch.inference_mode():
             answer = network.predict(logs.flip(axes), gap.flip(axes))
         mean, log_variance = (part.flip(axes)[0].numpy() for part in answer)
-        expected = np.clip(np.expm1(mean), 0, None)
-        deviation = (1 + expected) * np.sinh(np.exp(0.5 * log_variance))
+        spread = np.exp(0.5 * log_variance)
+        expected = distribution.photons(np.maximum(mean, 0), spread)
+        deviation = (1 + expected) * np.sinh(spread)
         same = np.allclose(filled.data[mask], expected[mask], rtol=1e-3, atol=1e-3)
         agree.append(same and np.allclose(filled.sigma[mask], deviation[mask], rtol=1e-2))
     assert sum(agree) == 1
