@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from braggfill import filling, networks
 from braggfill.errors import BraggfillError
+from braggfill.filling.finite import Finite
 from braggfill.patterns import coverage, distribution
 from braggfill.patterns.coverage import between, held
 from braggfill.patterns.distribution import Predictive, of_filled, predictive
@@ -88,6 +89,28 @@ def test_phase_retrieval_is_given_no_more_than_the_photons_of_the_mean_logarithm
     filled = distribution.photons(np.array([mu]), np.array([deviation]))
     given_ = distribution.amplitude_of_filled(filled, (1 + filled) * np.sinh(deviation))
     assert 0 <= given_ <= np.expm1(mu) * (1 + 1e-9)
+
+
+def test_a_filling_that_was_corrected_is_taken_at_its_word():
+    """Its photons are no network's: nothing is taken back of them."""
+    data, sigma = np.full((4, 4, 4), 1000.0), np.full((4, 4, 4), 900.0)
+    found = Finite(data.ravel(), 0.1, 0.3, 0.1)
+    one = filling.Filled(data, np.ones(data.shape, bool), sigma)
+    other = filling.Filled(data, np.ones(data.shape, bool), sigma, found)
+    lows = [filled.interval(0.5)[0][0, 0, 0] for filled in (one, other)]
+    assert lows[0] < lows[1]
+    wanted = predictive(np.log1p(data[:1, 0, 0]), np.arcsinh(sigma[:1, 0, 0] / 1001)).interval(0.5)
+    assert lows[1] == wanted[0]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("data", [1e38, 1e200, 1.7e308])
+def test_photons_beyond_all_counts_stay_numbers(data):
+    data, sigma = np.array([data, data]), np.array([0.0, data])
+    mu, spread = distribution.stated(data, sigma)
+    assert np.isfinite(mu).all()
+    assert np.isfinite(spread).all()
+    assert np.isfinite(distribution.amplitude_of_filled(data, sigma)).all()
 
 
 def test_photons_beyond_all_bounds_stay_so():

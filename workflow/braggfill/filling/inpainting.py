@@ -111,7 +111,8 @@ class Filled:
         if self.mask.any() and not chosen.any():
             raise BraggfillError("interval: the method states no uncertainty; use method braggfill")
         unit = self.photons_per_unit
-        ends = distribution.of_filled(self.data[chosen] * unit, self.sigma[chosen] * unit).interval(level)
+        data, sigma = self.data[chosen] * unit, self.sigma[chosen] * unit
+        ends = distribution.of_filled(data, sigma, corrected=self.corrected).interval(level)
         found = np.full((2, *self.data.shape), np.nan)
         found[:, chosen] = np.asarray(ends) / unit
         return found[0], found[1]

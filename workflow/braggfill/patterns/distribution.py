@@ -183,38 +183,40 @@ def photons(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         least = np.expm1(mu)
-    return least * (1 + _brighter(least, sigma)).astype(least.dtype)
-
-
-def _brighter(least: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """By which share of it what is filled exceeds ``least``, the photons of the mean logarithm."""
     bright = np.maximum(least, 1.0).astype(np.float64)
-    latent = np.asarray(sigma, np.float64) ** 2 - 1 / (2 + bright + 1 / bright)
-    return (1 - 1 / bright**2) * np.clip(latent, 0, MOST_LATENT) / 4
+    more = (1 - 1 / bright**2) * _latent(bright, np.asarray(sigma, np.float64)) / 4
+    return least * (1 + more).astype(least.dtype)
 
 
-def stated(data: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _latent(least: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """What of the variance is not counting noise, of at least a photon and no more than counts in :func:`photons`."""
+    return np.clip(spread**2 - 1 / (2 + least + 1 / least), 0, MOST_LATENT)
+
+
+def stated(data: np.ndarray, sigma: np.ndarray, *, corrected: bool = False) -> tuple[np.ndarray, np.ndarray]:
     r"""What a network stated, from what was filled: :math:`\mu` and s of :func:`predictive`.
 
     Parameters
     ----------
     data, sigma : photons, of filled voxels; see :class:`braggfill.filling.Filled`.  There data is :func:`photons` of
         :math:`\mu` and s, and :math:`\sigma = (1 + I) \sinh s`.
+    corrected : data are those of a finite crystal instead, and :math:`\mu` their logarithm.
     """
     data, sigma = np.asarray(data, np.float64), np.asarray(sigma, np.float64)
     spread = np.arcsinh(sigma / (1 + data))
-    least = data
-    # What is brighter hardly depends on the photons, but by the counting noise of a few: a dozen digits in six rounds.
-    for _ in range(8):
-        latent = np.clip(spread**2 - least / (1 + least) ** 2, 0, MOST_LATENT) / 4
-        root = np.where(data > 1, data + np.sqrt(data**2 + 4 * latent * (1 + latent)), 0.0)
-        least = np.where(data > 1, root / (2 * (1 + latent)), data)
-    return np.log1p(least), spread
+    if corrected:
+        return np.log1p(data), spread
+    # How much brighter hardly depends on the photons, but by the counting noise of a few: ten digits in six rounds.
+    least = bright = np.maximum(data, 1.0)
+    for _ in range(6):
+        more = _latent(least, spread) / 4
+        least = np.maximum((bright / 2 + np.hypot(bright / 2, np.sqrt(more * (1 + more)))) / (1 + more), 1.0)
+    return np.log1p(np.where(data > 1, least, data)), spread
 
 
-def of_filled(data: np.ndarray, sigma: np.ndarray) -> Predictive:
-    """The same from photons: ``data`` and ``sigma`` of :class:`braggfill.filling.Filled`, of filled voxels."""
-    return predictive(*stated(data, sigma))
+def of_filled(data: np.ndarray, sigma: np.ndarray, *, corrected: bool = False) -> Predictive:
+    """The same from photons: parameters as of :func:`stated`, of filled voxels."""
+    return predictive(*stated(data, sigma, corrected=corrected))
 
 
 def _guess(mean: np.ndarray, spread: np.ndarray, share: float) -> np.ndarray:

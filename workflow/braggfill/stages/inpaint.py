@@ -131,7 +131,7 @@ def _fill_case(
         )
         seconds = time.perf_counter() - started
         group[f"filled/{method}"] = filled.data[mask].astype(np.float32)
-        group[f"filled/{method}"].attrs["seconds"] = seconds
+        group[f"filled/{method}"].attrs.update(seconds=seconds, corrected=filled.corrected)
         sigma = filled.sigma[mask]
         if np.isfinite(sigma).any():
             group[f"sigma/{method}"] = sigma

@@ -83,7 +83,9 @@ def _rows(
         row |= {"photons_ratio": found.sum() / truth.sum() if truth.sum() else np.nan}
         row |= {"seconds": float(group["filled"][method].attrs.get("seconds", np.nan))}
         if "sigma" in group and method in group["sigma"]:
-            expected, spread = distribution.stated(found, storage.array(group["sigma"], method))
+            corrected = bool(group["filled"][method].attrs.get("corrected", False))
+            sigma = storage.array(group["sigma"], method)
+            expected, spread = distribution.stated(found, sigma, corrected=corrected)
             row["within_sigma"] = float(np.mean(np.abs(logs - expected) <= spread))
         rows.append(row)
     return rows
