@@ -120,6 +120,19 @@ def test_neither_the_batch_nor_a_second_call_changes_the_result(network):
     assert np.allclose(one.data, other.data, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_is_filled_can_be_written_however_much_was_predicted(monkeypatch):
+    """Files hold single precision, beyond which the photons of a logarithm can go."""
+    beyond = np.array([np.inf, 1e39, 7.0])
+    monkeypatch.setattr(methods, "filler", lambda _: lambda *_: (beyond, beyond))
+    counts, mask = peaked((4, 4, 4)).astype(np.float64), np.zeros((4, 4, 4), bool)
+    mask[0, 0, :3] = True
+    filled = filling.inpaint(counts, mask, method="linear")
+    assert filled.data.dtype == np.float64
+    for values in (filled.data, filled.sigma):
+        assert values[mask].astype(np.float32).tolist() == [np.finfo(np.float32).max] * 2 + [7]
+
+
 def test_one_frame_of_a_mask_holds_for_all(network):
     counts, mask = peaked(), gaps.cross((40, 36, 48), 4)
     one, other = filling.inpaint(counts, mask, network=network), filling.inpaint(counts, mask[0], network=network)

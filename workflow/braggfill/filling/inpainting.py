@@ -205,7 +205,7 @@ def inpaint(
     corrected = None
     if mask.any():
         values, deviation = ask(mask)
-        data[mask] = np.clip(values, 0, np.finfo(data.dtype).max)
+        data[mask] = np.clip(values, 0, np.finfo(np.float32).max)
         if deviation is not None:
             sigma[mask] = np.clip(deviation, 0, np.finfo(np.float32).max)
         if finite or chosen.finite:

@@ -32,7 +32,8 @@ def overlapping(
     if spread is None or not getattr(network, "card", {}).get("uncertainty", True):
         return np.expm1(found), None
     values = distribution.photons(found, spread)
-    return values, (1 + values) * np.sinh(spread)
+    with np.errstate(over="ignore"):  # clipped by who fills
+        return values, (1 + values) * np.sinh(spread)
 
 
 def fill_wide(

@@ -183,9 +183,9 @@ def photons(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """
     with np.errstate(over="ignore"):
         least = np.expm1(mu)
-    bright = np.maximum(least, 1.0).astype(np.float64)
-    more = (1 - 1 / bright**2) * _latent(bright, np.asarray(sigma, np.float64)) / 4
-    return least * (1 + more).astype(least.dtype)
+        bright = np.maximum(least, 1.0).astype(np.float64)
+        more = (1 - 1 / bright**2) * _latent(bright, np.asarray(sigma, np.float64)) / 4
+        return least * (1 + more).astype(least.dtype)
 
 
 def _latent(least: np.ndarray, spread: np.ndarray) -> np.ndarray:
